@@ -1,0 +1,149 @@
+# NeuroQuantumDB.  `make run` and `make test` are all a newcomer needs; the
+# rest is listed by `make help`.
+#
+# One non-recursive makefile.  MODE chooses the build: release debug asan tsan
+# harsh.  Release binaries are build/nqdb-server and build/nqdb-cli; every
+# other mode has a folder of its own, build/<mode>/.
+
+MODE ?= release
+CC ?= gcc
+OUT := build/$(if $(filter release,$(MODE)),,$(MODE)/)
+OBJ := build/obj/$(MODE)
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wvla -Wcast-qual -Wundef -Werror
+CFLAGS_release := -O2 -g -fno-plt
+CFLAGS_debug := -O1 -g3 -DNQ_DEBUG -DNQ_FAULTS
+CFLAGS_asan := -O1 -g3 -DNQ_DEBUG -DNQ_FAULTS -fsanitize=address,undefined \
+	-fno-sanitize-recover=all
+CFLAGS_tsan := -O1 -g3 -DNQ_DEBUG -DNQ_FAULTS -fsanitize=thread
+CFLAGS_harsh := -O1 -g3 -DNQ_DEBUG -DNQ_FAULTS -DNQ_HARSH
+LDFLAGS_asan := -fsanitize=address,undefined
+LDFLAGS_tsan := -fsanitize=thread
+
+CFLAGS := -std=gnu11 -D_GNU_SOURCE -Isrc -fno-omit-frame-pointer \
+	-fno-strict-aliasing $(WARN) $(CFLAGS_$(MODE)) $(EXTRA)
+LDFLAGS := -rdynamic $(LDFLAGS_$(MODE))
+LDLIBS := -lev -lzstd -lz -lssl -lcrypto -lpthread -lm
+
+# Every .c under src/ but the two mains makes the library.
+MAINS := src/server/main.c src/server/cli.c
+SRCS := $(filter-out $(MAINS),$(wildcard src/*/*.c))
+OBJS := $(SRCS:%.c=$(OBJ)/%.o)
+LIB := $(OBJ)/libnqdb.a
+
+TESTLIB := $(wildcard tests/lib/*.c)
+TESTLIB_OBJS := $(TESTLIB:%.c=$(OBJ)/%.o)
+UNIT := $(patsubst tests/unit/%.c,$(OBJ)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+INTEG := $(patsubst tests/integ/%.c,$(OBJ)/tests/integ/%,$(wildcard tests/integ/test_*.c))
+CRASH := $(patsubst tests/crash/%.c,$(OBJ)/tests/crash/%,$(wildcard tests/crash/test_*.c))
+FUZZ := $(patsubst tests/fuzz/%.c,$(OBJ)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+BENCH := $(patsubst bench/%.c,$(OBJ)/bench/%,$(wildcard bench/*.c))
+
+.PHONY: all
+all: deps $(OUT)nqdb-server $(OUT)nqdb-cli
+
+.PHONY: help
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+## make run            install what is missing, build, serve on 127.0.0.1:6379
+.PHONY: run
+run: all
+	@$(OUT)nqdb-server conf/nqdb.toml
+
+## make install        PREFIX=/usr/local: binaries, settings
+PREFIX ?= /usr/local
+.PHONY: install
+install: all
+	install -D -m 755 $(OUT)nqdb-server $(DESTDIR)$(PREFIX)/bin/nqdb-server
+	install -D -m 755 $(OUT)nqdb-cli $(DESTDIR)$(PREFIX)/bin/nqdb-cli
+	install -D -m 644 conf/nqdb.toml $(DESTDIR)$(PREFIX)/etc/nqdb.toml
+
+# --- what must be installed ------------------------------------------------
+
+.PHONY: deps
+deps: build/.deps
+build/.deps: utils/install-deps
+	@mkdir -p build
+	@utils/install-deps build
+	@touch $@
+
+.PHONY: deps-test
+deps-test: build/.deps-test
+build/.deps-test: utils/install-deps
+	@mkdir -p build
+	@utils/install-deps test
+	@touch $@ build/.deps
+
+# --- objects and binaries --------------------------------------------------
+
+$(OBJ)/%.o: %.c | deps
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# SIMD variants are compiled for their instruction set and called only behind
+# run-time dispatch.
+$(OBJ)/%_avx2.o: EXTRA += -mavx2
+$(OBJ)/%_sse42.o: EXTRA += -msse4.2
+
+$(LIB): $(OBJS)
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(OUT)nqdb-server: $(OBJ)/src/server/main.o $(LIB)
+	@mkdir -p $(@D)
+	@echo "  link $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(OUT)nqdb-cli: $(OBJ)/src/server/cli.o $(LIB)
+	@mkdir -p $(@D)
+	@echo "  link $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(OBJ)/tests/%: $(OBJ)/tests/%.o $(TESTLIB_OBJS) $(LIB)
+	@$(CC) $(LDFLAGS) $^ -lcmocka -lhiredis $(LDLIBS) -o $@
+
+$(OBJ)/bench/%: $(OBJ)/bench/%.o $(LIB)
+	@$(CC) $(LDFLAGS) $^ $(BENCH_LIBS) $(LDLIBS) -o $@
+
+.PRECIOUS: $(OBJ)/%.o
+-include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
+
+# --- tests -----------------------------------------------------------------
+
+## make check          unit tests, fuzz corpora, lint: under a minute
+.PHONY: check
+check: deps-test
+	@$(MAKE) --no-print-directory MODE=debug check-unit check-fuzz lint
+
+.PHONY: check-unit check-fuzz check-integ check-crash
+check-unit: $(UNIT)
+	@utils/run-tests $(UNIT)
+check-fuzz: $(FUZZ)
+	@utils/run-tests $(foreach f,$(FUZZ),"$(f) tests/fuzz/corpus/$(patsubst fuzz_%,%,$(notdir $(f)))")
+check-integ: $(OUT)nqdb-server $(OUT)nqdb-cli $(INTEG)
+	@NQDB_SERVER=$(OUT)nqdb-server NQDB_CLI=$(OUT)nqdb-cli utils/run-tests $(INTEG)
+check-crash: $(OUT)nqdb-server $(CRASH)
+	@NQDB_SERVER=$(OUT)nqdb-server utils/run-tests $(CRASH)
+
+## make test           all tests, in all the builds that they need
+.PHONY: test
+test: deps-test
+	@utils/test-all
+
+## make lint           layers, banned calls, file lists, format
+.PHONY: lint
+lint:
+	@utils/layers
+	@utils/lint
+
+## make format         clang-format over the tree
+.PHONY: format
+format:
+	@clang-format -i $$(git ls-files '*.c' '*.h')
+
+## make clean          remove build/
+.PHONY: clean
+clean:
+	@rm -rf build

@@ -1,0 +1,144 @@
+/* store/btree.h - the B+tree: variable-length keys in bytewise order, counted,
+ * with the earliest expiry in every inner entry.
+ *
+ * Loop thread only.  A tree is a root page id and a version; whoever keeps
+ * the tree keeps this struct.  Slices returned point into pages: borrowed
+ * until the next write to the tree or the end of the command.
+ *
+ * Any call may return NQ_MISS (pages noted as wanted, see frames.h), or
+ * NQ_ECORRUPT / NQ_EIO; then nothing was changed.  A put or del first
+ * resolves every page it must have, then changes. */
+#ifndef NQ_STORE_BTREE_H
+#define NQ_STORE_BTREE_H
+
+#include "base/rc.h"
+#include "base/slice.h"
+#include "store/pgno.h"
+
+struct frames;
+
+#define BTREE_MAX_KEY 65536
+#define BTREE_MAX_HEIGHT 24
+
+struct btree {
+    struct frames *fr;
+    pgno root;        /* 0: empty */
+    uint64_t version; /* moves with every change; validates fingers */
+};
+
+/* What a leaf keeps for a key.  `type` and `flags` are the caller's, except
+ * that REC_EXPIRES is derived from expire_ms.  The tree never looks into
+ * `val`. */
+struct record {
+    struct slice val;   /* at most btree_max_inline() bytes */
+    uint64_t expire_ms; /* 0: never; below 2^48 */
+    uint8_t type;       /* 4 bits */
+    uint8_t flags;      /* 3 bits */
+    lsn page_lsn;       /* out only: stamp of the leaf it was read from */
+};
+
+/* Where a probe found a key, good while the tree's version stands. */
+struct finger {
+    uint64_t version;
+    pgno leaf;
+    uint16_t slot;
+    bool found;
+};
+
+/* The longest `val` kept in a leaf: a quarter of a page less overhead. */
+uint32_t btree_max_inline(const struct btree *t);
+
+/* NQ_OK or NQ_NOTFOUND; `f` (may be NULL) is used if it is good for `key` of
+ * this tree's version, and set. */
+NQ_MUST_USE nq_rc btree_get(struct btree *t, struct slice key,
+                            struct record *out, struct finger *f);
+/* Inserts or replaces.  rec->val may point into the tree's own pages.
+ * NQ_EKEYLEN. */
+NQ_MUST_USE nq_rc btree_put(struct btree *t, struct slice key,
+                            const struct record *rec, struct finger *f);
+NQ_MUST_USE nq_rc btree_del(struct btree *t, struct slice key,
+                            struct finger *f); /* NQ_NOTFOUND */
+/* Changes the value's bytes in place: only for a value that keeps its length
+ * (a counter, a bit, a blob reference).  Returns where to write. */
+NQ_MUST_USE nq_rc btree_patch(struct btree *t, struct slice key,
+                              struct finger *f, uint8_t **val, size_t *len);
+
+/* Interleaved lookups (DESIGN, the batch): descends for up to 64 keys in
+ * lockstep, prefetching headers, heads and records; sets each finger; notes
+ * every miss.  Returns the number of probes whose path is not resident. */
+struct probe {
+    struct btree *tree;
+    struct slice key;
+    struct finger *finger;
+    bool missed; /* out */
+};
+unsigned btree_probe(struct probe *probes, unsigned n);
+
+/* --- order ---------------------------------------------------------------
+ * A cursor stands on a record or at an end.  After a change of the tree it
+ * finds its place again by key; it keeps the key it stands on. */
+struct btree_cursor {
+    struct btree *tree;
+    uint64_t version;
+    pgno leaf;
+    int32_t slot;
+    bool valid;          /* stands on a record */
+    struct slice key;    /* full key, in memory owned by the cursor */
+    uint8_t *key_buf;    /* private */
+    size_t key_cap;
+};
+void btree_cursor_init(struct btree_cursor *c, struct btree *t);
+void btree_cursor_fini(struct btree_cursor *c);
+/* First record with a key >= key (or > key if `after`). */
+NQ_MUST_USE nq_rc btree_seek(struct btree_cursor *c, struct slice key,
+                             bool after);
+/* Last record with a key <= key (or < key if `before`). */
+NQ_MUST_USE nq_rc btree_seek_back(struct btree_cursor *c, struct slice key,
+                                  bool before);
+NQ_MUST_USE nq_rc btree_first(struct btree_cursor *c);
+NQ_MUST_USE nq_rc btree_last(struct btree_cursor *c);
+NQ_MUST_USE nq_rc btree_next(struct btree_cursor *c);
+NQ_MUST_USE nq_rc btree_prev(struct btree_cursor *c);
+NQ_MUST_USE nq_rc btree_record(struct btree_cursor *c, struct record *out);
+
+/* --- counts, O(log n) ---------------------------------------------------- */
+NQ_MUST_USE nq_rc btree_count(struct btree *t, uint64_t *out);
+/* Records with keys below `key`. */
+NQ_MUST_USE nq_rc btree_rank(struct btree *t, struct slice key, uint64_t *out);
+/* Stands on the record of rank n, or invalid if there are not so many. */
+NQ_MUST_USE nq_rc btree_nth(struct btree_cursor *c, uint64_t n);
+/* How many records of keys in [lo, hi) are due at now_ms; hi NULL: no end.
+ * Work in proportion to what is due. */
+NQ_MUST_USE nq_rc btree_count_due(struct btree *t, struct slice lo,
+                                  const struct slice *hi, uint64_t now_ms,
+                                  uint64_t *out);
+/* Stands on some record that is due at now_ms, or is invalid if there is
+ * none; repairs expiry bounds that turned out too early on the way. */
+NQ_MUST_USE nq_rc btree_seek_due(struct btree_cursor *c, uint64_t now_ms);
+/* Lower bound of the earliest expiry; 0 if nothing expires. */
+NQ_MUST_USE nq_rc btree_earliest(struct btree *t, uint64_t *out);
+
+/* --- whole subtrees ------------------------------------------------------ */
+/* Detaches the keys of [lo, hi) and frees whole pages below inner entries
+ * without visiting records; `on_record` (may be NULL) is called for each
+ * record that owns a blob or a tree (flags & REC_OWNS).  Does about
+ * `budget` pages of work; *done tells whether all of it is gone; *removed
+ * counts records.  NQ_MISS keeps what was done. */
+#define REC_OWNS 1 /* flag bit: the value refers to pages of its own */
+NQ_MUST_USE nq_rc btree_del_range(struct btree *t, struct slice lo,
+                                  const struct slice *hi, unsigned budget,
+                                  void (*on_record)(void *arg,
+                                                    const struct record *r),
+                                  void *arg, uint64_t *removed, bool *done);
+
+struct btree_stats {
+    uint64_t leaves, inners, records, used_bytes, page_bytes;
+    unsigned height;
+};
+/* Walks the whole tree (tools and NQ.CHECK): order, fences, counts, expiry
+ * bounds, fill.  `on_page` (may be NULL) sees each page id once.  NQ_ECORRUPT
+ * after logging what is wrong. */
+NQ_MUST_USE nq_rc btree_check(struct btree *t, struct btree_stats *stats,
+                              void (*on_page)(void *arg, pgno id), void *arg);
+
+#endif

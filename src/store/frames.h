@@ -1,0 +1,141 @@
+/* store/frames.h - pages in memory: the frame pool, the translation from page
+ * id to frame, the copy-on-write rule, misses and eviction.
+ *
+ * Loop thread only.  Two kinds of page share one id space, one page table and
+ * one life: tree pages of exactly page_size bytes, kept in the pool's frames,
+ * and blob chunks of 1 byte to 1 MiB, kept on the heap.  Both count against
+ * the pool size.
+ *
+ *   I1  a frame that is pinned, being flushed, or dirty from before an
+ *       unfinished cut is never written
+ *   I2  to change such a page: take a frame, copy, repoint frame_of; the last
+ *       holder frees the old one
+ *   I8  all misses of a command come before its first effect
+ *   I10 ids freed after a cut are not used again before it is finished
+ *
+ * Nothing is ever evicted while a command runs: only frames_make_room() does
+ * that, between commands.  A pointer from frames_page() therefore stays good
+ * until the command ends, and until frames_mut() of the same page moves it.
+ * If a command needs more frames than are free, the pool borrows beyond its
+ * size (bounded, then NQ_EPOOL from the calls that may miss) and gives back
+ * at the next frames_make_room(). */
+#ifndef NQ_STORE_FRAMES_H
+#define NQ_STORE_FRAMES_H
+
+#include "base/check.h"
+#include "base/rc.h"
+#include "base/slice.h"
+#include "store/pgno.h"
+
+#define BLOB_CHUNK (1u << 20)
+
+enum page_kind { PAGE_LEAF = 1, PAGE_INNER = 2, PAGE_CHUNK = 3 };
+
+struct frames {           /* the part that inline code needs */
+    uint32_t *frame_of;   /* by pgno; 0: not resident */
+    uint8_t *base;        /* frame f of a tree page stands at base + f*size */
+    uint8_t *referenced;  /* second-chance bits, by frame */
+    uint32_t page_size;
+    uint32_t page_shift;  /* log2(page_size) */
+    uint32_t ids;         /* length of frame_of */
+    lsn stamp;            /* what frames_mut() writes into page headers: the
+                             position of the log frame under construction */
+};
+
+/* Not resident: notes `id` as wanted by the running command and returns
+ * NQ_MISS; or NQ_ECORRUPT, NQ_EIO, NQ_EPOOL.  In blocking mode (replay,
+ * tools, the rest of a MULTI that already has effects) it reads the page
+ * here and returns NQ_OK. */
+NQ_MUST_USE nq_rc frames_missed(struct frames *fr, pgno id,
+                                const uint8_t **out);
+
+/* The bytes of a tree page, for reading. */
+static inline NQ_MUST_USE nq_rc
+frames_page(struct frames *fr, pgno id, const uint8_t **out)
+{
+    uint32_t f = fr->frame_of[id];
+
+    if (nq_unlikely(f - 1 >= UINT32_MAX - 16)) /* 0 or a mark */
+        return frames_missed(fr, id, out);
+    fr->referenced[f] = 1;
+    *out = fr->base + ((size_t)f << fr->page_shift);
+    return NQ_OK;
+}
+
+/* The frame's bytes if resident, else NULL; notes nothing (for prefetch). */
+static inline const uint8_t *
+frames_peek(const struct frames *fr, pgno id)
+{
+    uint32_t f = fr->frame_of[id];
+
+    return f - 1 >= UINT32_MAX - 16
+               ? NULL
+               : fr->base + ((size_t)f << fr->page_shift);
+}
+
+/* THE way to write a tree page.  The page is resident (it was got before, in
+ * this command); the result is its one writable copy, dirty, stamped with
+ * fr->stamp, at an address that may be new.  Cannot fail. */
+uint8_t *frames_mut(struct frames *fr, pgno id);
+
+/* A new tree page: zeroed but for its stamp, dirty.  Cannot fail: space on
+ * disk is found at flush. */
+pgno frames_new(struct frames *fr, enum page_kind kind, uint8_t **out);
+/* Forgets the page: its frame, its id (I10), its extent (I4). */
+void frames_free(struct frames *fr, pgno id);
+
+/* Blob chunks.  A chunk's bytes stay where they are while it is pinned. */
+NQ_MUST_USE nq_rc frames_chunk(struct frames *fr, pgno id, struct slice *out);
+/* Writable, `len` long afterwards (grown or cut; new bytes zero), with room
+ * to grow to `reserve` without moving. */
+uint8_t *frames_chunk_mut(struct frames *fr, pgno id, uint32_t len,
+                          uint32_t reserve);
+pgno frames_chunk_new(struct frames *fr, uint32_t len, uint8_t **out);
+
+/* Pins keep the bytes of the page as they are now, in place, whatever happens
+ * to the page: a writer gets a copy.  The handle is the frame. */
+uint32_t frames_pin(struct frames *fr, pgno id);
+void frames_unpin(struct frames *fr, uint32_t frame);
+
+/* --- misses ------------------------------------------------------------ */
+
+/* One parked command.  Caller's storage, zeroed before first use. */
+struct frames_wait {
+    void (*ready)(struct frames_wait *w); /* on the loop: run it again now */
+    nq_rc rc;                             /* NQ_OK, or why a read failed */
+    /* private */
+    uint32_t pending, count, cap;
+    pgno *ids;
+};
+
+/* How many pages are noted as wanted since the last fetch or forget. */
+uint32_t frames_wanted(const struct frames *fr);
+void frames_forget_wanted(struct frames *fr);
+/* Starts reading what is noted; w->ready is called, never from inside this
+ * call, when all of it is in memory and pinned. */
+void frames_fetch(struct frames *fr, struct frames_wait *w);
+/* The command ran (or its client is gone): gives the pins back.  May be
+ * called while reads are under way: then ready is not called any more. */
+void frames_fetch_end(struct frames *fr, struct frames_wait *w);
+/* Starts reads without anybody waiting (read-ahead, probe). */
+void frames_prefetch(struct frames *fr, pgno id);
+
+/* Blocking mode on or off; returns the old one. */
+bool frames_set_blocking(struct frames *fr, bool on);
+
+/* Between commands: evicts until the reserve of free frames is whole, starts
+ * flushing dirty frames above the soft limit.  Cheap when there is nothing
+ * to do. */
+void frames_make_room(struct frames *fr);
+/* Above the hard limit of dirty frames: writers must wait at their sockets. */
+bool frames_is_throttling(const struct frames *fr);
+
+struct frames_stats {
+    uint64_t hits_sampled, misses, reads, second_tier_hits, evictions,
+        flushes, copies, blocking_reads;
+    uint64_t frames, frames_used, frames_dirty, frames_pinned, chunk_bytes,
+        pages, pool_bytes, used_bytes;
+};
+void frames_get_stats(const struct frames *fr, struct frames_stats *out);
+
+#endif

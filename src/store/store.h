@@ -1,0 +1,101 @@
+/* store/store.h - one database directory: data file, page table, superblocks,
+ * checkpoints, the log, recovery.  The sum of this folder for those above.
+ *
+ * Loop thread only.  Layout of the directory:
+ *   LOCK            held while a server runs
+ *   data.nq         two superblocks, then extents, page-table base and deltas
+ *   wal/N.wal         the log
+ *
+ * A checkpoint is an exact cut between two loop turns at one LSN:
+ *   cut (O(1)) -> copy (workers write the pages dirty at the cut) -> sync ->
+ *   publish (the other superblock) -> trim (old extents, old log). */
+#ifndef NQ_STORE_STORE_H
+#define NQ_STORE_STORE_H
+
+#include "base/rc.h"
+#include "base/slice.h"
+#include "store/wal.h"
+
+struct store;
+struct frames;
+struct pool;
+
+enum store_codec { CODEC_RAW = 0, CODEC_ZSTD = 1 };
+
+struct store_opts {
+    const char *dir, *wal_dir; /* wal_dir NULL: dir/wal */
+    uint32_t page_size;        /* 0: as created, 8192 if new */
+    uint64_t pool_bytes;
+    enum store_codec codec;    /* for pages written from now on */
+    bool read_only;            /* tools: no lock upgrade, no log appends */
+    bool force_log;            /* cut the log at damage */
+    struct wal_opts wal;       /* dir, uuid, salt are filled in here */
+    uint64_t max_bytes;        /* quota of the data file, 0: none */
+    double dirty_soft, dirty_hard; /* shares of the pool: 0.6, 0.8 */
+    /* Called right before a cut: the owner of the trees writes their roots
+     * into the catalog. */
+    void (*before_cut)(void *arg);
+    void *arg;
+};
+
+/* Opens or creates.  Afterwards the trees are those of the last checkpoint,
+ * and the log must be replayed (store_replay until NQ_NOTFOUND).
+ * NQ_ELOCKED, NQ_EMISMATCH (page size), NQ_EFORMAT, NQ_ECORRUPT, NQ_EIO. */
+NQ_MUST_USE nq_rc store_open(const struct store_opts *opts, struct pool *pool,
+                             struct store **out);
+NQ_MUST_USE nq_rc store_replay(struct store *st, struct wal_record *out);
+/* Ends replay: starts the log thread. */
+NQ_MUST_USE nq_rc store_ready(struct store *st);
+/* With `checkpoint`: a last one and the clean mark.  Waits. */
+NQ_MUST_USE nq_rc store_close(struct store *st, bool checkpoint);
+/* As a crash would: closes descriptors, writes nothing.  Tests only. */
+void store_abandon(struct store *st);
+
+struct frames *store_frames(struct store *st);
+struct wal *store_wal(struct store *st);
+uint32_t store_page_size(const struct store *st);
+
+/* The catalog: small named values that are part of every checkpoint (roots
+ * of trees, counters).  Get copies at most `cap` bytes and sets *len. */
+NQ_MUST_USE nq_rc store_catalog_get(struct store *st, struct slice name,
+                                    void *dst, size_t cap, size_t *len);
+void store_catalog_put(struct store *st, struct slice name, struct slice val);
+void store_catalog_del(struct store *st, struct slice name);
+
+/* End of each loop turn: commits the log frame, keeps frames free, moves a
+ * running checkpoint on.  Never waits. */
+void store_turn(struct store *st);
+
+enum store_ckpt { CKPT_IDLE, CKPT_COPY, CKPT_SYNC, CKPT_PUBLISH, CKPT_TRIM };
+/* Asks for a checkpoint at the next turn; one that runs already is not it.
+ * `done` (may be NULL) is called on the loop with the result. */
+void store_checkpoint(struct store *st, void (*done)(void *arg, nq_rc rc),
+                      void *arg);
+bool store_checkpoint_running(const struct store *st);
+
+struct store_stats {
+    enum store_ckpt state;
+    uint64_t checkpoints, failed, last_cut_us, max_cut_us, last_ms,
+        last_pages, last_bytes, last_wall_s;
+    nq_rc last_rc;
+    lsn ckpt_lsn;
+    uint64_t file_bytes, extent_bytes, free_bytes, table_entries,
+        checksum_errors, log_since_ckpt;
+    uint64_t progress_pages, progress_total;
+};
+void store_get_stats(const struct store *st, struct store_stats *out);
+/* Live settings. */
+void store_set_pool(struct store *st, uint64_t pool_bytes);
+void store_set_codec(struct store *st, enum store_codec codec);
+void store_set_max_bytes(struct store *st, uint64_t max_bytes);
+
+/* Everything that can be wrong with table and space: extents that overlap,
+ * entries outside the file, pages named by nobody or twice.  `seen` is a
+ * bitmap by pgno of the pages that the trees own.  Each finding goes to
+ * report(arg, text); returns NQ_ECORRUPT if there was any. */
+NQ_MUST_USE nq_rc store_check(struct store *st, const uint8_t *seen,
+                              uint32_t seen_ids, bool read_extents,
+                              void (*report)(void *arg, const char *text),
+                              void *arg);
+
+#endif

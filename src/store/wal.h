@@ -1,0 +1,115 @@
+/* store/wal.h - the write-ahead log: one frame of effects per loop turn,
+ * written and synced by a thread of its own.
+ *
+ * Loop thread only, except where said.  An LSN is a byte position in the log
+ * since the database was created; a frame's LSN is where it begins.  What
+ * was appended at wal_position() == p is settled once wal_settled() > p.
+ *
+ * Files: wal/00000012.wal, 16 MiB, preallocated and recycled; segment n holds
+ * the LSNs from its header's first LSN on.
+ *
+ * Torn or damaged?  A frame that does not check is damage only if something
+ * later (a good frame's durable LSN, the superblock, the clean-shutdown
+ * length) says that it had been durable; otherwise the log ends there. */
+#ifndef NQ_STORE_WAL_H
+#define NQ_STORE_WAL_H
+
+#include "base/rc.h"
+#include "base/slice.h"
+#include "store/pgno.h"
+
+struct wal;
+
+enum wal_fsync { WAL_FSYNC_ALWAYS, WAL_FSYNC_PERIODIC, WAL_FSYNC_NEVER };
+
+struct wal_opts {
+    const char *dir;       /* of the segments; created if missing */
+    uint8_t uuid[16];      /* of the database */
+    uint64_t salt;         /* of this generation of the log */
+    uint64_t segment_size; /* bytes, 16 MiB */
+    uint64_t buffer_size;  /* bytes of the ring, a power of two */
+    enum wal_fsync fsync;
+    uint64_t fsync_interval_ms;
+    uint64_t group_delay_us; /* 0: none */
+    /* Called on the log thread after wal_settled(), wal_durable() or the
+     * error state moved and somebody asked (wal_wake_at); makes the loop look
+     * again.  May be NULL. */
+    void (*wake)(void *arg);
+    void *arg;
+};
+
+/* Where recovery must begin and what is known to be durable. */
+struct wal_start {
+    lsn from;       /* first LSN to replay: the superblock's */
+    lsn durable;    /* at least this much was durable: damage below is real */
+    bool clean;     /* durable is the exact end of the log */
+    bool force;     /* cut at damage instead of refusing (an explicit flag) */
+};
+
+/* Opens the log for replay: no appends yet.  Reads nothing but headers. */
+NQ_MUST_USE nq_rc wal_open(const struct wal_opts *opts,
+                           const struct wal_start *start, struct wal **out);
+/* One effect of the log, borrowed until the next call. */
+struct wal_record {
+    lsn frame;        /* LSN of its frame */
+    uint64_t time_us; /* wall clock of its frame */
+    uint8_t effect;
+    uint32_t db;
+    struct slice key;
+    struct slice args; /* the caller's encoding */
+    bool is_last;      /* of its frame */
+};
+/* The next effect.  NQ_NOTFOUND: the end; the log is now cut there and ready
+ * for appends.  NQ_ECORRUPT: damage; file, offset and expectation logged. */
+NQ_MUST_USE nq_rc wal_replay_next(struct wal *w, struct wal_record *out);
+/* Bytes read so far and in all, for progress. */
+void wal_replay_progress(const struct wal *w, uint64_t *done, uint64_t *total);
+
+/* Starts the log thread; after replay. */
+NQ_MUST_USE nq_rc wal_start(struct wal *w);
+/* Syncs all of it, ends the thread, closes.  Gives the exact end. */
+NQ_MUST_USE nq_rc wal_close(struct wal *w, lsn *end);
+
+/* LSN of the frame under construction. */
+lsn wal_position(const struct wal *w);
+/* Adds one effect to the frame under construction.  NQ_EREADONLY after a
+ * failed write or sync, NQ_ENOSPC while the disk is full: nothing added.
+ * Never waits: the ring takes any one command, and wal_is_full() tells when
+ * to stop reading from writers. */
+NQ_MUST_USE nq_rc wal_append(struct wal *w, uint8_t effect, uint32_t db,
+                             struct slice key, const struct slice *args,
+                             unsigned nargs);
+/* The same test without appending: what the write gate of dispatch asks. */
+NQ_MUST_USE nq_rc wal_writable(const struct wal *w);
+/* A group of effects that must stand or fall together (MULTI) never
+ * straddles frames: between these calls the frame is not closed. */
+void wal_begin_group(struct wal *w);
+void wal_end_group(struct wal *w);
+/* End of the loop turn: closes the frame, hands it to the log thread. */
+void wal_commit(struct wal *w);
+
+/* All below is on the disk (always) or with the kernel (else). */
+lsn wal_settled(const struct wal *w);
+lsn wal_durable(const struct wal *w); /* any thread: below is synced */
+/* Calls opts.wake once wal_settled() passes `at`. */
+void wal_wake_at(struct wal *w, lsn at);
+bool wal_is_full(const struct wal *w); /* the ring is 75 % full */
+/* Syncs what was committed soon, whatever the strategy (WAITAOF, checkpoint);
+ * watch wal_durable(). */
+void wal_sync_soon(struct wal *w);
+
+void wal_set_fsync(struct wal *w, enum wal_fsync fsync, uint64_t interval_ms);
+
+/* Segments wholly below `keep` may be recycled or removed, `spare` kept. */
+void wal_release(struct wal *w, lsn keep, unsigned keep_segments);
+
+struct wal_stats {
+    lsn position, written, durable, oldest;
+    uint64_t frames, records, bytes, syncs, sync_us_total, sync_us_max,
+        sync_us_last, segments, recycled, ring_used, ring_size;
+    nq_rc error; /* NQ_OK, NQ_EREADONLY or NQ_ENOSPC */
+    char error_text[160];
+};
+void wal_get_stats(const struct wal *w, struct wal_stats *out);
+
+#endif
