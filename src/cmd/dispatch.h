@@ -1,0 +1,45 @@
+/* cmd/dispatch.h - from parsed commands to replies: the batch.
+ *
+ * Loop thread only.  Per loop turn, net collects calls from all ready
+ * sessions, in client order, and hands them over in batches:
+ *
+ *   gates (known, arity, auth, loading, read-only, memory ...)
+ *   PROBE    btree_probe over every key of the batch
+ *   EXECUTE  the handlers, in order
+ *
+ * COMMIT (store_turn) and REPLY (conn) follow when the turn's calls are done.
+ *
+ * A command whose pages are not in memory is parked before it had any effect:
+ * its call comes back CALL_KEPT, the session is SESSION_BLOCKED, the bytes
+ * of the command stay in the connection's input, and are presented again
+ * after ops->resume.  The same serves commands that work in slices
+ * (req_yield) and commands that wait for an event (req_block). */
+#ifndef NQ_CMD_DISPATCH_H
+#define NQ_CMD_DISPATCH_H
+
+#include "base/slice.h"
+
+struct engine;
+struct session;
+struct arena;
+
+#define BATCH_MAX 64
+
+enum call_result { CALL_DONE, CALL_KEPT };
+
+struct call {
+    struct session *session;
+    struct slice *argv; /* point into the connection's input */
+    uint32_t argc;
+    enum call_result result; /* out */
+};
+
+/* Runs calls[0..n), n <= BATCH_MAX.  Once a session is blocked or closing,
+ * its further calls in the batch come back CALL_KEPT. */
+void dispatch_batch(struct engine *e, struct call *calls, unsigned n);
+
+/* A protocol error: puts Redis' error reply; the connection is to be closed
+ * after it is sent. */
+void dispatch_protocol_error(struct session *s, const char *what);
+
+#endif

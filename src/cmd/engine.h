@@ -1,0 +1,117 @@
+/* cmd/engine.h - all that commands work on: the databases, the sessions,
+ * limits set from outside, counters, and the way up to the server.
+ *
+ * Loop thread only.  The server makes one, fills the limits and the host, and
+ * hands it to net. */
+#ifndef NQ_CMD_ENGINE_H
+#define NQ_CMD_ENGINE_H
+
+#include "base/arena.h"
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/rc.h"
+#include "base/rng.h"
+#include "base/slice.h"
+#include "cmd/session.h"
+
+struct db;
+struct store;
+struct req;
+struct buf;
+struct pubsub;
+struct slowlog;
+struct latency;
+struct watches;
+
+/* What the server does for commands.  Every function runs on the loop. */
+struct engine_host {
+    /* INFO: the sections asked for ("default", "all", "everything" or names),
+     * as text into `out`. */
+    void (*info)(struct engine *e, const struct slice *sections, unsigned n,
+                 struct buf *out);
+    /* CONFIG: each pair whose name matches one of the patterns is given to
+     * pair(arg, name, value) once. */
+    void (*config_get)(const struct slice *patterns, unsigned n,
+                       void (*pair)(void *arg, const char *name,
+                                    const char *value),
+                       void *arg);
+    /* All or nothing; on failure a sentence in err that follows Redis:
+     * "Unknown option or number of arguments for CONFIG SET - 'x'",
+     * "CONFIG SET failed (possibly related to argument 'x') - why". */
+    nq_rc (*config_set)(const struct slice *names, const struct slice *values,
+                        unsigned n, char *err, size_t err_size);
+    nq_rc (*config_rewrite)(char *err, size_t err_size);
+    void (*config_resetstat)(void);
+    /* Starts an orderly end; `save`: with a checkpoint. */
+    void (*shutdown)(bool save, bool now);
+    bool (*shutdown_abort)(void);
+};
+
+/* Limits and settings that commands obey; written by the server's config. */
+struct engine_limits {
+    char *requirepass; /* owned; NULL: none */
+    uint32_t maxclients;
+    uint64_t maxmemory; /* reported; the pool is the bound */
+    uint64_t proto_max_bulk;
+    uint64_t query_buffer_limit;
+    struct {
+        uint64_t hard, soft;
+        uint32_t soft_s;
+    } output[CLASSES];
+    uint32_t timeout_s; /* idle normal clients; 0: never */
+    uint32_t max_transactions; /* open MULTI/WATCH states; 0: no limit */
+    uint32_t transaction_timeout_s;
+    uint32_t notify; /* bit per class letter, see cmd/notify */
+    int64_t slowlog_us;  /* -1: off */
+    uint32_t slowlog_max;
+    uint32_t latency_ms; /* 0: off */
+    bool protected_mode, bound_to_all, enable_debug;
+};
+
+/* Counters: one row each in stats.def, shown by INFO. */
+struct engine_stats {
+#define STAT(name, section, doc) uint64_t name;
+#include "cmd/stats.def"
+#undef STAT
+};
+
+#define ENGINE_MAGIC 0xe6914e01
+
+struct engine {
+    uint32_t magic;
+    struct db *db;
+    struct store *store;
+    struct engine_host host;
+    struct engine_limits limits;
+    struct engine_stats stats;
+    struct list sessions;
+    uint32_t session_count;
+    uint64_t next_session_id;
+    bool is_loading, is_shutting_down;
+    uint64_t loading_start_s, loading_done, loading_total;
+    uint64_t start_wall_ms;
+    uint64_t pause_until_ms; /* CLIENT PAUSE */
+    bool pause_writes_only;
+    struct arena arena; /* of the batch */
+    struct rng rng;
+    struct pubsub *pubsub;
+    struct watches *watches;
+    struct slowlog *slowlog;
+    struct latency *latency;
+    char run_id[41];
+    const char *version; /* of nqdb */
+};
+
+struct engine *engine_new(void);
+void engine_free(struct engine *e);
+/* The databases are there (still loading, perhaps). */
+void engine_attach(struct engine *e, struct db *db, struct store *store);
+/* Once per turn, after the batches: slices of commands that yielded, paused
+ * clients, expiry and freeing in the background.  True: more at once. */
+bool engine_turn(struct engine *e);
+/* Ten times a second: output limits over time, idle clients, MULTI timeouts. */
+void engine_cron(struct engine *e);
+/* Ends a block begun by req_block. */
+void session_unblock(struct session *s);
+
+#endif

@@ -1,0 +1,80 @@
+/* cmd/session.h - one client as commands see it: its database, its protocol,
+ * its transaction, its subscriptions, its output.
+ *
+ * Loop thread only.  The connection (net/conn) owns the session and drives
+ * it; news goes back to the connection through session_ops. */
+#ifndef NQ_CMD_SESSION_H
+#define NQ_CMD_SESSION_H
+
+#include "base/list.h"
+#include "base/outq.h"
+#include "base/slice.h"
+#include "store/pgno.h"
+
+struct engine;
+struct session;
+struct multi;   /* cmd/multi: queued commands and watched keys */
+struct subs;    /* cmd/pubsub: what it is subscribed to */
+struct parked;  /* cmd/dispatch: a command that waits */
+
+struct session_ops {
+    /* Output was put (perhaps from another client's command). */
+    void (*wake)(struct session *s);
+    /* No longer blocked: present its input again from the command that was
+     * kept on. */
+    void (*resume)(struct session *s);
+    /* End the connection at the end of this turn; unsent output is dropped
+     * unless SESSION_CLOSE_AFTER_REPLY is set. */
+    void (*close)(struct session *s);
+    /* For CLIENT LIST: bytes held in and allocated to the input buffer, fd. */
+    void (*input_info)(const struct session *s, size_t *used, size_t *alloc,
+                       int *fd);
+};
+
+enum session_flag {
+    SESSION_BLOCKED = 1 << 0,   /* present no commands until ops->resume */
+    SESSION_CLOSE_AFTER_REPLY = 1 << 1,
+    SESSION_CLOSE_ASAP = 1 << 2,
+    SESSION_AUTHENTICATED = 1 << 3,
+    SESSION_NO_EVICT = 1 << 4,
+    SESSION_NO_TOUCH = 1 << 5,
+    SESSION_REPLY_OFF = 1 << 6,
+    SESSION_REPLY_SKIP = 1 << 7, /* the reply of this command */
+    SESSION_REPLY_SKIP_NEXT = 1 << 8,
+    SESSION_UNIX = 1 << 9,
+    SESSION_INTERNAL = 1 << 10,
+};
+
+#define SESSION_MAGIC 0x5e551011
+
+struct session {
+    uint32_t magic;
+    uint32_t flags;
+    struct engine *engine;
+    const struct session_ops *ops;
+    void *conn;
+    struct outq out;
+    struct list link; /* engine's list of sessions */
+    uint64_t id;
+    uint32_t dbi;
+    uint8_t resp; /* 2 or 3 */
+    char *name, *lib_name, *lib_ver; /* owned, NULL if unset */
+    const char *addr, *laddr;        /* "127.0.0.1:50123"; owned by the conn */
+    uint64_t created_ms, active_ms;  /* wall clock */
+    uint64_t commands;
+    const struct command *last_cmd;
+    uint64_t out_soft_since_ms; /* output over the soft limit since; 0: not */
+    struct multi *multi;   /* NULL: neither MULTI nor WATCH */
+    struct subs *subs;     /* NULL: none */
+    struct parked *parked; /* NULL: no command waits */
+};
+
+/* `s` is zeroed storage of the connection, with conn, ops, addr, laddr set. */
+void session_open(struct engine *e, struct session *s);
+void session_close(struct session *s);
+
+/* Which output limits apply. */
+enum session_class { CLASS_NORMAL, CLASS_REPLICA, CLASS_PUBSUB, CLASSES };
+enum session_class session_class(const struct session *s);
+
+#endif
