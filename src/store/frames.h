@@ -28,19 +28,36 @@
 #include "store/pgno.h"
 
 #define BLOB_CHUNK (1u << 20)
+#define FRAMES_PAGE_MIN 512u /* tests; databases have 4096 and more */
+#define FRAMES_PAGE_MAX 65536u
+#define PAGE_LSN_OFFSET 32 /* u64, little-endian: the stamp in a tree page */
 
 enum page_kind { PAGE_LEAF = 1, PAGE_INNER = 2, PAGE_CHUNK = 3 };
 
-struct frames {           /* the part that inline code needs */
-    uint32_t *frame_of;   /* by pgno; 0: not resident */
-    uint8_t *base;        /* frame f of a tree page stands at base + f*size */
-    uint8_t *referenced;  /* second-chance bits, by frame */
+struct frames {          /* the part that inline code needs */
+    uint32_t *frame_of;  /* by pgno; 0: not resident */
+    uint8_t *base;       /* frame f of a tree page stands at base + f*size */
+    uint8_t *referenced; /* second-chance bits, by frame */
     uint32_t page_size;
-    uint32_t page_shift;  /* log2(page_size) */
-    uint32_t ids;         /* length of frame_of */
-    lsn stamp;            /* what frames_mut() writes into page headers: the
-                             position of the log frame under construction */
+    uint32_t page_shift; /* log2(page_size) */
+    uint32_t ids;        /* length of frame_of */
+    lsn stamp;           /* what frames_mut() writes into page headers: the
+                            position of the log frame under construction */
 };
+
+struct disk;
+
+struct frames_opts {
+    uint32_t page_size;  /* power of two, FRAMES_PAGE_MIN..MAX */
+    uint64_t pool_bytes; /* frames and chunks together */
+    struct disk *disk;   /* where pages live when not in memory; NULL: all of
+                            them stay in memory and nothing can miss */
+};
+
+/* Reserves address space; memory is taken as pages come.  NQ_ENOMEM. */
+NQ_MUST_USE nq_rc frames_open(const struct frames_opts *opts,
+                              struct frames **out);
+void frames_close(struct frames *fr); /* frames_close(NULL) does nothing */
 
 /* Not resident: notes `id` as wanted by the running command and returns
  * NQ_MISS; or NQ_ECORRUPT, NQ_EIO, NQ_EPOOL.  In blocking mode (replay,
@@ -68,9 +85,8 @@ frames_peek(const struct frames *fr, pgno id)
 {
     uint32_t f = fr->frame_of[id];
 
-    return f - 1 >= UINT32_MAX - 16
-               ? NULL
-               : fr->base + ((size_t)f << fr->page_shift);
+    return f - 1 >= UINT32_MAX - 16 ? NULL
+                                    : fr->base + ((size_t)f << fr->page_shift);
 }
 
 /* THE way to write a tree page.  The page is resident (it was got before, in
@@ -131,8 +147,8 @@ void frames_make_room(struct frames *fr);
 bool frames_is_throttling(const struct frames *fr);
 
 struct frames_stats {
-    uint64_t hits_sampled, misses, reads, second_tier_hits, evictions,
-        flushes, copies, blocking_reads;
+    uint64_t hits_sampled, misses, reads, second_tier_hits, evictions, flushes,
+        copies, blocking_reads;
     uint64_t frames, frames_used, frames_dirty, frames_pinned, chunk_bytes,
         pages, pool_bytes, used_bytes;
 };

@@ -1,0 +1,135 @@
+/* store/frames_chunk.c - chunks of blobs: pages of 1 byte to 1 MiB on the
+ * heap, under the same rules as frames (copy on write, pins, dirty lists).
+ *
+ * Their bytes count against the pool with their capacity. */
+#include "base/mem.h"
+#include "store/frames_int.h"
+
+static struct chunk *
+chunk_of(struct frames_all *all, uint32_t f)
+{
+    nq_dassert(frame_is_chunk(f));
+    return &all->chunk[f - FRAME_CHUNK0];
+}
+
+uint32_t
+chunk_take(struct frames_all *all, pgno id, uint32_t len, uint32_t cap)
+{
+    uint32_t i = all->chunk_free;
+
+    nq_assert(len <= cap && cap <= BLOB_CHUNK && cap > 0);
+    if (i != 0) {
+        all->chunk_free = all->chunk[i].len;
+    } else {
+        if (all->chunks_top + 1 >= all->chunks_cap) {
+            all->chunks_cap = all->chunks_cap == 0 ? 64 : all->chunks_cap * 2;
+            all->chunk =
+                nq_realloc(all->chunk, all->chunks_cap * sizeof *all->chunk);
+        }
+        if (all->chunks_top == 0)
+            all->chunk[all->chunks_top++] = (struct chunk){.len = 0};
+        i = all->chunks_top++;
+    }
+    nq_assert(i < FRAME_MARK0 - FRAME_CHUNK0);
+    all->chunk[i] = (struct chunk){
+        .frame = {.id = id, .kind = PAGE_CHUNK},
+        .bytes = nq_malloc(cap),
+        .len = len,
+        .cap = cap,
+        .stamp = all->pub.stamp,
+        .referenced = 1,
+    };
+    all->chunk_bytes += cap;
+    all->chunks_used++;
+    return FRAME_CHUNK0 + i;
+}
+
+void
+chunk_release(struct frames_all *all, uint32_t f)
+{
+    struct chunk *c = chunk_of(all, f);
+
+    nq_dassert(c->frame.id != 0 && c->frame.list == FRAME_ON_NONE);
+    nq_free(c->bytes);
+    all->chunk_bytes -= c->cap;
+    all->chunks_used--;
+    *c = (struct chunk){.len = all->chunk_free};
+    all->chunk_free = f - FRAME_CHUNK0;
+}
+
+nq_rc
+frames_chunk(struct frames *fr, pgno id, struct slice *out)
+{
+    struct frames_all *all = frames_all(fr);
+    uint32_t f = fr->frame_of[id];
+    struct chunk *c;
+
+    if (frame_is_mark(f)) {
+        nq_rc rc = frames_missed(fr, id, &out->p);
+
+        if (rc != NQ_OK)
+            return rc;
+        f = fr->frame_of[id];
+    }
+    c = chunk_of(all, f);
+    c->referenced = 1;
+    *out = slice_of(c->bytes, c->len);
+    return NQ_OK;
+}
+
+/* The page's one writable version, of at least `cap` bytes of room. */
+static struct chunk *
+writable_chunk(struct frames_all *all, pgno id, uint32_t cap)
+{
+    uint32_t f = all->pub.frame_of[id], g;
+    struct chunk *c = chunk_of(all, f), *d;
+
+    if (frame_is_mutable(all, &c->frame)) {
+        if (cap > c->cap) {
+            c->bytes = nq_realloc(c->bytes, cap);
+            all->chunk_bytes += cap - c->cap;
+            c->cap = cap;
+        }
+        if (c->frame.list == FRAME_ON_NONE)
+            frame_set_dirty(all, f);
+        return c;
+    }
+    g = chunk_take(all, id, 0, cap);
+    c = chunk_of(all, f); /* the table may have moved */
+    d = chunk_of(all, g);
+    d->len = nq_min(c->len, cap);
+    memcpy(d->bytes, c->bytes, d->len);
+    all->pub.frame_of[id] = g;
+    all->copies++;
+    frame_set_dirty(all, g);
+    frame_unmapped(all, f);
+    return d;
+}
+
+uint8_t *
+frames_chunk_mut(struct frames *fr, pgno id, uint32_t len, uint32_t reserve)
+{
+    struct frames_all *all = frames_all(fr);
+    struct chunk *c = writable_chunk(all, id, nq_max(nq_max(len, reserve), 1));
+
+    if (len > c->len)
+        memset(c->bytes + c->len, 0, len - c->len);
+    c->len = len;
+    c->stamp = fr->stamp;
+    c->referenced = 1;
+    return c->bytes;
+}
+
+pgno
+frames_chunk_new(struct frames *fr, uint32_t len, uint8_t **out)
+{
+    struct frames_all *all = frames_all(fr);
+    pgno id = frames_take_id(all);
+    uint32_t f = chunk_take(all, id, len, nq_max(len, 1));
+
+    fr->frame_of[id] = f;
+    frame_set_dirty(all, f);
+    *out = chunk_of(all, f)->bytes;
+    memset(*out, 0, len);
+    return id;
+}

@@ -1,0 +1,144 @@
+/* store/frames_int.h - what the files of the frame pool share: frames.c,
+ * frames_chunk.c, frames_fetch.c, frames_evict.c, flush.c. */
+#ifndef NQ_STORE_FRAMES_INT_H
+#define NQ_STORE_FRAMES_INT_H
+
+#include "store/frames.h"
+
+#define FRAMES_MAGIC 0x4e51464du
+/* Frame numbers of chunks start here, marks (frames.h) end the space. */
+#define FRAME_CHUNK0 0x80000000u
+#define FRAME_MARK0 (UINT32_MAX - 15)
+#define FRAME_LOADING (UINT32_MAX - 1) /* a read is under way */
+#define FRAME_DAMAGED (UINT32_MAX - 2) /* sticky: the extent is damaged */
+
+/* Dirty frames hang on one of two lists, that of the running epoch and that
+ * of the unfinished cut; a cut swaps their roles. */
+enum { FRAME_ON_NONE = 0 }; /* else 1 + index into lists[] */
+
+struct frame {
+    pgno id;       /* whose bytes; 0: the frame is free */
+    uint32_t next; /* on its list, or the list of free frames */
+    uint32_t prev;
+    uint32_t writable; /* the epoch in which it may be written in place */
+    uint32_t pins;
+    uint8_t list;
+    uint8_t kind;     /* enum page_kind */
+    bool is_flushing; /* a worker reads it: as good as a pin */
+    bool is_hot;      /* fetched for a command: spared once by eviction */
+};
+
+struct chunk {
+    struct frame frame; /* id 0: `len` is the next free descriptor */
+    uint8_t *bytes;
+    uint32_t len, cap;
+    lsn stamp;
+    uint8_t referenced;
+};
+
+struct frame_list {
+    uint32_t head, tail, count;
+};
+
+struct id_stack {
+    pgno *ids;
+    uint32_t count, cap;
+};
+
+struct frames_all {
+    struct frames pub; /* first: the handle is its address */
+    uint32_t magic;
+    uint32_t epoch;                /* 1 and up; a cut moves it on */
+    struct frame *frame;           /* by number; [0] unused */
+    uint32_t frames_max;           /* reserved address space, in frames */
+    uint32_t frames_top;           /* numbers handed out so far + 1 */
+    uint32_t opened;               /* frames below are mapped for use */
+    uint32_t free_warm, free_cold; /* heads; cold ones hold no memory */
+    uint32_t warm_count, cold_count;
+    uint32_t used; /* frames that hold a page, old versions included */
+    struct chunk *chunk;
+    uint32_t chunks_cap, chunks_top, chunk_free, chunks_used;
+    uint64_t chunk_bytes;
+    struct frame_list lists[2];
+    unsigned current; /* lists[current] is that of the running epoch */
+    bool cut_running;
+    pgno next_id; /* ids from here on were never used */
+    struct id_stack ids_free, ids_limbo;
+    uint64_t pages; /* live ids */
+    uint64_t pool_bytes;
+    uint32_t pinned; /* frames with pins */
+    uint64_t copies;
+};
+
+static inline struct frames_all *
+frames_all(struct frames *fr)
+{
+    struct frames_all *all;
+
+    NQ_CAST(all, nq_container(fr, struct frames_all, pub), FRAMES_MAGIC);
+    return all;
+}
+
+static inline bool
+frame_is_mark(uint32_t f)
+{
+    return f == 0 || f >= FRAME_MARK0;
+}
+
+static inline bool
+frame_is_chunk(uint32_t f)
+{
+    return f >= FRAME_CHUNK0 && f < FRAME_MARK0;
+}
+
+static inline struct frame *
+frame_get(struct frames_all *all, uint32_t f)
+{
+    if (frame_is_chunk(f))
+        return &all->chunk[f - FRAME_CHUNK0].frame;
+    nq_dassert(f > 0 && f < all->frames_top);
+    return &all->frame[f];
+}
+
+static inline uint8_t *
+frame_bytes(struct frames_all *all, uint32_t f)
+{
+    return all->pub.base + ((size_t)f << all->pub.page_shift);
+}
+
+static inline bool
+frame_is_mapped(const struct frames_all *all, uint32_t f, const struct frame *m)
+{
+    return all->pub.frame_of[m->id] == f;
+}
+
+/* Dirty from before the unfinished cut. */
+static inline bool
+frame_is_in_cut(const struct frames_all *all, const struct frame *m)
+{
+    return all->cut_running && m->list == 2 - all->current;
+}
+
+/* May its bytes be changed where they are? (I1) */
+static inline bool
+frame_is_mutable(const struct frames_all *all, const struct frame *m)
+{
+    return m->pins == 0 && !m->is_flushing && !frame_is_in_cut(all, m);
+}
+
+/* A frame without a page: never fails (borrows beyond the pool). */
+uint32_t frame_take(struct frames_all *all, pgno id, enum page_kind kind);
+uint32_t chunk_take(struct frames_all *all, pgno id, uint32_t len,
+                    uint32_t cap);
+/* Gives the memory back if nobody holds the frame any more: not mapped, not
+ * pinned, not flushing, not part of the cut. */
+void frame_drop_if_unused(struct frames_all *all, uint32_t f);
+void chunk_release(struct frames_all *all, uint32_t f);
+/* The page of `f` has moved to another frame, or is gone. */
+void frame_unmapped(struct frames_all *all, uint32_t f);
+/* Puts it on the dirty list of the running epoch. */
+void frame_set_dirty(struct frames_all *all, uint32_t f);
+void frame_unlist(struct frames_all *all, uint32_t f);
+pgno frames_take_id(struct frames_all *all);
+
+#endif
