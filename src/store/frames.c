@@ -432,3 +432,22 @@ frames_unpin(struct frames *fr, uint32_t frame)
     all->pinned--;
     frame_drop_if_unused(all, frame);
 }
+
+void
+frames_get_stats(const struct frames *fr, struct frames_stats *out)
+{
+    struct frames_all *all = frames_all((struct frames *)(uintptr_t)fr);
+
+    *out = (struct frames_stats){
+        .copies = all->copies,
+        .frames = all->pool_bytes >> fr->page_shift,
+        .frames_used = all->used,
+        .frames_dirty = all->lists[0].count + all->lists[1].count,
+        .frames_pinned = all->pinned,
+        .chunk_bytes = all->chunk_bytes,
+        .pages = all->pages,
+        .pool_bytes = all->pool_bytes,
+        .used_bytes =
+            ((uint64_t)all->used << fr->page_shift) + all->chunk_bytes,
+    };
+}

@@ -26,11 +26,11 @@ struct store_opts {
     const char *dir, *wal_dir; /* wal_dir NULL: dir/wal */
     uint32_t page_size;        /* 0: as created, 8192 if new */
     uint64_t pool_bytes;
-    enum store_codec codec;    /* for pages written from now on */
-    bool read_only;            /* tools: no lock upgrade, no log appends */
-    bool force_log;            /* cut the log at damage */
-    struct wal_opts wal;       /* dir, uuid, salt are filled in here */
-    uint64_t max_bytes;        /* quota of the data file, 0: none */
+    enum store_codec codec;        /* for pages written from now on */
+    bool read_only;                /* tools: no lock upgrade, no log appends */
+    bool force_log;                /* cut the log at damage */
+    struct wal_opts wal;           /* dir, uuid, salt are filled in here */
+    uint64_t max_bytes;            /* quota of the data file, 0: none */
     double dirty_soft, dirty_hard; /* shares of the pool: 0.6, 0.8 */
     /* Called right before a cut: the owner of the trees writes their roots
      * into the catalog. */
@@ -75,8 +75,8 @@ bool store_checkpoint_running(const struct store *st);
 
 struct store_stats {
     enum store_ckpt state;
-    uint64_t checkpoints, failed, last_cut_us, max_cut_us, last_ms,
-        last_pages, last_bytes, last_wall_s;
+    uint64_t checkpoints, failed, last_cut_us, max_cut_us, last_ms, last_pages,
+        last_bytes, last_wall_s;
     nq_rc last_rc;
     lsn ckpt_lsn;
     uint64_t file_bytes, extent_bytes, free_bytes, table_entries,
