@@ -20,6 +20,7 @@ void dir_unlock(struct dir_lock *l);
 /* Calls fn(name, arg) for each regular file, in no order. */
 NQ_MUST_USE nq_rc dir_each(const char *path,
                            void (*fn)(const char *name, void *arg), void *arg);
+/* Replaces `to`.  NQ_NOTFOUND, here and below: there is no such file. */
 NQ_MUST_USE nq_rc dir_rename(const char *from, const char *to);
 NQ_MUST_USE nq_rc dir_remove_file(const char *path);
 bool dir_has(const char *path);
