@@ -36,8 +36,10 @@ enum db_type {
 const char *db_type_name(enum db_type type);
 
 /* Flag bits of a record, besides REC_OWNS (value is a blob reference). */
-#define DB_INT 2     /* string: val is a little-endian int64 */
-#define DB_RAWISH 4  /* string: was changed in place; OBJECT ENCODING says raw */
+#define DB_INT 2 /* string: val is a little-endian int64 */
+#define DB_RAWISH                                                              \
+    4 /* string: was changed in place; OBJECT ENCODING says raw                \
+       */
 
 /* A key that was found.  Slices are borrowed from the page until the next
  * write.  Nothing in it is to be changed by hand. */
@@ -48,9 +50,17 @@ struct entry {
 
 /* Classes of keyspace events, with Redis' letters. */
 enum db_event_class {
-    EVENT_GENERIC = 'g', EVENT_STRING = '$', EVENT_LIST = 'l', EVENT_SET = 's',
-    EVENT_HASH = 'h', EVENT_ZSET = 'z', EVENT_STREAM = 't', EVENT_EXPIRED = 'x',
-    EVENT_EVICTED = 'e', EVENT_NEW = 'n', EVENT_MISS = 'm'
+    EVENT_GENERIC = 'g',
+    EVENT_STRING = '$',
+    EVENT_LIST = 'l',
+    EVENT_SET = 's',
+    EVENT_HASH = 'h',
+    EVENT_ZSET = 'z',
+    EVENT_STREAM = 't',
+    EVENT_EXPIRED = 'x',
+    EVENT_EVICTED = 'e',
+    EVENT_NEW = 'n',
+    EVENT_MISS = 'm'
 };
 
 struct db_opts {
@@ -71,6 +81,9 @@ NQ_MUST_USE nq_rc db_open(const struct db_opts *opts, struct db **out);
  * database is open for writing. */
 NQ_MUST_USE nq_rc db_replay(struct db *db, uint64_t budget_us);
 bool db_is_replaying(const struct db *db);
+/* Writes roots and counters into the store's catalog: what the owner of the
+ * store calls from store_opts.before_cut. */
+void db_write_catalog(struct db *db);
 void db_close(struct db *db); /* the store is closed by its owner, after */
 
 uint32_t db_count(const struct db *db); /* of logical databases */
@@ -87,8 +100,12 @@ uint64_t db_now(const struct db *db);
  * the reply by it after. */
 void db_gate_reset(struct db *db);
 lsn db_gate(const struct db *db);
+/* For an answer about many keys (counts, ranges): it depends on every change
+ * of the database. */
+void db_gate_all(struct db *db, uint32_t dbi);
 
-/* --- keys ------------------------------------------------------------------ */
+/* --- keys ------------------------------------------------------------------
+ */
 
 /* NQ_OK or NQ_NOTFOUND (absent or expired). e->finger may have been set by a
  * probe of this key (else zero it). */
@@ -99,8 +116,7 @@ NQ_MUST_USE nq_rc db_find(struct db *db, uint32_t dbi, struct slice key,
 NQ_MUST_USE nq_rc db_find_write(struct db *db, uint32_t dbi, struct slice key,
                                 struct entry *e);
 
-/* DEL: removes the key with all that it owns.  `event` is "del" or NULL for
- * none.  NQ_NOTFOUND. */
+/* DEL: removes the key with all that it owns.  Raises "del".  NQ_NOTFOUND. */
 NQ_MUST_USE nq_rc db_del(struct db *db, uint32_t dbi, struct slice key);
 /* Sets (or with 0 removes) the expiry of the key found in `e`; one in the
  * past deletes it.  Raises "expire" or "persist". */
@@ -115,18 +131,20 @@ NQ_MUST_USE nq_rc db_copy(struct db *db, uint32_t from_db, struct slice from,
 NQ_MUST_USE nq_rc db_flush(struct db *db, uint32_t dbi);
 NQ_MUST_USE nq_rc db_flush_all(struct db *db);
 NQ_MUST_USE nq_rc db_swap(struct db *db, uint32_t a, uint32_t b);
-/* Keys of [lo, hi) go; the logged effect is the range.  The part not gone yet
- * is invisible at once.  *removed: how many keys. */
+/* Keys of [lo, hi) go, all of them before this returns; the logged effect is
+ * the range.  Pages are freed whole, without visiting their records, but a
+ * caller with a long range gives it in parts to share the loop.  *removed:
+ * how many keys. */
 NQ_MUST_USE nq_rc db_del_range(struct db *db, uint32_t dbi, struct slice lo,
                                const struct slice *hi, uint64_t *removed);
 
 NQ_MUST_USE nq_rc db_size(struct db *db, uint32_t dbi, uint64_t *keys);
 NQ_MUST_USE nq_rc db_expires(struct db *db, uint32_t dbi, uint64_t *keys);
 /* Uniform over the keys that are not expired; NQ_NOTFOUND if there is none. */
-NQ_MUST_USE nq_rc db_random_key(struct db *db, uint32_t dbi,
-                                struct slice *key);
+NQ_MUST_USE nq_rc db_random_key(struct db *db, uint32_t dbi, struct slice *key);
 
-/* --- background ------------------------------------------------------------ */
+/* --- background ------------------------------------------------------------
+ */
 
 /* One slice, at most budget_us, of what goes on beside commands: expiry where
  * something is due, freeing of flushed trees and deleted ranges.  Returns
@@ -141,10 +159,12 @@ struct db_stats {
 };
 void db_get_stats(const struct db *db, struct db_stats *out);
 
-/* --- for the type modules of this folder ----------------------------------- */
+/* --- for the type modules of this folder -----------------------------------
+ */
 
-/* Inserts or replaces the record and logs the effect with `args`.  What the
- * replaced record owned is freed unless its val is rec's own. */
+/* Inserts or replaces the record and logs the effect with `args`, which must
+ * not point into pages.  `old` is what db_find_write() left, found or not.
+ * What the replaced record owned is freed unless its val is rec's own. */
 NQ_MUST_USE nq_rc db_put(struct db *db, uint32_t dbi, struct slice key,
                          const struct record *rec, struct entry *old,
                          uint8_t effect, const struct slice *args,

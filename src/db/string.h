@@ -18,14 +18,17 @@ uint64_t string_len(const struct entry *e);
 NQ_MUST_USE nq_rc string_range(struct db *db, const struct entry *e,
                                uint64_t off, uint64_t n, struct arena *arena,
                                struct slice *out);
+/* The same of [off, off+n), which lies inside, to dst. */
+NQ_MUST_USE nq_rc string_copy(struct db *db, const struct entry *e,
+                              uint64_t off, uint64_t n, uint8_t *dst);
 /* All of it. */
 NQ_MUST_USE nq_rc string_bytes(struct db *db, const struct entry *e,
                                struct arena *arena, struct slice *out);
 /* For sending a blob by reference: chunk i and its pin (see store/blob.h).
  * chunks is 0 when the string is inline. */
 uint32_t string_chunks(const struct entry *e);
-NQ_MUST_USE nq_rc string_chunk(struct db *db, const struct entry *e,
-                               uint32_t i, struct slice *out, uint32_t *pin);
+NQ_MUST_USE nq_rc string_chunk(struct db *db, const struct entry *e, uint32_t i,
+                               struct slice *out, uint32_t *pin);
 void string_unpin(struct db *db, uint32_t pin);
 /* The value as an integer, if it is one: NQ_ENOTINT. */
 NQ_MUST_USE nq_rc string_int(struct db *db, const struct entry *e,

@@ -1,0 +1,510 @@
+/* db/db.c - the keyspace: finding, putting and removing keys, and what every
+ * change has in common (log, gate, watchers, events).
+ *
+ * One B+tree per logical database.  A record's flags say what its value is:
+ *
+ *   REC_OWNS  val is a blob reference of BLOB_REF_SIZE bytes
+ *   DB_INT    val is a little-endian int64
+ *   neither   val is the string
+ *
+ * Catalog entries, written right before each cut:
+ *
+ *   "databases"  u32 count
+ *   "db.N"       u32 root | u64 keys with an expiry     for each N that has any
+ *   "db.frees"   trees and blobs still to be freed, see lazyfree.c
+ *
+ * Invariants
+ *   I1  a change is tree first, log second, and nothing can fail in between:
+ *       all that may miss or be refused comes before the tree is touched
+ *   I2  a command that has effects is never told NQ_MISS: from its first
+ *       effect on, missing pages are read on the spot (db_calls_begin)
+ *   I3  the expiry counter of a database equals the number of its records
+ *       with an expiry
+ *   I4  versions of a database's tree only rise, also over FLUSHDB and
+ *       SWAPDB, so a finger from before never looks valid
+ *
+ * The gate: a reply may leave when the log is settled past the greatest stamp
+ * it depends on.  A record found depends on its leaf; a key not found on the
+ * last removal in its database (its leaf may be gone); both on the moment at
+ * which this tree became this database's.  Called by commands and replay. */
+#include "db/db.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/slice.h"
+#include "db/db_int.h"
+
+static const char *const type_names[DB_TYPES] = {
+    "string", "list", "set", "zset", "hash", "stream",
+};
+
+const char *
+db_type_name(enum db_type type)
+{
+    return (unsigned)type < DB_TYPES ? type_names[type] : "unknown";
+}
+
+struct keyspace *
+db_space(struct db *db, uint32_t dbi)
+{
+    nq_assert(db->magic == DB_MAGIC && dbi < db->count);
+    return &db->spaces[dbi];
+}
+
+/* --- catalog ---------------------------------------------------------------
+ */
+
+static struct slice
+space_name(uint32_t dbi, char dst[16])
+{
+    return slice_of(dst, (size_t)snprintf(dst, 16, "db.%u", dbi));
+}
+
+static nq_rc
+load_space(struct db *db, uint32_t dbi)
+{
+    struct keyspace *ks = &db->spaces[dbi];
+    uint8_t bytes[12];
+    char name[16];
+    size_t len = 0;
+    struct cursor c;
+    nq_rc rc;
+
+    rc = store_catalog_get(db->opts.store, space_name(dbi, name), bytes,
+                           sizeof bytes, &len);
+    if (rc == NQ_NOTFOUND)
+        return NQ_OK;
+    if (rc != NQ_OK)
+        return rc;
+    c = cursor_of(slice_of(bytes, nq_min(len, sizeof bytes)));
+    cursor_get_u32(&c, &ks->tree.root);
+    cursor_get_u64(&c, &ks->expires);
+    if (cursor_ok(&c))
+        return NQ_OK;
+    log_error("catalog entry db.%u has %zu bytes, expected 12", dbi, len);
+    return NQ_ECORRUPT;
+}
+
+/* How many databases the directory was last used with; 0 if it is new. */
+static nq_rc
+stored_count(struct db *db, uint32_t *out)
+{
+    uint8_t bytes[4];
+    size_t len = 0;
+    struct cursor c;
+    nq_rc rc = store_catalog_get(db->opts.store, slice_lit("databases"), bytes,
+                                 sizeof bytes, &len);
+
+    *out = 0;
+    if (rc != NQ_OK)
+        return rc == NQ_NOTFOUND ? NQ_OK : rc;
+    c = cursor_of(slice_of(bytes, nq_min(len, sizeof bytes)));
+    cursor_get_u32(&c, out);
+    if (cursor_ok(&c) && *out <= DB_MAX_DATABASES)
+        return NQ_OK;
+    log_error("catalog entry \"databases\" is damaged");
+    return NQ_ECORRUPT;
+}
+
+void
+db_write_catalog(struct db *db)
+{
+    struct store *st = db->opts.store;
+    struct buf b = BUF_INIT;
+    char name[16];
+
+    buf_put_u32(&b, db->count);
+    store_catalog_put(st, slice_lit("databases"), buf_slice(&b));
+    for (uint32_t i = 0; i < db->count; i++) {
+        const struct keyspace *ks = &db->spaces[i];
+
+        if (ks->tree.root == 0) {
+            store_catalog_del(st, space_name(i, name));
+            continue;
+        }
+        buf_clear(&b);
+        buf_put_u32(&b, ks->tree.root);
+        buf_put_u64(&b, ks->expires);
+        store_catalog_put(st, space_name(i, name), buf_slice(&b));
+    }
+    buf_fini(&b);
+    db_write_frees(db);
+}
+
+/* --- life ------------------------------------------------------------------
+ */
+
+nq_rc
+db_open(const struct db_opts *opts, struct db **out)
+{
+    struct db *db = nq_calloc(1, sizeof *db);
+    uint32_t stored = 0;
+    nq_rc rc;
+
+    *out = NULL;
+    db->magic = DB_MAGIC;
+    db->opts = *opts;
+    db->fr = store_frames(opts->store);
+    db->wal = store_wal(opts->store);
+    db->is_replaying = true;
+    db->active_expire = true;
+    rng_seed(&db->rng, rng_seed_from_os());
+    if ((rc = stored_count(db, &stored)) != NQ_OK)
+        goto undo;
+    /* Fewer databases than before would hide data: the larger number wins. */
+    db->count = nq_max(nq_max(opts->databases, stored), 1u);
+    nq_assert(db->count <= DB_MAX_DATABASES);
+    db->spaces = nq_calloc(db->count, sizeof *db->spaces);
+    for (uint32_t i = 0; i < db->count; i++) {
+        db->spaces[i].tree.fr = db->fr;
+        if ((rc = load_space(db, i)) != NQ_OK)
+            goto undo;
+    }
+    if ((rc = db_load_frees(db)) != NQ_OK)
+        goto undo;
+    *out = db;
+    return NQ_OK;
+
+undo:
+    db_close(db);
+    return rc;
+}
+
+void
+db_close(struct db *db)
+{
+    if (db == NULL)
+        return;
+    nq_assert(db->magic == DB_MAGIC);
+    db_background_close(db);
+    db_frees_fini(db);
+    buf_fini(&db->scratch);
+    nq_free(db->spaces);
+    db->magic = 0;
+    nq_free(db);
+}
+
+bool
+db_is_replaying(const struct db *db)
+{
+    return db->is_replaying;
+}
+
+uint32_t
+db_count(const struct db *db)
+{
+    return db->count;
+}
+
+struct store *
+db_store(struct db *db)
+{
+    return db->opts.store;
+}
+
+struct btree *
+db_tree(struct db *db, uint32_t dbi)
+{
+    return &db_space(db, dbi)->tree;
+}
+
+void
+db_set_now(struct db *db, uint64_t wall_ms)
+{
+    db->now_ms = wall_ms;
+}
+
+uint64_t
+db_now(const struct db *db)
+{
+    return db->now_ms;
+}
+
+void
+db_gate_reset(struct db *db)
+{
+    db->gate = 0;
+    db->has_effects = false;
+}
+
+lsn
+db_gate(const struct db *db)
+{
+    return db->gate;
+}
+
+void
+db_gate_all(struct db *db, uint32_t dbi)
+{
+    const struct keyspace *ks = db_space(db, dbi);
+
+    db_gate_raise(db, nq_max(ks->changed, ks->origin));
+}
+
+/* --- what every change has in common ---------------------------------------
+ */
+
+nq_rc
+db_writable(struct db *db)
+{
+    return db->is_replaying ? NQ_OK : wal_writable(db->wal);
+}
+
+void
+db_touch(struct db *db, uint32_t dbi, struct slice key)
+{
+    if (db->opts.on_touch != NULL && !db->is_replaying)
+        db->opts.on_touch(db->opts.arg, dbi, key);
+}
+
+nq_rc
+db_log(struct db *db, uint32_t dbi, uint8_t effect, struct slice key,
+       const struct slice *args, unsigned nargs)
+{
+    lsn at;
+    nq_rc rc;
+
+    if (db->is_replaying)
+        return NQ_OK;
+    at = wal_position(db->wal);
+    rc = wal_append(db->wal, effect, dbi, key, args, nargs);
+    db->spaces[dbi].changed = at;
+    db_gate_raise(db, at);
+    db->has_effects = true;
+    db_touch(db, dbi, key);
+    return rc;
+}
+
+void
+db_event(struct db *db, uint32_t dbi, enum db_event_class class,
+         const char *event, struct slice key)
+{
+    if (db->opts.on_event != NULL && event != NULL && !db->is_replaying)
+        db->opts.on_event(db->opts.arg, dbi, class, event, key);
+}
+
+nq_rc
+db_owned(struct db *db, const struct record *rec, struct owned *out)
+{
+    nq_rc rc;
+
+    out->is_blob = false;
+    if (nq_likely((rec->flags & REC_OWNS) == 0))
+        return NQ_OK;
+    if ((rc = blob_ref_decode(rec->val, &out->ref)) != NQ_OK)
+        return rc;
+    out->is_blob = true;
+    return blob_can_free(db->fr, &out->ref);
+}
+
+void
+db_owned_free(struct db *db, const struct owned *o)
+{
+    if (nq_unlikely(o->is_blob))
+        blob_free(db->fr, &o->ref);
+}
+
+/* --- finding ---------------------------------------------------------------
+ */
+
+nq_rc
+db_find(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
+{
+    struct keyspace *ks = db_space(db, dbi);
+    bool was = db_calls_begin(db);
+    nq_rc rc = btree_get(&ks->tree, key, &e->rec, &e->finger);
+
+    db_calls_end(db, was);
+    db_gate_raise(db, ks->origin);
+    if (nq_likely(rc == NQ_OK)) {
+        db_gate_raise(db, e->rec.page_lsn);
+        return nq_unlikely(db_is_due(db, &e->rec)) ? NQ_NOTFOUND : NQ_OK;
+    }
+    if (rc == NQ_NOTFOUND)
+        db_gate_raise(db, ks->removed);
+    return rc;
+}
+
+nq_rc
+db_find_write(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
+{
+    struct keyspace *ks = db_space(db, dbi);
+    nq_rc rc = db_writable(db);
+    bool was;
+
+    if (nq_unlikely(rc != NQ_OK))
+        return rc;
+    if (nq_unlikely(key.len > BTREE_MAX_KEY))
+        return NQ_EKEYLEN;
+    was = db_calls_begin(db);
+    rc = btree_get(&ks->tree, key, &e->rec, &e->finger);
+    if (rc == NQ_OK && nq_unlikely(db_is_due(db, &e->rec))) {
+        rc = db_remove_expired(db, dbi, key, e);
+        if (rc == NQ_OK)
+            rc = NQ_NOTFOUND;
+    }
+    db_calls_end(db, was);
+    db_gate_raise(db, ks->origin);
+    if (rc == NQ_OK)
+        db_gate_raise(db, e->rec.page_lsn);
+    else if (rc == NQ_NOTFOUND)
+        db_gate_raise(db, ks->removed);
+    return rc;
+}
+
+/* --- changing --------------------------------------------------------------
+ */
+
+static nq_rc
+remove_found(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
+{
+    struct keyspace *ks = db_space(db, dbi);
+    bool expires = e->rec.expire_ms != 0;
+    struct owned owned;
+    nq_rc rc;
+
+    if ((rc = db_owned(db, &e->rec, &owned)) != NQ_OK)
+        return rc;
+    if ((rc = btree_del(&ks->tree, key, &e->finger)) != NQ_OK)
+        return rc;
+    db_owned_free(db, &owned);
+    e->finger = (struct finger){0};
+    ks->expires -= expires;
+    rc = db_log(db, dbi, EFFECT_DEL, key, NULL, 0);
+    ks->removed = ks->changed;
+    return rc;
+}
+
+nq_rc
+db_remove(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
+{
+    bool was = db_calls_begin(db);
+    nq_rc rc = remove_found(db, dbi, key, e);
+
+    db_calls_end(db, was);
+    return rc;
+}
+
+nq_rc
+db_remove_expired(struct db *db, uint32_t dbi, struct slice key,
+                  struct entry *e)
+{
+    bool had_effects = db->has_effects;
+    nq_rc rc = db_remove(db, dbi, key, e);
+
+    if (rc != NQ_OK)
+        return rc;
+    /* Not an effect of the command: doing it again finds it done. */
+    db->has_effects = had_effects;
+    db->stats.expired_keys++;
+    db_event(db, dbi, EVENT_EXPIRED, "expired", key);
+    return NQ_OK;
+}
+
+nq_rc
+db_del(struct db *db, uint32_t dbi, struct slice key)
+{
+    struct entry e = {0};
+    nq_rc rc;
+
+    if ((rc = db_find_write(db, dbi, key, &e)) != NQ_OK)
+        return rc;
+    if ((rc = db_remove(db, dbi, key, &e)) != NQ_OK)
+        return rc;
+    db_event(db, dbi, EVENT_GENERIC, "del", key);
+    return NQ_OK;
+}
+
+/* Whether the two records refer to the same pages. */
+static bool
+is_same_owned(const struct owned *was, const struct record *rec)
+{
+    struct blob_ref ref;
+
+    return was->is_blob && (rec->flags & REC_OWNS) != 0 &&
+           blob_ref_decode(rec->val, &ref) == NQ_OK &&
+           ref.root == was->ref.root;
+}
+
+nq_rc
+db_put_record(struct db *db, struct keyspace *ks, struct slice key,
+              const struct record *rec, struct entry *old)
+{
+    struct owned owned = {.is_blob = false};
+    bool expires = false;
+    nq_rc rc;
+
+    if (old->finger.found) {
+        expires = old->rec.expire_ms != 0;
+        if ((rc = db_owned(db, &old->rec, &owned)) != NQ_OK)
+            return rc;
+        if (nq_unlikely(is_same_owned(&owned, rec)))
+            owned.is_blob = false;
+    }
+    if ((rc = btree_put(&ks->tree, key, rec, &old->finger)) != NQ_OK)
+        return rc;
+    db_owned_free(db, &owned);
+    ks->expires += (uint64_t)(rec->expire_ms != 0) - (uint64_t)expires;
+    return NQ_OK;
+}
+
+nq_rc
+db_put(struct db *db, uint32_t dbi, struct slice key, const struct record *rec,
+       struct entry *old, uint8_t effect, const struct slice *args,
+       unsigned nargs)
+{
+    bool was = db_calls_begin(db);
+    nq_rc rc = db_put_record(db, db_space(db, dbi), key, rec, old);
+
+    db_calls_end(db, was);
+    return rc == NQ_OK ? db_log(db, dbi, effect, key, args, nargs) : rc;
+}
+
+nq_rc
+db_set_expire(struct db *db, uint32_t dbi, struct slice key, struct entry *e,
+              uint64_t expire_ms)
+{
+    uint8_t arg[10];
+    struct slice args[1];
+    struct record rec = e->rec;
+    nq_rc rc;
+
+    if (expire_ms != 0 && expire_ms <= db->now_ms && !db->is_replaying) {
+        if ((rc = db_remove(db, dbi, key, e)) == NQ_OK)
+            db_event(db, dbi, EVENT_GENERIC, "del", key);
+        return rc;
+    }
+    rec.expire_ms = nq_min(expire_ms, DB_FOREVER);
+    args[0] = slice_of(arg, varint_encode(arg, rec.expire_ms));
+    rc = db_put(db, dbi, key, &rec, e, EFFECT_PEXPIREAT, args, 1);
+    if (rc == NQ_OK)
+        db_event(db, dbi, EVENT_GENERIC, expire_ms != 0 ? "expire" : "persist",
+                 key);
+    return rc;
+}
+
+/* --- questions about a whole database --------------------------------------
+ */
+
+nq_rc
+db_size(struct db *db, uint32_t dbi, uint64_t *keys)
+{
+    db_gate_all(db, dbi);
+    return btree_count(db_tree(db, dbi), keys);
+}
+
+nq_rc
+db_expires(struct db *db, uint32_t dbi, uint64_t *keys)
+{
+    *keys = db_space(db, dbi)->expires;
+    return NQ_OK;
+}
+
+void
+db_get_stats(const struct db *db, struct db_stats *out)
+{
+    *out = db->stats;
+    out->lazyfree_pending = db->frees.tree_count + db->frees.blob_count;
+}

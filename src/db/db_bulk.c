@@ -1,0 +1,436 @@
+/* db/db_bulk.c - changes of more than one key: RENAME, COPY, MOVE, FLUSHDB,
+ * FLUSHALL, SWAPDB, ranges; and a random key.
+ *
+ * Arguments of the effects:
+ *
+ *   RENAME    varint database of the new name | the new name
+ *   COPY      the same
+ *   FLUSHDB   none;  FLUSHALL  none
+ *   SWAPDB    varint the other database
+ *   DELRANGE  (key: lo) u8 1 and hi, or u8 0: no upper end
+ *
+ * A value that is a blob moves with its record.  A copy of one duplicates its
+ * chunks one after the other; that is a plain memory copy on the loop.
+ * Called by command handlers and by replay. */
+#include "base/mem.h"
+#include "db/db_int.h"
+
+#define DEL_RANGE_BUDGET 4096 /* pages between two looks for memory */
+#define RANDOM_TRIES 64
+
+/* --- one key to another ----------------------------------------------------
+ */
+
+/* "varint db | key" into db->scratch. */
+static void
+encode_target(struct buf *b, uint32_t dbi, struct slice key)
+{
+    buf_put_varint(b, dbi);
+    buf_put_slice(b, key);
+}
+
+static nq_rc
+decode_target(struct db *db, struct slice args, uint32_t *dbi,
+              struct slice *key)
+{
+    struct cursor c = cursor_of(args);
+    uint64_t n;
+
+    cursor_get_varint(&c, &n);
+    cursor_get_bytes(&c, cursor_left(&c), key);
+    if (!cursor_ok(&c) || n >= db->count)
+        return NQ_EFORMAT;
+    *dbi = (uint32_t)n;
+    return NQ_OK;
+}
+
+/* Finds both ends of a RENAME or COPY: `from` must be there. */
+static nq_rc
+find_pair(struct db *db, uint32_t from_db, struct slice from, uint32_t to_db,
+          struct slice to, struct entry *src, struct entry *dst)
+{
+    nq_rc rc = db_find_write(db, to_db, to, dst);
+
+    if (rc != NQ_OK && rc != NQ_NOTFOUND)
+        return rc;
+    /* Second, so that the slices of the source are still good. */
+    return db_find_write(db, from_db, from, src);
+}
+
+static nq_rc
+rename_found(struct db *db, uint32_t from_db, struct slice from, uint32_t to_db,
+             struct slice to, struct entry *src, struct entry *dst)
+{
+    struct keyspace *ks = db_space(db, from_db);
+    struct record rec = src->rec;
+    bool was;
+    nq_rc rc;
+
+    buf_clear(&db->scratch);
+    buf_put_slice(&db->scratch, rec.val);
+    rec.val = buf_slice(&db->scratch);
+    if ((rc = db_put_record(db, db_space(db, to_db), to, &rec, dst)) != NQ_OK)
+        return rc;
+    /* The first half is done: from here on nothing may miss. */
+    was = frames_set_blocking(db->fr, true);
+    rc = btree_del(&ks->tree, from, &src->finger);
+    (void)frames_set_blocking(db->fr, was);
+    ks->expires -= rc == NQ_OK && rec.expire_ms != 0;
+    return rc;
+}
+
+nq_rc
+db_rename(struct db *db, uint32_t from_db, struct slice from, uint32_t to_db,
+          struct slice to)
+{
+    struct entry src = {0}, dst = {0};
+    struct buf arg = BUF_INIT;
+    struct slice args[1];
+    bool was;
+    nq_rc rc;
+
+    if ((rc = find_pair(db, from_db, from, to_db, to, &src, &dst)) != NQ_OK)
+        return rc;
+    if (from_db == to_db && slice_eq(from, to))
+        return NQ_OK;
+    was = db_calls_begin(db);
+    rc = rename_found(db, from_db, from, to_db, to, &src, &dst);
+    db_calls_end(db, was);
+    if (rc != NQ_OK)
+        return rc;
+    encode_target(&arg, to_db, to);
+    args[0] = buf_slice(&arg);
+    rc = db_log(db, from_db, EFFECT_RENAME, from, args, 1);
+    buf_fini(&arg);
+    db_space(db, from_db)->removed = db_space(db, from_db)->changed;
+    db_space(db, to_db)->changed = db_space(db, from_db)->changed;
+    db_touch(db, to_db, to);
+    db_event(db, from_db, EVENT_GENERIC,
+             from_db == to_db ? "rename_from" : "move_from", from);
+    db_event(db, to_db, EVENT_GENERIC,
+             from_db == to_db ? "rename_to" : "move_to", to);
+    return rc;
+}
+
+/* A blob with the same bytes.  Misses come before anything is made. */
+static nq_rc
+copy_blob(struct db *db, const struct blob_ref *from, struct blob_ref *to)
+{
+    struct slice bytes;
+    uint32_t pin;
+    uint64_t off = 0;
+    nq_rc rc = blob_want(db->fr, from, 0, from->len);
+
+    for (uint32_t i = 0; i < from->chunks && rc == NQ_OK; i++) {
+        if ((rc = blob_chunk(db->fr, from, i, &bytes, &pin)) != NQ_OK)
+            break;
+        if (i == 0)
+            blob_new(db->fr, bytes, to);
+        else
+            rc = blob_write(db->fr, to, off, bytes);
+        off += bytes.len;
+        frames_unpin(db->fr, pin);
+    }
+    if (rc != NQ_OK && off > 0)
+        blob_free(db->fr, to);
+    return rc;
+}
+
+static nq_rc
+copy_found(struct db *db, uint32_t to_db, struct slice to,
+           const struct entry *src, struct entry *dst)
+{
+    uint8_t room[BLOB_REF_SIZE];
+    struct record rec = src->rec;
+    struct blob_ref from, copy = {0};
+    bool owns = (rec.flags & REC_OWNS) != 0;
+    nq_rc rc;
+
+    if (owns) {
+        if ((rc = blob_ref_decode(rec.val, &from)) != NQ_OK)
+            return rc;
+        if ((rc = copy_blob(db, &from, &copy)) != NQ_OK)
+            return rc;
+        blob_ref_encode(room, &copy);
+        rec.val = slice_of(room, sizeof room);
+    } else {
+        buf_clear(&db->scratch);
+        buf_put_slice(&db->scratch, rec.val);
+        rec.val = buf_slice(&db->scratch);
+    }
+    rc = db_put_record(db, db_space(db, to_db), to, &rec, dst);
+    if (rc != NQ_OK && owns)
+        blob_free(db->fr, &copy);
+    return rc;
+}
+
+nq_rc
+db_copy(struct db *db, uint32_t from_db, struct slice from, uint32_t to_db,
+        struct slice to)
+{
+    struct entry src = {0}, dst = {0};
+    struct buf arg = BUF_INIT;
+    struct slice args[1];
+    bool was;
+    nq_rc rc;
+
+    if ((rc = find_pair(db, from_db, from, to_db, to, &src, &dst)) != NQ_OK)
+        return rc;
+    if (from_db == to_db && slice_eq(from, to))
+        return NQ_EINVAL;
+    was = db_calls_begin(db);
+    rc = copy_found(db, to_db, to, &src, &dst);
+    db_calls_end(db, was);
+    if (rc != NQ_OK)
+        return rc;
+    encode_target(&arg, to_db, to);
+    args[0] = buf_slice(&arg);
+    rc = db_log(db, from_db, EFFECT_COPY, from, args, 1);
+    buf_fini(&arg);
+    db_space(db, to_db)->changed = db_space(db, from_db)->changed;
+    db_touch(db, to_db, to);
+    db_event(db, to_db, EVENT_GENERIC, "copy_to", to);
+    return rc;
+}
+
+/* --- whole databases -------------------------------------------------------
+ */
+
+/* An empty tree in place of the old one. */
+static void
+drop_tree(struct db *db, uint32_t dbi)
+{
+    struct keyspace *ks = db_space(db, dbi);
+
+    if (ks->tree.root != 0)
+        db_free_later(db, &ks->tree);
+    ks->tree.root = 0;
+    ks->tree.version++;
+    ks->expires = 0;
+}
+
+/* After a logged change of which tree is whose. */
+static void
+set_origin(struct db *db, uint32_t dbi, lsn at)
+{
+    struct keyspace *ks = db_space(db, dbi);
+
+    ks->changed = ks->removed = ks->origin = at;
+    db_touch(db, dbi, (struct slice){NULL, 0});
+}
+
+nq_rc
+db_flush(struct db *db, uint32_t dbi)
+{
+    nq_rc rc = db_writable(db);
+
+    if (rc != NQ_OK)
+        return rc;
+    drop_tree(db, dbi);
+    rc = db_log(db, dbi, EFFECT_FLUSHDB, slice_lit(""), NULL, 0);
+    set_origin(db, dbi, db->spaces[dbi].changed);
+    return rc;
+}
+
+nq_rc
+db_flush_all(struct db *db)
+{
+    nq_rc rc = db_writable(db);
+
+    if (rc != NQ_OK)
+        return rc;
+    for (uint32_t i = 0; i < db->count; i++)
+        drop_tree(db, i);
+    rc = db_log(db, 0, EFFECT_FLUSHALL, slice_lit(""), NULL, 0);
+    for (uint32_t i = 0; i < db->count; i++)
+        set_origin(db, i, db->spaces[0].changed);
+    return rc;
+}
+
+nq_rc
+db_swap(struct db *db, uint32_t a, uint32_t b)
+{
+    struct keyspace *x = db_space(db, a), *y = db_space(db, b), was;
+    uint8_t arg[10];
+    struct slice args[1] = {{arg, varint_encode(arg, b)}};
+    nq_rc rc = db_writable(db);
+
+    if (rc != NQ_OK || a == b)
+        return rc;
+    was = *x;
+    *x = *y;
+    *y = was;
+    x->tree.version = nq_max(x->tree.version, y->tree.version) + 1;
+    y->tree.version = x->tree.version;
+    rc = db_log(db, a, EFFECT_SWAPDB, slice_lit(""), args, 1);
+    set_origin(db, a, x->changed);
+    set_origin(db, b, x->changed);
+    return rc;
+}
+
+/* --- ranges ----------------------------------------------------------------
+ */
+
+/* Removes the range from the tree.  Runs in blocking mode: it is a change
+ * from its first page on. */
+static nq_rc
+del_range_now(struct db *db, struct keyspace *ks, struct slice lo,
+              const struct slice *hi, uint64_t *removed)
+{
+    uint64_t expires = 0, part;
+    bool done = false;
+    nq_rc rc = btree_count_due(&ks->tree, lo, hi, DB_FOREVER, &expires);
+
+    *removed = 0;
+    while (rc == NQ_OK && !done) {
+        part = 0;
+        rc = btree_del_range(&ks->tree, lo, hi, DEL_RANGE_BUDGET,
+                             db_free_owned_record, db, &part, &done);
+        *removed += part;
+    }
+    if (rc == NQ_OK)
+        ks->expires -= expires;
+    return rc;
+}
+
+nq_rc
+db_del_range(struct db *db, uint32_t dbi, struct slice lo,
+             const struct slice *hi, uint64_t *removed)
+{
+    struct keyspace *ks = db_space(db, dbi);
+    uint8_t has_hi = hi != NULL;
+    struct slice args[2] = {{&has_hi, 1}, hi != NULL ? *hi : slice_lit("")};
+    bool was;
+    nq_rc rc = db_writable(db);
+
+    *removed = 0;
+    if (rc != NQ_OK)
+        return rc;
+    if (hi != NULL && slice_cmp(lo, *hi) >= 0)
+        return NQ_OK;
+    was = frames_set_blocking(db->fr, true);
+    rc = del_range_now(db, ks, lo, hi, removed);
+    (void)frames_set_blocking(db->fr, was);
+    if (*removed == 0 || rc != NQ_OK)
+        return rc;
+    rc = db_log(db, dbi, EFFECT_DELRANGE, lo, args, 2);
+    ks->removed = ks->changed;
+    db_touch(db, dbi, (struct slice){NULL, 0});
+    return rc;
+}
+
+/* --- a random key ----------------------------------------------------------
+ */
+
+static nq_rc
+random_in(struct db *db, uint64_t keys, struct btree_cursor *c)
+{
+    struct record rec;
+    nq_rc rc;
+
+    for (unsigned i = 0; i < RANDOM_TRIES; i++) {
+        if ((rc = btree_nth(c, rng_below(&db->rng, keys))) != NQ_OK)
+            return rc;
+        if ((rc = btree_record(c, &rec)) != NQ_OK)
+            return rc;
+        if (!db_is_due(db, &rec))
+            return NQ_OK;
+    }
+    /* Nearly all of them are due: the first that is not, from the start. */
+    for (rc = btree_first(c); rc == NQ_OK && c->valid; rc = btree_next(c)) {
+        if ((rc = btree_record(c, &rec)) != NQ_OK)
+            return rc;
+        if (!db_is_due(db, &rec))
+            return NQ_OK;
+    }
+    return rc == NQ_OK ? NQ_NOTFOUND : rc;
+}
+
+nq_rc
+db_random_key(struct db *db, uint32_t dbi, struct slice *key)
+{
+    struct btree *t = db_tree(db, dbi);
+    struct btree_cursor c;
+    uint64_t keys, due = 0;
+    nq_rc rc;
+
+    db_gate_all(db, dbi);
+    if ((rc = btree_count(t, &keys)) != NQ_OK)
+        return rc;
+    if (keys > 0)
+        rc = btree_count_due(t, slice_lit(""), NULL, db->now_ms, &due);
+    if (rc != NQ_OK || due >= keys)
+        return rc != NQ_OK ? rc : NQ_NOTFOUND;
+    btree_cursor_init(&c, t);
+    rc = random_in(db, keys, &c);
+    if (rc == NQ_OK) {
+        buf_clear(&db->scratch);
+        buf_put_slice(&db->scratch, c.key);
+        *key = buf_slice(&db->scratch);
+    }
+    btree_cursor_fini(&c);
+    return rc;
+}
+
+/* --- replay ----------------------------------------------------------------
+ */
+
+nq_rc
+db_apply_rename(struct db *db, const struct wal_record *r)
+{
+    uint32_t to_db;
+    struct slice to;
+    nq_rc rc = decode_target(db, r->args, &to_db, &to);
+
+    return rc == NQ_OK ? db_rename(db, r->db, r->key, to_db, to) : rc;
+}
+
+nq_rc
+db_apply_copy(struct db *db, const struct wal_record *r)
+{
+    uint32_t to_db;
+    struct slice to;
+    nq_rc rc = decode_target(db, r->args, &to_db, &to);
+
+    return rc == NQ_OK ? db_copy(db, r->db, r->key, to_db, to) : rc;
+}
+
+nq_rc
+db_apply_flush(struct db *db, const struct wal_record *r)
+{
+    return db_flush(db, r->db);
+}
+
+nq_rc
+db_apply_flush_all(struct db *db, const struct wal_record *r)
+{
+    nq_unused(r);
+    return db_flush_all(db);
+}
+
+nq_rc
+db_apply_swap(struct db *db, const struct wal_record *r)
+{
+    struct cursor c = cursor_of(r->args);
+    uint64_t other;
+
+    cursor_get_varint(&c, &other);
+    if (!cursor_ok(&c) || other >= db->count)
+        return NQ_EFORMAT;
+    return db_swap(db, r->db, (uint32_t)other);
+}
+
+nq_rc
+db_apply_del_range(struct db *db, const struct wal_record *r)
+{
+    struct cursor c = cursor_of(r->args);
+    struct slice hi;
+    uint64_t removed;
+    uint8_t has_hi;
+
+    cursor_get_u8(&c, &has_hi);
+    cursor_get_bytes(&c, cursor_left(&c), &hi);
+    if (!cursor_ok(&c))
+        return NQ_EFORMAT;
+    return db_del_range(db, r->db, r->key, has_hi ? &hi : NULL, &removed);
+}

@@ -1,0 +1,200 @@
+/* db/expire.c - what goes on beside commands: expiry where something is due,
+ * and the freeing of what was flushed (lazyfree.c).
+ *
+ * The expiry cycle asks each tree for a record that is due; the tree finds
+ * one by descending along the earliest expiries in its inner entries, so the
+ * work is in proportion to what expires, and no sampling is needed.  Pages
+ * that are not in memory are fetched as for a command, by a wait of our own:
+ *
+ *   WAIT_NONE -> (a miss) -> WAIT_READING -> on_ready -> WAIT_PINNED
+ *             -> the next slice runs with them pinned -> WAIT_NONE
+ *
+ * A slice takes its own look at the clock; expiry is logged as DEL, so replay
+ * and copies of the log need no clock.  Called by the engine once per turn. */
+#include "base/log.h"
+#include "db/db_int.h"
+#include "os/clock.h"
+
+#define EXPIRE_PER_LOOK 8      /* keys between two looks at the clock */
+#define RETRY_AFTER_US 1000000 /* after damage was met */
+#define DUE_UNKNOWN_MS 100     /* when a root has to be read first */
+
+static void
+on_ready(struct frames_wait *w)
+{
+    struct db *db = nq_container(w, struct db, wait);
+
+    nq_assert(db->magic == DB_MAGIC && db->waiting == WAIT_READING);
+    db->waiting = WAIT_PINNED;
+}
+
+static void
+end_wait(struct db *db)
+{
+    if (db->waiting != WAIT_NONE)
+        frames_fetch_end(db->fr, &db->wait);
+    db->waiting = WAIT_NONE;
+}
+
+static void
+begin_wait(struct db *db)
+{
+    db->wait.ready = on_ready;
+    db->waiting = WAIT_READING;
+    frames_fetch(db->fr, &db->wait);
+}
+
+void
+db_background_close(struct db *db)
+{
+    end_wait(db);
+}
+
+/* --- expiry ----------------------------------------------------------------
+ */
+
+/* Removes up to EXPIRE_PER_LOOK due keys; *found tells whether there was
+ * any. */
+static nq_rc
+expire_some(struct db *db, uint32_t dbi, struct btree_cursor *c, bool *found)
+{
+    struct slice key;
+    struct entry e;
+    nq_rc rc = NQ_OK;
+
+    *found = true;
+    for (int i = 0; i < EXPIRE_PER_LOOK && rc == NQ_OK; i++) {
+        if ((rc = btree_seek_due(c, db->now_ms)) != NQ_OK)
+            break;
+        if (!c->valid) {
+            *found = false;
+            break;
+        }
+        key = c->key;
+        e = (struct entry){0};
+        rc = btree_get(c->tree, key, &e.rec, &e.finger);
+        nq_dassert(rc != NQ_OK || db_is_due(db, &e.rec));
+        if (rc == NQ_OK)
+            rc = db_remove_expired(db, dbi, key, &e);
+    }
+    return rc;
+}
+
+/* One database until nothing is due; NQ_AGAIN: the time is up. */
+static nq_rc
+expire_database(struct db *db, uint32_t dbi, uint64_t until_us)
+{
+    struct btree *t = db_tree(db, dbi);
+    struct btree_cursor c;
+    uint64_t earliest;
+    bool found = true;
+    nq_rc rc = t->root == 0 ? NQ_NOTFOUND : btree_earliest(t, &earliest);
+
+    if (rc != NQ_OK)
+        return rc == NQ_NOTFOUND ? NQ_OK : rc;
+    if (earliest == 0 || earliest > db->now_ms)
+        return NQ_OK;
+    btree_cursor_init(&c, t);
+    while (rc == NQ_OK && found) {
+        rc = expire_some(db, dbi, &c, &found);
+        if (rc == NQ_OK && found && clock_mono_us() >= until_us)
+            rc = NQ_AGAIN;
+    }
+    btree_cursor_fini(&c);
+    return rc;
+}
+
+static nq_rc
+expire_slice(struct db *db, uint64_t until_us)
+{
+    nq_rc rc = NQ_OK;
+
+    if (!db->active_expire || wal_is_full(db->wal) ||
+        wal_writable(db->wal) != NQ_OK)
+        return NQ_OK;
+    for (uint32_t n = 0; n < db->count && rc == NQ_OK; n++) {
+        rc = expire_database(db, db->next_expire, until_us);
+        if (rc == NQ_OK)
+            db->next_expire = (db->next_expire + 1) % db->count;
+    }
+    return rc;
+}
+
+/* --- the slice of a turn ---------------------------------------------------
+ */
+
+static bool
+has_frees(const struct db *db)
+{
+    return db->frees.tree_count + db->frees.blob_count > 0;
+}
+
+/* What became of a part of the slice: whether there is more at once. */
+static bool
+settle_slice(struct db *db, nq_rc rc)
+{
+    if (rc == NQ_MISS && db->waiting != WAIT_READING) {
+        end_wait(db);
+        begin_wait(db);
+        return false;
+    }
+    if (rc == NQ_OK || rc == NQ_AGAIN)
+        return rc == NQ_AGAIN;
+    frames_forget_wanted(db->fr);
+    if (rc != NQ_MISS) {
+        log_error("expiry in the background: %s", rc_text(rc));
+        db->retry_us = clock_mono_us() + RETRY_AFTER_US;
+    }
+    return false;
+}
+
+bool
+db_background(struct db *db, uint64_t budget_us)
+{
+    uint64_t now_us = clock_mono_us(), command_now = db->now_ms;
+    enum background_wait before = db->waiting;
+    bool more;
+
+    if (db->is_replaying || before == WAIT_READING || now_us < db->retry_us)
+        return false;
+    db_gate_reset(db);
+    db->now_ms = clock_wall_ms();
+    more = settle_slice(
+        db,
+        expire_slice(db, now_us + (has_frees(db) ? budget_us / 2 : budget_us)));
+    if (db->waiting != WAIT_READING && has_frees(db))
+        more |= settle_slice(db, db_free_slice(db, now_us + budget_us));
+    if (before == WAIT_PINNED && db->waiting == WAIT_PINNED)
+        end_wait(db);
+    db->now_ms = command_now;
+    db_gate_reset(db);
+    return more;
+}
+
+uint64_t
+db_next_due(struct db *db)
+{
+    uint64_t due = 0, earliest = 0;
+
+    if (!db->active_expire || db->is_replaying)
+        return 0;
+    for (uint32_t i = 0; i < db->count; i++) {
+        struct btree *t = &db->spaces[i].tree;
+
+        if (t->root == 0 || db->spaces[i].expires == 0)
+            continue;
+        if (btree_earliest(t, &earliest) != NQ_OK) {
+            frames_forget_wanted(db->fr);
+            earliest = clock_wall_ms() + DUE_UNKNOWN_MS;
+        }
+        if (earliest != 0 && (due == 0 || earliest < due))
+            due = earliest;
+    }
+    return due;
+}
+
+void
+db_set_active_expire(struct db *db, bool on)
+{
+    db->active_expire = on;
+}
