@@ -22,7 +22,7 @@ LDFLAGS_asan := -fsanitize=address,undefined
 LDFLAGS_tsan := -fsanitize=thread
 
 CFLAGS := -std=gnu11 -D_GNU_SOURCE -Isrc -fno-omit-frame-pointer \
-	-fno-strict-aliasing $(WARN) $(CFLAGS_$(MODE)) $(EXTRA)
+	-fno-strict-aliasing $(WARN) $(CFLAGS_$(MODE))
 LDFLAGS := -rdynamic $(LDFLAGS_$(MODE))
 LDLIBS := -lev -lzstd -lz -lssl -lcrypto -lpthread -lm
 
@@ -80,7 +80,7 @@ build/.deps-test: utils/install-deps
 
 $(OBJ)/%.o: %.c | deps
 	@mkdir -p $(@D)
-	@$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+	@$(CC) $(CFLAGS) $(EXTRA) -MMD -MP -c $< -o $@
 
 # SIMD variants are compiled for their instruction set and called only behind
 # run-time dispatch.
