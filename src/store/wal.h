@@ -14,6 +14,7 @@
 #ifndef NQ_STORE_WAL_H
 #define NQ_STORE_WAL_H
 
+#include "base/histogram.h"
 #include "base/rc.h"
 #include "base/slice.h"
 #include "store/pgno.h"
@@ -44,6 +45,7 @@ struct wal_start {
     lsn durable;    /* at least this much was durable: damage below is real */
     bool clean;     /* durable is the exact end of the log */
     bool force;     /* cut at damage instead of refusing (an explicit flag) */
+    bool read_only; /* tools: nothing is cut or written, no appends */
 };
 
 /* Opens the log for replay: no appends yet.  Reads nothing but headers. */
@@ -67,8 +69,11 @@ void wal_replay_progress(const struct wal *w, uint64_t *done, uint64_t *total);
 
 /* Starts the log thread; after replay. */
 NQ_MUST_USE nq_rc wal_start(struct wal *w);
-/* Syncs all of it, ends the thread, closes.  Gives the exact end. */
+/* Syncs all of it, ends the thread, closes.  Gives the exact end (of what is
+ * durable, when an error says that not all is).  Also ends a replay. */
 NQ_MUST_USE nq_rc wal_close(struct wal *w, lsn *end);
+/* As a crash would: ends without writing or syncing what is left.  Tests. */
+void wal_abandon(struct wal *w);
 
 /* LSN of the frame under construction. */
 lsn wal_position(const struct wal *w);
@@ -80,7 +85,7 @@ NQ_MUST_USE nq_rc wal_append(struct wal *w, uint8_t effect, uint32_t db,
                              struct slice key, const struct slice *args,
                              unsigned nargs);
 /* The same test without appending: what the write gate of dispatch asks. */
-NQ_MUST_USE nq_rc wal_writable(const struct wal *w);
+NQ_MUST_USE nq_rc wal_writable(struct wal *w);
 /* A group of effects that must stand or fall together (MULTI) never
  * straddles frames: between these calls the frame is not closed. */
 void wal_begin_group(struct wal *w);
@@ -91,7 +96,9 @@ void wal_commit(struct wal *w);
 /* All below is on the disk (always) or with the kernel (else). */
 lsn wal_settled(const struct wal *w);
 lsn wal_durable(const struct wal *w); /* any thread: below is synced */
-/* Calls opts.wake once wal_settled() passes `at`. */
+/* Calls opts.wake once wal_settled() passes `at`, or nothing will settle any
+ * more (wal_writable() says NQ_EREADONLY); at once, on this thread, if that
+ * is so already. */
 void wal_wake_at(struct wal *w, lsn at);
 bool wal_is_full(const struct wal *w); /* the ring is 75 % full */
 /* Syncs what was committed soon, whatever the strategy (WAITAOF, checkpoint);
@@ -106,8 +113,9 @@ void wal_release(struct wal *w, lsn keep, unsigned keep_segments);
 struct wal_stats {
     lsn position, written, durable, oldest;
     uint64_t frames, records, bytes, syncs, sync_us_total, sync_us_max,
-        sync_us_last, segments, recycled, ring_used, ring_size;
-    nq_rc error; /* NQ_OK, NQ_EREADONLY or NQ_ENOSPC */
+        sync_us_last, segments, recycled, writes, ring_used, ring_size;
+    struct histogram sync_us; /* one value a sync */
+    nq_rc error;              /* NQ_OK, NQ_EREADONLY or NQ_ENOSPC */
     char error_text[160];
 };
 void wal_get_stats(const struct wal *w, struct wal_stats *out);

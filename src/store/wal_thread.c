@@ -1,0 +1,431 @@
+/* store/wal_thread.c - the log thread: writes committed frames, syncs them by
+ * strategy, prepares and recycles segments.
+ *
+ * Each round: write all that is committed, one write for each contiguous run;
+ * sync if the strategy says so (always: each round, so that what was
+ * committed during the last sync shares the next one); release old
+ * segments; keep a spare; sleep if there is nothing to do.
+ *
+ * I1  `durable` never passes what a successful sync covered, in all segments
+ *     below it.
+ * I2  A failed write or sync is final: the state becomes NQ_EREADONLY and
+ *     this thread touches no file again.
+ * I3  While no spare can be had for want of space, appends are refused
+ *     (NQ_ENOSPC); what was taken before still fits, as the segment being
+ *     written was the spare.  Space is looked for once a second.
+ * I4  Nobody waits for this thread holding the monitor longer than it takes
+ *     to copy the counters. */
+#include "store/wal_int.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "os/thread.h"
+
+#define RUN_MAX ((uint64_t)1 << 20)
+#define DIRTY_MAX 8u /* unsynced segments kept open */
+#define RETRY_US 1000000u
+
+/* --- telling the loop ----------------------------------------------------- */
+
+static void
+wake_loop(struct wal *w)
+{
+    atomic_store(&w->wake_at, WAL_NEVER);
+    if (w->opts.wake != NULL)
+        w->opts.wake(w->opts.arg);
+}
+
+static void
+set_state(struct wal *w, nq_rc rc, const char *why)
+{
+    if ((nq_rc)atomic_load(&w->state) == rc)
+        return;
+    monitor_lock(w->monitor);
+    snprintf(w->stats.error_text, sizeof w->stats.error_text, "%s", why);
+    monitor_unlock(w->monitor);
+    atomic_store(&w->state, (int)rc);
+    if (rc == NQ_EREADONLY)
+        log_error("log: %s; no writes until the server is restarted", why);
+    else if (rc == NQ_ENOSPC)
+        log_warn("log: %s; writes are refused until there is some", why);
+    else
+        log_notice("log: there is space again; writes go on");
+    wake_loop(w);
+}
+
+/* The end of writing for any error but a full disk (I2). */
+static void
+fail(struct wal *w, const char *what, nq_rc rc)
+{
+    char why[128];
+
+    snprintf(why, sizeof why, "%s failed at LSN %" PRIu64 " (%s)", what,
+             w->next, rc_name(rc));
+    set_state(w, NQ_EREADONLY, why);
+}
+
+/* A failed attempt to get a segment. */
+static void
+no_segment(struct wal *w, nq_rc rc)
+{
+    if (rc == NQ_ENOSPC) {
+        w->retry_at_us = clock_mono_us() + RETRY_US;
+        set_state(w, rc, "no space left for the next segment");
+    } else {
+        fail(w, "preparing a segment", rc);
+    }
+}
+
+static bool
+has_failed(const struct wal *w)
+{
+    return atomic_load(&w->state) == NQ_EREADONLY ||
+           atomic_load(&w->is_abandoned);
+}
+
+/* Moves what the loop sees; wakes it if it waits for that. */
+static void
+publish(struct wal *w, lsn durable)
+{
+    lsn old = atomic_load(&w->durable), wanted = atomic_load(&w->sync_to);
+    bool always = atomic_load(&w->fsync) == WAL_FSYNC_ALWAYS;
+    lsn settled = always ? durable : w->next;
+
+    atomic_store(&w->written, w->next);
+    if (durable > old)
+        atomic_store(&w->durable, durable);
+    if (settled > atomic_load(&w->settled))
+        atomic_store(&w->settled, settled);
+    else
+        settled = atomic_load(&w->settled);
+    if (atomic_load(&w->wake_at) < settled ||
+        (old < wanted && durable >= wanted))
+        wake_loop(w);
+}
+
+void
+wal_thread_note_files(struct wal *w)
+{
+    const struct wal_segments *s = &w->segments;
+
+    monitor_lock(w->monitor);
+    w->stats.segments = s->count + s->spares;
+    w->stats.oldest = s->count > 0 ? s->at[0].first : w->next;
+    w->stats.recycled = s->recycled;
+    monitor_unlock(w->monitor);
+}
+
+/* --- writing -------------------------------------------------------------- */
+
+/* Bytes that still fit the segment being written. */
+static uint64_t
+segment_room(struct wal *w)
+{
+    const struct wal_segment *seg = wal_segment_last(&w->segments);
+
+    if (seg == NULL || seg->file == NULL)
+        return 0;
+    return seg->size - WAL_SEGMENT_HEADER - (w->next - seg->first);
+}
+
+/* Seals the whole frames at the start of [p, p+len) that fit `room`; at least
+ * one if any fits.  Returns their bytes. */
+static uint64_t
+seal_frames(struct wal *w, uint8_t *p, uint64_t len, uint64_t room)
+{
+    uint64_t salt = wal_segment_last(&w->segments)->salt, n = 0;
+    lsn durable = atomic_load(&w->durable);
+
+    while (n < nq_min(len, RUN_MAX)) {
+        struct wal_frame h;
+
+        memcpy(&h, p + n, sizeof h);
+        nq_assert(h.lsn == w->next + n && h.length <= len - n);
+        if (h.length > room - n)
+            break;
+        wal_frame_seal(p + n, h.length, salt, durable);
+        n += h.length;
+    }
+    return n;
+}
+
+/* Goes on in a new segment that holds at least one frame of `bytes`. */
+static nq_rc
+next_segment(struct wal *w, uint64_t bytes)
+{
+    nq_rc rc = wal_segment_begin(w, w->next, bytes);
+
+    if (rc != NQ_OK)
+        no_segment(w, rc);
+    else
+        wal_thread_note_files(w);
+    return rc;
+}
+
+/* Writes a run of committed frames; false if that could not be done now. */
+static bool
+write_run(struct wal *w, lsn committed)
+{
+    uint64_t len, n, room = segment_room(w);
+    uint8_t *p = wal_buffer_run(&w->buffer, w->next, committed, &len);
+    struct wal_segment *seg;
+    struct wal_frame h;
+    nq_rc rc;
+
+    memcpy(&h, p, sizeof h);
+    if (h.length > room)
+        return next_segment(w, h.length) == NQ_OK;
+    seg = wal_segment_last(&w->segments);
+    n = seal_frames(w, p, len, room);
+    rc = file_write(seg->file, p, n,
+                    WAL_SEGMENT_HEADER + (w->next - seg->first));
+    if (rc != NQ_OK) {
+        fail(w, "a write", rc);
+        return false;
+    }
+    seg->is_dirty = true;
+    w->next += n;
+    monitor_lock(w->monitor);
+    w->stats.bytes += n;
+    w->stats.writes++;
+    monitor_unlock(w->monitor);
+    publish(w, atomic_load(&w->durable));
+    return true;
+}
+
+static void
+write_committed(struct wal *w)
+{
+    lsn committed = atomic_load(&w->committed);
+
+    w->is_stuck = false;
+    while (w->next < committed && !has_failed(w)) {
+        if (!write_run(w, committed)) {
+            w->is_stuck = true;
+            return;
+        }
+    }
+    publish(w, atomic_load(&w->durable));
+}
+
+/* --- syncing -------------------------------------------------------------- */
+
+static unsigned
+dirty_segments(const struct wal *w)
+{
+    unsigned n = 0;
+
+    for (unsigned i = w->segments.count; i > 0; i--)
+        n += w->segments.at[i - 1].is_dirty;
+    return n;
+}
+
+/* When the strategy wants the next sync, if anything is unsynced then. */
+static uint64_t
+sync_due_us(const struct wal *w)
+{
+    if (atomic_load(&w->durable) == w->next)
+        return UINT64_MAX;
+    if (atomic_load(&w->sync_to) > atomic_load(&w->durable) ||
+        atomic_load(&w->stop) || dirty_segments(w) > DIRTY_MAX)
+        return 0;
+    switch ((enum wal_fsync)atomic_load(&w->fsync)) {
+    case WAL_FSYNC_ALWAYS:
+        return 0;
+    case WAL_FSYNC_PERIODIC:
+        return w->last_sync_us + atomic_load(&w->interval_us);
+    case WAL_FSYNC_NEVER:
+        break;
+    }
+    return UINT64_MAX;
+}
+
+static nq_rc
+sync_segment(struct wal *w, struct wal_segment *seg, bool is_last)
+{
+    uint64_t began = clock_mono_us(), took;
+    nq_rc rc = file_sync(seg->file);
+
+    took = clock_mono_us() - began;
+    monitor_lock(w->monitor);
+    w->stats.syncs++;
+    w->stats.sync_us_last = took;
+    w->stats.sync_us_total += took;
+    w->stats.sync_us_max = nq_max(w->stats.sync_us_max, took);
+    histogram_add(&w->stats.sync_us, took);
+    monitor_unlock(w->monitor);
+    if (rc != NQ_OK)
+        return rc;
+    seg->is_dirty = false;
+    if (!is_last) {
+        file_close(seg->file);
+        seg->file = NULL;
+    }
+    return NQ_OK;
+}
+
+static void
+sync_written(struct wal *w)
+{
+    struct wal_segments *s = &w->segments;
+    nq_rc rc;
+
+    w->last_sync_us = clock_mono_us();
+    for (unsigned i = 0; i < s->count; i++) {
+        if (!s->at[i].is_dirty)
+            continue;
+        if ((rc = sync_segment(w, &s->at[i], i + 1 == s->count)) != NQ_OK) {
+            fail(w, "a sync", rc);
+            return;
+        }
+    }
+    publish(w, w->next);
+}
+
+/* --- segments ------------------------------------------------------------- */
+
+static void
+release_segments(struct wal *w)
+{
+    nq_rc rc;
+
+    if (!atomic_exchange(&w->release_asked, false))
+        return;
+    rc = wal_segments_release(w, atomic_load(&w->keep),
+                              atomic_load(&w->keep_segments));
+    if (rc != NQ_OK)
+        fail(w, "recycling a segment", rc);
+    w->retry_at_us = 0;
+    wal_thread_note_files(w);
+}
+
+static bool
+wants_spare(const struct wal *w)
+{
+    return w->segments.spares == 0 && !atomic_load(&w->stop);
+}
+
+/* One spare is always there, or the loop knows that it is not. */
+static void
+keep_spare(struct wal *w)
+{
+    nq_rc rc;
+
+    if (wants_spare(w)) {
+        if (clock_mono_us() < w->retry_at_us)
+            return;
+        if ((rc = wal_spare_prepare(w)) != NQ_OK) {
+            no_segment(w, rc);
+            return;
+        }
+        wal_thread_note_files(w);
+    }
+    if (w->segments.spares > 0 && atomic_load(&w->state) == NQ_ENOSPC) {
+        w->retry_at_us = 0;
+        set_state(w, NQ_OK, "");
+    }
+}
+
+nq_rc
+wal_thread_begin(struct wal *w)
+{
+    nq_rc rc = wal_segment_begin(w, w->next, 0);
+
+    if (rc == NQ_ENOSPC) {
+        no_segment(w, rc);
+        return NQ_OK;
+    }
+    if (rc == NQ_OK)
+        rc = file_sync(wal_segment_last(&w->segments)->file);
+    if (rc == NQ_OK)
+        wal_segment_last(&w->segments)->is_dirty = false;
+    return rc;
+}
+
+/* --- the thread ----------------------------------------------------------- */
+
+void
+wal_thread_kick(struct wal *w)
+{
+    if (!atomic_load(&w->is_asleep))
+        return;
+    monitor_lock(w->monitor);
+    monitor_signal(w->monitor);
+    monitor_unlock(w->monitor);
+}
+
+/* Monotonic time at which there is something to do: 0 is now. */
+static uint64_t
+next_work_us(const struct wal *w)
+{
+    uint64_t due;
+
+    if (atomic_load(&w->stop))
+        return 0;
+    if (has_failed(w))
+        return UINT64_MAX;
+    if (atomic_load(&w->release_asked) ||
+        (!w->is_stuck && atomic_load(&w->committed) != w->next))
+        return 0;
+    /* The strategy was made looser: what is written is settled now. */
+    if (atomic_load(&w->fsync) != WAL_FSYNC_ALWAYS &&
+        atomic_load(&w->settled) < w->next)
+        return 0;
+    due = sync_due_us(w);
+    if (w->is_stuck || wants_spare(w))
+        due = nq_min(due, w->retry_at_us);
+    return due;
+}
+
+static void
+sleep_until_work(struct wal *w)
+{
+    monitor_lock(w->monitor);
+    atomic_store(&w->is_asleep, true);
+    for (;;) {
+        uint64_t due = next_work_us(w), now;
+
+        if (due == UINT64_MAX) {
+            monitor_wait(w->monitor);
+            continue;
+        }
+        now = due == 0 ? 0 : clock_mono_us();
+        if (due <= now)
+            break;
+        (void)monitor_wait_us(w->monitor, due - now);
+    }
+    atomic_store(&w->is_asleep, false);
+    monitor_unlock(w->monitor);
+}
+
+void
+wal_thread_main(void *arg)
+{
+    struct wal *w;
+    bool stop;
+
+    NQ_CAST(w, arg, WAL_MAGIC);
+    do {
+        stop = atomic_load(&w->stop);
+        if (w->opts.group_delay_us > 0 && !stop &&
+            atomic_load(&w->fsync) == WAL_FSYNC_ALWAYS &&
+            atomic_load(&w->committed) != w->next)
+            thread_sleep_us(w->opts.group_delay_us);
+        if (!has_failed(w))
+            write_committed(w);
+        if (!has_failed(w) && sync_due_us(w) <= clock_mono_us())
+            sync_written(w);
+        if (!has_failed(w))
+            release_segments(w);
+        if (!has_failed(w))
+            keep_spare(w);
+        if (!stop)
+            sleep_until_work(w);
+    } while (!stop);
+}
