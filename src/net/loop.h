@@ -53,8 +53,8 @@ NQ_MUST_USE nq_rc loop_new(const struct loop_opts *opts, struct loop **out);
 NQ_MUST_USE nq_rc loop_listen(struct loop *l, const struct listen_opts *opts,
                               uint16_t *port);
 void loop_run(struct loop *l);
-void loop_stop(struct loop *l);         /* from inside the loop */
-void loop_wake(void *loop);             /* any thread */
+void loop_stop(struct loop *l); /* from inside the loop */
+void loop_wake(void *loop);     /* any thread */
 void loop_stop_accepting(struct loop *l);
 /* Writes out what may leave, for at most `ms`; then closes all. */
 void loop_drain(struct loop *l, unsigned ms);
