@@ -23,8 +23,20 @@ struct frames;
 struct btree {
     struct frames *fr;
     pgno root;        /* 0: empty */
-    uint64_t version; /* moves with every change; validates fingers */
+    uint64_t version; /* moves whenever records come, go or move between
+                         slots; validates cursors */
+    uint64_t shape;   /* moves whenever keys change pages; validates fingers.
+                         Change the root with btree_set_root() only. */
 };
+
+/* Another root, or none: fingers and cursors must notice. */
+static inline void
+btree_set_root(struct btree *t, pgno root)
+{
+    t->root = root;
+    t->version++;
+    t->shape++;
+}
 
 /* What a leaf keeps for a key.  `type` and `flags` are the caller's, except
  * that REC_EXPIRES is derived from expire_ms.  The tree never looks into
@@ -37,9 +49,13 @@ struct record {
     lsn page_lsn;       /* out only: stamp of the leaf it was read from */
 };
 
-/* Where a probe found a key, good while the tree's version stands. */
+/* Where a key was found, or would be inserted.  While the tree's shape
+ * stands, the leaf is the one for the key; the slot is looked up again in it
+ * if records moved since.  Replacing values, inserting and deleting in a leaf
+ * with room keep all fingers good; splits, merges and redistributions of any
+ * leaf make all of them void.  A void finger does no harm.  All zero: none. */
 struct finger {
-    uint64_t version;
+    uint64_t version; /* the tree's shape + its identity; private */
     pgno leaf;
     uint16_t slot;
     bool found;
@@ -77,15 +93,24 @@ unsigned btree_probe(struct probe *probes, unsigned n);
 /* --- order ---------------------------------------------------------------
  * A cursor stands on a record or at an end.  After a change of the tree it
  * finds its place again by key; it keeps the key it stands on. */
+struct btree_step { /* one page of a descent, and the slot taken there */
+    pgno id;
+    uint32_t slot;
+};
+struct btree_path {
+    unsigned depth; /* at[0] is the root, at[depth - 1] the leaf */
+    struct btree_step at[BTREE_MAX_HEIGHT];
+};
 struct btree_cursor {
     struct btree *tree;
     uint64_t version;
     pgno leaf;
     int32_t slot;
-    bool valid;          /* stands on a record */
-    struct slice key;    /* full key, in memory owned by the cursor */
-    uint8_t *key_buf;    /* private */
+    bool valid;       /* stands on a record */
+    struct slice key; /* full key, in memory owned by the cursor */
+    uint8_t *key_buf; /* private, as all below */
     size_t key_cap;
+    struct btree_path path;
 };
 void btree_cursor_init(struct btree_cursor *c, struct btree *t);
 void btree_cursor_fini(struct btree_cursor *c);

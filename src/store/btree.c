@@ -1,0 +1,397 @@
+/* store/btree.c - the tree: looking up, putting, deleting one key.
+ *
+ * Pages are those of page.h.  Leaves have level 0; there are no links between
+ * neighbours: who moves sideways keeps the path.
+ *
+ *   B1  all leaves are at level 0 and as deep; a page of level n has children
+ *       of level n - 1
+ *   B2  an inner entry's count is exactly the number of records below
+ *   B3  an inner entry's earliest expiry is not later than any below; the
+ *       same holds for a leaf's header
+ *   B4  an inner entry is marked `owns` if a record below may own pages: has
+ *       REC_OWNS or a key with a tail
+ *   B5  no page is empty; an empty tree has root 0
+ *   B6  only pages on the path must be resident; a neighbour takes part in a
+ *       split or merge only if it happens to be
+ *
+ * A put in a leaf with room changes the leaf and the counts above it;
+ * replacing a value changes the leaf alone, unless a bound of B3 or B4 must
+ * move.  What does not fit goes through btree_split.c.
+ *
+ * Called by db/ on the loop thread. */
+#include "store/btree.h"
+
+#include "store/btree_int.h"
+
+/* --- shared helpers --------------------------------------------------------
+ */
+
+nq_rc
+tree_tail(void *arg, pgno tail, struct slice *out)
+{
+    struct frames *fr = arg;
+
+    return frames_chunk(fr, tail, out);
+}
+
+nq_rc
+tree_key_tail(struct btree *t, const struct page_key *key, struct slice *tail)
+{
+    *tail = slice_of(NULL, 0);
+    return key->tail == 0 ? NQ_OK : frames_chunk(t->fr, key->tail, tail);
+}
+
+nq_rc
+tree_descend(struct btree *t, struct slice key, struct btree_path *path,
+             const struct page **leaf)
+{
+    pgno id = t->root;
+    const struct page *pg;
+    unsigned depth = 0;
+    nq_rc rc;
+
+    for (;;) {
+        unsigned slot;
+
+        if ((rc = tree_page(t, id, &pg)) != NQ_OK)
+            return rc;
+        path->at[depth++] = (struct btree_step){id, 0};
+        if (pg->kind == PAGE_LEAF)
+            break;
+        if ((rc = page_find_child(pg, key, tree_tail, t->fr, &slot)) != NQ_OK)
+            return rc;
+        nq_assert(depth < BTREE_MAX_HEIGHT);
+        path->at[depth - 1].slot = slot;
+        id = page_children(pg)[slot];
+    }
+    path->depth = depth;
+    *leaf = pg;
+    return NQ_OK;
+}
+
+void
+tree_free_tail(struct btree *t, pgno tail)
+{
+    if (tail != 0)
+        frames_free(t->fr, tail);
+}
+
+struct page_entry
+tree_leaf_entry(const struct page *leaf, pgno id)
+{
+    return (struct page_entry){.child = id,
+                               .count = leaf->count,
+                               .earliest = leaf->earliest,
+                               .owns = (leaf->flags & PAGE_OWNS) != 0};
+}
+
+struct page_entry
+tree_value_entry(const struct page_value *v)
+{
+    return (struct page_entry){
+        .earliest = v->expire_ms == 0 ? PAGE_NEVER : v->expire_ms,
+        .owns = (PAGE_META_FLAGS(v->meta) & REC_OWNS) != 0};
+}
+
+void
+tree_raise(struct btree *t, const struct btree_path *path, unsigned levels,
+           const struct page_entry *e)
+{
+    while (levels-- > 0) {
+        struct btree_step at = path->at[levels];
+        const struct page *pg = tree_peek(t, at.id);
+        struct page_entry up;
+
+        page_entry_at(pg, at.slot, &up);
+        if (up.earliest <= e->earliest && up.owns >= e->owns)
+            return;
+        up.earliest = nq_min(up.earliest, e->earliest);
+        up.owns |= e->owns;
+        page_entry_set(tree_mut(t, at.id), at.slot, &up);
+    }
+}
+
+void
+tree_add(struct btree *t, const struct btree_path *path, unsigned levels,
+         int64_t count)
+{
+    for (unsigned i = 0; i < levels; i++)
+        page_entry_add(tree_mut(t, path->at[i].id), path->at[i].slot, count);
+}
+
+uint32_t
+btree_max_inline(const struct btree *t)
+{
+    return t->fr->page_size / 4 - 64;
+}
+
+/* --- finding ---------------------------------------------------------------
+ */
+
+/* A finger is bound to its tree by the root's place in the stamp: two trees
+ * may have the same shape number, never the same leaf. */
+static bool
+finger_is_good(const struct btree *t, const struct finger *f)
+{
+    return f != NULL && f->leaf != 0 && f->version == t->shape &&
+           frames_peek(t->fr, f->leaf) != NULL;
+}
+
+static void
+finger_set(const struct btree *t, struct finger *f, pgno leaf, unsigned slot,
+           bool found)
+{
+    if (f == NULL)
+        return;
+    f->version = t->shape;
+    f->leaf = leaf;
+    f->slot = (uint16_t)slot;
+    f->found = found;
+}
+
+/* Where a key is, or would be. */
+struct place {
+    const struct page *pg; /* the leaf */
+    pgno leaf;
+    unsigned slot;
+    bool found;
+    bool has_path; /* false: it was found through a finger */
+    struct btree_path path;
+};
+
+/* Through the finger if it is good; `f` is set.  The tree is not empty. */
+static nq_rc
+find(struct btree *t, struct slice key, struct finger *f, struct place *p)
+{
+    nq_rc rc;
+
+    p->has_path = !finger_is_good(t, f);
+    if (p->has_path) {
+        if ((rc = tree_descend(t, key, &p->path, &p->pg)) != NQ_OK)
+            return rc;
+        p->leaf = p->path.at[p->path.depth - 1].id;
+    } else {
+        p->leaf = f->leaf;
+        if ((rc = tree_page(t, p->leaf, &p->pg)) != NQ_OK)
+            return rc;
+        if (f->found && f->slot < p->pg->count) {
+            int cmp;
+
+            rc = page_compare(p->pg, f->slot, key, tree_tail, t->fr, &cmp);
+            p->slot = f->slot;
+            p->found = true;
+            if (rc != NQ_OK || cmp == 0)
+                return rc;
+        }
+    }
+    rc = page_find(p->pg, key, tree_tail, t->fr, &p->slot, &p->found);
+    if (rc == NQ_OK)
+        finger_set(t, f, p->leaf, p->slot, p->found);
+    return rc;
+}
+
+/* The path to a place that was found through a finger. */
+static nq_rc
+need_path(struct btree *t, struct slice key, struct place *p)
+{
+    unsigned last;
+    nq_rc rc;
+
+    if (!p->has_path && (rc = tree_descend(t, key, &p->path, &p->pg)) != NQ_OK)
+        return rc;
+    last = p->path.depth - 1;
+    nq_assert(p->path.at[last].id == p->leaf);
+    p->path.at[last].slot = p->slot;
+    p->has_path = true;
+    return NQ_OK;
+}
+
+nq_rc
+btree_get(struct btree *t, struct slice key, struct record *out,
+          struct finger *f)
+{
+    struct place p;
+    nq_rc rc;
+
+    if (t->root == 0)
+        return NQ_NOTFOUND;
+    if ((rc = find(t, key, f, &p)) != NQ_OK)
+        return rc;
+    if (!p.found)
+        return NQ_NOTFOUND;
+    tree_record(p.pg, p.slot, out);
+    return NQ_OK;
+}
+
+nq_rc
+btree_patch(struct btree *t, struct slice key, struct finger *f, uint8_t **val,
+            size_t *len)
+{
+    struct page_record r;
+    struct place p;
+    nq_rc rc;
+
+    if (t->root == 0)
+        return NQ_NOTFOUND;
+    if ((rc = find(t, key, f, &p)) != NQ_OK)
+        return rc;
+    if (!p.found)
+        return NQ_NOTFOUND;
+    page_record_at(p.pg, p.slot, &r);
+    *val = page_at(tree_mut(t, p.leaf),
+                   (size_t)(r.v.val.p - page_at_const(p.pg, 0)));
+    *len = r.v.val.len;
+    return NQ_OK;
+}
+
+/* --- putting ---------------------------------------------------------------
+ */
+
+/* The chunk with what of a new key is not in the page. */
+static pgno
+new_tail(struct btree *t, struct slice key, const struct page_key *in)
+{
+    size_t n = key.len - in->in.len;
+    uint8_t *bytes;
+    pgno id;
+
+    if (n == 0)
+        return 0;
+    id = frames_chunk_new(t->fr, (uint32_t)n, &bytes);
+    memcpy(bytes, key.p + in->in.len, n);
+    return id;
+}
+
+/* The page moved when it was made writable; so did a value inside. */
+static void
+follow_move(struct page_value *v, const struct page *from,
+            const struct page *to)
+{
+    const uint8_t *base = page_at_const(from, 0);
+
+    if (v->val.p >= base && v->val.p < base + page_size(from))
+        v->val.p = page_at_const(to, 0) + (v->val.p - base);
+}
+
+static nq_rc
+replace(struct btree *t, struct slice key, struct place *p,
+        struct page_value *v)
+{
+    struct page_entry e = tree_value_entry(v);
+    bool raises =
+        e.earliest < p->pg->earliest || (e.owns && !(p->pg->flags & PAGE_OWNS));
+    struct page *w;
+    nq_rc rc;
+
+    if (raises && (rc = need_path(t, key, p)) != NQ_OK)
+        return rc;
+    w = tree_mut(t, p->leaf);
+    follow_move(v, p->pg, w);
+    if (page_replace(w, p->slot, v)) {
+        if (raises)
+            tree_raise(t, &p->path, p->path.depth - 1, &e);
+        return NQ_OK;
+    }
+    if ((rc = need_path(t, key, p)) != NQ_OK)
+        return rc;
+    return tree_split(t, &p->path, key, NULL, v, true);
+}
+
+static nq_rc
+insert(struct btree *t, struct slice key, struct place *p, struct page_value *v)
+{
+    struct page_key in = page_key_of(t->fr->page_shift, key);
+    struct page_entry e = tree_value_entry(v);
+    struct page *w;
+    nq_rc rc = need_path(t, key, p);
+
+    if (rc != NQ_OK)
+        return rc;
+    w = tree_mut(t, p->leaf);
+    follow_move(v, p->pg, w);
+    in.tail = new_tail(t, key, &in);
+    e.owns |= in.tail != 0;
+    if (page_insert(w, p->slot, &in, v)) {
+        tree_add(t, &p->path, p->path.depth - 1, 1);
+        tree_raise(t, &p->path, p->path.depth - 1, &e);
+        t->version++;
+        return NQ_OK;
+    }
+    if ((rc = tree_split(t, &p->path, key, &in, v, false)) != NQ_OK)
+        tree_free_tail(t, in.tail);
+    return rc;
+}
+
+static void
+new_root(struct btree *t, struct slice key, const struct page_value *v)
+{
+    struct page_key in = page_key_of(t->fr->page_shift, key);
+    uint8_t *bytes;
+    struct page *pg;
+    bool fits;
+
+    in.tail = new_tail(t, key, &in);
+    t->root = frames_new(t->fr, PAGE_LEAF, &bytes);
+    pg = (struct page *)(void *)bytes;
+    page_init(pg, PAGE_LEAF, t->fr->page_shift, 0, slice_of(NULL, 0));
+    fits = page_insert(pg, 0, &in, v);
+    nq_assert(fits);
+    t->version++;
+    t->shape++;
+}
+
+nq_rc
+btree_put(struct btree *t, struct slice key, const struct record *rec,
+          struct finger *f)
+{
+    struct page_value v = {rec->val, rec->expire_ms,
+                           PAGE_META(rec->type, rec->flags)};
+    struct place p;
+    nq_rc rc;
+
+    if (key.len > BTREE_MAX_KEY)
+        return NQ_EKEYLEN;
+    nq_assert(v.val.len <= btree_max_inline(t));
+    nq_assert(v.expire_ms < (uint64_t)1 << 48);
+    nq_dassert(rec->type < 16 && rec->flags < 8);
+    if (t->root == 0) {
+        new_root(t, key, &v);
+        finger_set(t, f, t->root, 0, true);
+        return NQ_OK;
+    }
+    if ((rc = find(t, key, f, &p)) != NQ_OK)
+        return rc;
+    rc = p.found ? replace(t, key, &p, &v) : insert(t, key, &p, &v);
+    if (rc == NQ_OK && f != NULL)
+        f->found = true; /* void anyway if the shape moved */
+    return rc;
+}
+
+/* --- deleting --------------------------------------------------------------
+ */
+
+nq_rc
+btree_del(struct btree *t, struct slice key, struct finger *f)
+{
+    struct page_record r;
+    struct place p;
+    nq_rc rc;
+
+    if (t->root == 0)
+        return NQ_NOTFOUND;
+    if ((rc = find(t, key, f, &p)) != NQ_OK)
+        return rc;
+    if (!p.found)
+        return NQ_NOTFOUND;
+    if ((rc = need_path(t, key, &p)) != NQ_OK)
+        return rc;
+    page_record_at(p.pg, p.slot, &r);
+    page_remove(tree_mut(t, p.leaf), p.slot);
+    tree_free_tail(t, r.tail);
+    tree_add(t, &p.path, p.path.depth - 1, -1);
+    t->version++;
+    tree_shrink(t, &p.path, p.path.depth - 1);
+    if (f != NULL)
+        f->found = false;
+    return NQ_OK;
+}

@@ -1,0 +1,206 @@
+/* store/btree_check.c - the whole tree against its invariants (B1-B5 at the
+ * top of btree.c, P1-P4 and N1-N2 of the pages).
+ *
+ * One walk in key order.  It remembers the last key and the last separator
+ * that it passed: each separator must be above the last key, each key above
+ * the last key and not below the last separator; that is order and fences
+ * both.  Called by tests after steps, by NQ.CHECK and the tools. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/btree_int.h"
+
+struct walk {
+    struct btree *t;
+    struct btree_stats stats;
+    void (*on_page)(void *arg, pgno id);
+    void *arg;
+    struct buf key, last, fence;
+    bool has_last, has_fence;
+};
+
+static nq_rc found(const struct page *pg, pgno id, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static nq_rc
+found(const struct page *pg, pgno id, const char *fmt, ...)
+{
+    char text[160];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    log_error("tree page %u (level %u, %u slots): %s", id, pg->level, pg->count,
+              text);
+    return NQ_ECORRUPT;
+}
+
+static void
+see(struct walk *w, pgno id)
+{
+    if (w->on_page != NULL)
+        w->on_page(w->arg, id);
+}
+
+/* The whole key of the slot into w->key. */
+static nq_rc
+whole_key(struct walk *w, const struct page *pg, unsigned slot)
+{
+    struct page_key k;
+    struct slice tail;
+    nq_rc rc;
+
+    buf_clear(&w->key);
+    page_key_at(pg, slot, buf_reserve(&w->key, KEY_ROOM), &k);
+    w->key.len = k.in.len;
+    if ((rc = tree_key_tail(w->t, &k, &tail)) != NQ_OK)
+        return rc;
+    buf_put_slice(&w->key, tail);
+    if (k.tail != 0)
+        see(w, k.tail);
+    return w->key.len == k.len ? NQ_OK : NQ_ECORRUPT;
+}
+
+static void
+buf_copy(struct buf *dst, const struct buf *src)
+{
+    buf_clear(dst);
+    buf_put_slice(dst, buf_slice(src));
+}
+
+static bool
+is_above(const struct buf *key, const struct buf *other, bool or_equal)
+{
+    int c = slice_cmp(buf_slice(key), buf_slice(other));
+
+    return or_equal ? c >= 0 : c > 0;
+}
+
+static uint32_t
+head_at(const struct page *pg, const struct buf *key)
+{
+    size_t skip = pg->prefix_len;
+
+    size_t in = nq_min(key->len, (size_t)page_max_key(pg->shift) + 1);
+
+    return page_head_of(key->p + skip, in - skip);
+}
+
+static nq_rc
+check_leaf(struct walk *w, const struct page *pg, pgno id)
+{
+    struct page_record r;
+    nq_rc rc;
+
+    for (unsigned i = 0; i < pg->count; i++) {
+        if ((rc = whole_key(w, pg, i)) != NQ_OK)
+            return rc == NQ_ECORRUPT ? found(pg, id, "key %u: length", i) : rc;
+        page_record_at(pg, i, &r);
+        if (pg->head[i] != page_head_of(r.suffix.p, r.suffix.len))
+            return found(pg, id, "head %u is not that of its key", i);
+        if (w->has_last && !is_above(&w->key, &w->last, false))
+            return found(pg, id, "key %u is not above the one before", i);
+        if (w->has_fence && !is_above(&w->key, &w->fence, true))
+            return found(pg, id, "key %u is below its separator", i);
+        if (r.v.expire_ms != 0 && r.v.expire_ms < pg->earliest)
+            return found(pg, id, "record %u is due before the bound", i);
+        if ((PAGE_META_FLAGS(r.v.meta) & REC_OWNS || r.tail != 0) &&
+            !(pg->flags & PAGE_OWNS))
+            return found(pg, id, "record %u owns pages, unmarked", i);
+        buf_copy(&w->last, &w->key);
+        w->has_last = true;
+    }
+    w->stats.records += pg->count;
+    return NQ_OK;
+}
+
+static nq_rc check_page(struct walk *w, pgno id, unsigned level,
+                        struct page_entry *out);
+
+static nq_rc
+check_entry(struct walk *w, const struct page *pg, pgno id, unsigned slot)
+{
+    struct page_entry told, is;
+    nq_rc rc;
+
+    if (slot > 0) {
+        if ((rc = whole_key(w, pg, slot)) != NQ_OK)
+            return rc == NQ_ECORRUPT
+                       ? found(pg, id, "separator %u: length", slot)
+                       : rc;
+        if (pg->head[slot] != head_at(pg, &w->key))
+            return found(pg, id, "head %u is not that of its key", slot);
+        if (w->has_last && !is_above(&w->key, &w->last, false))
+            return found(pg, id, "separator %u is not above what is before",
+                         slot);
+        buf_copy(&w->fence, &w->key);
+        w->has_fence = true;
+    }
+    page_entry_at(pg, slot, &told);
+    if ((rc = check_page(w, told.child, pg->level - 1u, &is)) != NQ_OK)
+        return rc;
+    if (told.count != is.count)
+        return found(pg, id, "slot %u counts %llu, has %llu", slot,
+                     (unsigned long long)told.count,
+                     (unsigned long long)is.count);
+    if (told.earliest > is.earliest)
+        return found(pg, id, "slot %u: its bound is later than the page's",
+                     slot);
+    if (is.owns && !told.owns)
+        return found(pg, id, "slot %u owns pages, unmarked", slot);
+    return NQ_OK;
+}
+
+static nq_rc
+check_page(struct walk *w, pgno id, unsigned level, struct page_entry *out)
+{
+    const struct page *pg;
+    nq_rc rc = tree_page(w->t, id, &pg);
+
+    if (rc != NQ_OK)
+        return rc;
+    see(w, id);
+    if (!page_verify(page_at_const(pg, 0), w->t->fr->page_size))
+        return found(pg, id, "structure");
+    if (pg->level != level)
+        return found(pg, id, "stands at level %u", level);
+    if (pg->count == 0)
+        return found(pg, id, "is empty");
+    w->stats.page_bytes += page_size(pg);
+    w->stats.used_bytes += page_used(pg) + PAGE_HEADER;
+    if (pg->kind == PAGE_LEAF) {
+        w->stats.leaves++;
+        *out = tree_leaf_entry(pg, id);
+        return check_leaf(w, pg, id);
+    }
+    w->stats.inners++;
+    page_entry_total(pg, out);
+    for (unsigned i = 0; i < pg->count && rc == NQ_OK; i++)
+        rc = check_entry(w, pg, id, i);
+    return rc;
+}
+
+nq_rc
+btree_check(struct btree *t, struct btree_stats *stats,
+            void (*on_page)(void *arg, pgno id), void *arg)
+{
+    struct walk w = {.t = t, .on_page = on_page, .arg = arg};
+    const struct page *root;
+    struct page_entry e;
+    nq_rc rc = NQ_OK;
+
+    if (t->root != 0 && (rc = tree_page(t, t->root, &root)) == NQ_OK) {
+        w.stats.height = root->level + 1u;
+        rc = check_page(&w, t->root, root->level, &e);
+    }
+    buf_fini(&w.key);
+    buf_fini(&w.last);
+    buf_fini(&w.fence);
+    if (stats != NULL)
+        *stats = w.stats;
+    return rc;
+}

@@ -1,0 +1,103 @@
+/* store/btree_int.h - what the files of the tree share: btree.c, btree_split.c,
+ * btree_merge.c, btree_cursor.c, btree_count.c, btree_range.c, btree_probe.c,
+ * btree_check.c. */
+#ifndef NQ_STORE_BTREE_INT_H
+#define NQ_STORE_BTREE_INT_H
+
+#include "base/check.h"
+#include "store/btree.h"
+#include "store/frames.h"
+#include "store/page_int.h"
+
+#define KEY_ROOM (1 << (PAGE_MAX_SHIFT - 2)) /* any key's in-page part */
+
+static inline const struct page *
+page_of(const uint8_t *bytes)
+{
+    return (const struct page *)(const void *)bytes;
+}
+
+static inline NQ_MUST_USE nq_rc
+tree_page(struct btree *t, pgno id, const struct page **out)
+{
+    const uint8_t *bytes;
+    nq_rc rc = frames_page(t->fr, id, &bytes);
+
+    if (nq_likely(rc == NQ_OK))
+        *out = page_of(bytes);
+    return rc;
+}
+
+/* Resident or NULL; notes nothing. */
+static inline const struct page *
+tree_peek(const struct btree *t, pgno id)
+{
+    return page_of(frames_peek(t->fr, id));
+}
+
+static inline struct page *
+tree_mut(struct btree *t, pgno id)
+{
+    return (struct page *)(void *)frames_mut(t->fr, id);
+}
+
+static inline void
+tree_record(const struct page *pg, unsigned slot, struct record *out)
+{
+    struct page_record r;
+
+    record_decode(pg, page_offs(pg)[slot], &r);
+    *out = (struct record){.val = r.v.val,
+                           .expire_ms = r.v.expire_ms,
+                           .type = PAGE_META_TYPE(r.v.meta),
+                           .flags = PAGE_META_FLAGS(r.v.meta),
+                           .page_lsn = pg->lsn};
+}
+
+/* A page_tail_fn; `arg` is the struct frames. */
+nq_rc tree_tail(void *arg, pgno tail, struct slice *out);
+
+/* The whole of a page's key: `in` stands in the page, the tail is looked up. */
+NQ_MUST_USE nq_rc tree_key_tail(struct btree *t, const struct page_key *key,
+                                struct slice *tail);
+
+/* From the root to the leaf for `key`; the last step's slot is not set.
+ * The tree is not empty. */
+NQ_MUST_USE nq_rc tree_descend(struct btree *t, struct slice key,
+                               struct btree_path *path,
+                               const struct page **leaf);
+
+/* Frees the chunk with a key's tail, if it has one. */
+void tree_free_tail(struct btree *t, pgno tail);
+
+/* What the parent must know of a leaf. */
+struct page_entry tree_leaf_entry(const struct page *leaf, pgno id);
+/* The bounds that a value asks for. */
+struct page_entry tree_value_entry(const struct page_value *v);
+/* Lowers the expiry bounds and sets the owner marks of levels [0, levels) of
+ * the path to cover `e`; stops where they do already. */
+void tree_raise(struct btree *t, const struct btree_path *path, unsigned levels,
+                const struct page_entry *e);
+/* Adds `count` to the entries of levels [0, levels). */
+void tree_add(struct btree *t, const struct btree_path *path, unsigned levels,
+              int64_t count);
+
+/* --- btree_split.c ---------------------------------------------------------
+ */
+
+/* The change that does not fit the leaf at the end of `path`: an insert
+ * before the last step's slot, or a replacement of it.  `key` is the whole
+ * key.  NQ_OK or, with nothing changed, why not. */
+NQ_MUST_USE nq_rc tree_split(struct btree *t, struct btree_path *path,
+                             struct slice key, const struct page_key *in,
+                             const struct page_value *v, bool replaces);
+
+/* --- btree_merge.c ---------------------------------------------------------
+ */
+
+/* After records left the page at `level` of the path, whose slots are right
+ * from the root down: frees it if it is empty, joins it with a resident
+ * neighbour if it is under-full, and so on upwards; lowers the root. */
+void tree_shrink(struct btree *t, struct btree_path *path, unsigned level);
+
+#endif

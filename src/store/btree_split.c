@@ -1,0 +1,416 @@
+/* store/btree_split.c - making room: redistribution, splits, root growth.
+ *
+ * A change that does not fit its leaf is mixed with the leaf's records, and
+ * perhaps those of a resident neighbour under the same parent, and the
+ * sequence is written out again:
+ *
+ *   at the right end of the tree     the old leaf stays full, the new one
+ *                                    gets the record (sequential loads)
+ *   behind a run of inserts          cut at the run's end (several ascending
+ *                                    sequences side by side)
+ *   a neighbour has room             both written anew, half and half
+ *   a neighbour is full as well      the two become three
+ *   no neighbour                     one becomes two
+ *
+ * The order is: plan (reads only; may miss), room in the parents (splits of
+ * inner pages, each leaving a correct tree), apply.  Nothing fails after the
+ * plan.  Called by btree.c. */
+#include "store/btree_int.h"
+#include "store/page_mix.h"
+
+#define RUN_MIN 4 /* ascending inserts in a row that make a run */
+
+struct split {
+    struct btree *t;
+    struct btree_path *path;
+    unsigned level; /* of the leaf in the path */
+    struct page_mix mix;
+    struct slice key;      /* the whole key of the change */
+    int first;             /* slot of the first source - slot of the leaf */
+    pgno id[PAGE_MIX_MAX]; /* of the sources */
+    unsigned parts, cut[PAGE_MIX_MAX + 1];
+    /* The keys between the parts: sep[i] before part i + 1.  What does not
+     * stand in the page is in `rest`, for a chunk of its own. */
+    struct page_key sep[PAGE_MIX_MAX];
+    struct slice rest[PAGE_MIX_MAX];
+    uint8_t sep_bytes[PAGE_MIX_MAX][KEY_ROOM];
+};
+
+/* --- planning --------------------------------------------------------------
+ */
+
+static void
+take_sources(struct split *s, const struct page *a, const struct page *b)
+{
+    unsigned slot = s->path->at[s->level].slot;
+    bool is_second = s->first != 0;
+
+    page_mix_clear(&s->mix);
+    page_mix_add(&s->mix, a);
+    if (b != NULL)
+        page_mix_add(&s->mix, b);
+    s->mix.at = slot + (is_second ? a->count : 0);
+}
+
+static bool
+is_rightmost(struct btree *t, const struct btree_path *path, unsigned levels)
+{
+    for (unsigned i = 0; i < levels; i++)
+        if (path->at[i].slot + 1 != tree_peek(t, path->at[i].id)->count)
+            return false;
+    return true;
+}
+
+/* The leaf alone becomes two, at a place that suits the order of inserts.
+ * False: the inserts have no order. */
+static bool
+plan_in_order(struct split *s, const struct page *leaf)
+{
+    unsigned slot = s->path->at[s->level].slot;
+
+    if (s->mix.replaces)
+        return false;
+    if (slot == leaf->count && is_rightmost(s->t, s->path, s->level))
+        return page_mix_cut_at(&s->mix, slot, s->cut);
+    return slot == leaf->run_slot + 1u && leaf->run_len >= RUN_MIN &&
+           page_mix_cut_at(&s->mix, slot, s->cut);
+}
+
+/* The roomier resident neighbour; NULL if there is none. */
+static const struct page *
+find_neighbour(struct split *s)
+{
+    const struct page *parent, *best = NULL;
+    struct btree_step at;
+
+    if (s->level == 0)
+        return NULL;
+    at = s->path->at[s->level - 1];
+    parent = tree_peek(s->t, at.id);
+    for (int side = -1; side <= 1; side += 2) {
+        unsigned slot = at.slot + (unsigned)side;
+        const struct page *pg;
+
+        if (slot >= parent->count)
+            continue;
+        pg = tree_peek(s->t, page_child(parent, slot));
+        if (pg == NULL || (best != NULL && page_free(pg) <= page_free(best)))
+            continue;
+        best = pg;
+        s->first = nq_min(side, 0);
+        s->id[s->first == 0 ? 1 : 0] = page_child(parent, slot);
+        s->id[s->first == 0 ? 0 : 1] = s->path->at[s->level].id;
+    }
+    return best;
+}
+
+/* Which records become which pages. */
+static void
+plan_parts(struct split *s, const struct page *leaf)
+{
+    const struct page *other;
+    bool cut;
+
+    s->first = 0;
+    s->parts = 2;
+    take_sources(s, leaf, NULL);
+    if (plan_in_order(s, leaf)) {
+        s->id[0] = s->path->at[s->level].id;
+        return;
+    }
+    other = find_neighbour(s);
+    if (other != NULL) {
+        take_sources(s, s->first < 0 ? other : leaf,
+                     s->first < 0 ? leaf : other);
+        s->parts = page_free(other) >= page_size(leaf) / 8 ? 2 : 3;
+        if (page_mix_cut(&s->mix, s->parts, s->cut))
+            return;
+        s->parts = 2;
+        s->first = 0;
+        take_sources(s, leaf, NULL);
+    }
+    s->id[0] = s->path->at[s->level].id;
+    cut = page_mix_cut_any(&s->mix, s->cut);
+    nq_assert(cut);
+}
+
+/* The bytes of record `i`'s key that are not in the page. */
+static nq_rc
+tail_of(struct split *s, unsigned i, const struct page_key *k,
+        struct slice *out)
+{
+    if (!s->mix.replaces && i == s->mix.at) {
+        *out = slice_of(s->key.p + k->in.len, s->key.len - k->in.len);
+        return NQ_OK;
+    }
+    return tree_key_tail(s->t, k, out);
+}
+
+/* The shortest key that is above record i - 1 and not above record i. */
+static nq_rc
+plan_separator(struct split *s, unsigned i, unsigned n)
+{
+    uint8_t below[KEY_ROOM];
+    struct page_key a, b, *sep = &s->sep[n];
+    struct slice x, y;
+    size_t common;
+    nq_rc rc;
+
+    page_mix_key(&s->mix, i - 1, below, &a);
+    page_mix_key(&s->mix, i, s->sep_bytes[n], &b);
+    common = bytes_common(a.in.p, a.in.len, b.in.p, b.in.len);
+    *sep = b;
+    sep->tail = 0;
+    s->rest[n] = slice_of(NULL, 0);
+    if (common < b.in.len) {
+        sep->in.len = common + 1;
+        sep->len = (uint32_t)sep->in.len;
+        return NQ_OK;
+    }
+    if ((rc = tail_of(s, i - 1, &a, &x)) != NQ_OK ||
+        (rc = tail_of(s, i, &b, &y)) != NQ_OK)
+        return rc;
+    common = bytes_common(x.p, x.len, y.p, y.len);
+    nq_assert(common < y.len);
+    s->rest[n] = slice_of(y.p, common + 1);
+    sep->len = (uint32_t)(sep->in.len + common + 1);
+    return NQ_OK;
+}
+
+/* --- room in inner pages ---------------------------------------------------
+ */
+
+/* A root above the root. */
+static void
+grow_root(struct btree *t, struct btree_path *path)
+{
+    const struct page *old = tree_peek(t, t->root);
+    struct page_entry e;
+    struct page *pg;
+    uint8_t *bytes;
+    pgno id;
+    bool fits;
+
+    if (old->kind == PAGE_LEAF)
+        e = tree_leaf_entry(old, t->root);
+    else
+        page_entry_total(old, &e);
+    e.child = t->root;
+    id = frames_new(t->fr, PAGE_INNER, &bytes);
+    pg = (struct page *)(void *)bytes;
+    page_init(pg, PAGE_INNER, t->fr->page_shift, old->level + 1u,
+              slice_of(NULL, 0));
+    fits = page_entry_insert(pg, 0, NULL, &e);
+    nq_assert(fits);
+    nq_assert(path->depth < BTREE_MAX_HEIGHT);
+    memmove(path->at + 1, path->at, path->depth * sizeof path->at[0]);
+    path->at[0] = (struct btree_step){id, 0};
+    path->depth++;
+    t->root = id;
+}
+
+/* Where to cut an inner page: in the middle, or at its end if the tree grows
+ * there; never between `keep` and the slot before it. */
+static unsigned
+inner_cut(const struct page *pg, unsigned keep, bool at_end)
+{
+    unsigned cut = at_end ? pg->count - 1u : pg->count / 2u;
+
+    nq_assert(pg->count >= 3 || keep == 0 || keep >= pg->count);
+    if (cut == keep)
+        cut = cut > 1 ? cut - 1 : cut + 1;
+    nq_assert(cut >= 1 && cut < pg->count);
+    return cut;
+}
+
+/* Splits the inner page at `level`; its parent has room for the key. */
+static void
+split_inner_at(struct btree *t, struct btree_path *path, unsigned level,
+               unsigned cut, const struct page_key *sep)
+{
+    _Alignas(64) uint8_t copy[1 << PAGE_MAX_SHIFT];
+    struct btree_step *step = &path->at[level], *up = step - 1;
+    struct page *left = tree_mut(t, step->id), *right, *parent;
+    const struct page *old = page_of(copy);
+    struct page_entry a, b;
+    uint8_t *bytes;
+    pgno id = frames_new(t->fr, PAGE_INNER, &bytes);
+    bool fits;
+
+    memcpy(copy, left, page_size(left));
+    right = (struct page *)(void *)bytes;
+    page_entries_write(left, old, 0, cut);
+    page_entries_write(right, old, cut, old->count);
+    page_entry_total(left, &a);
+    a.child = step->id;
+    page_entry_total(right, &b);
+    b.child = id;
+    parent = tree_mut(t, up->id);
+    page_entry_set(parent, up->slot, &a);
+    fits = page_entry_insert(parent, up->slot + 1, sep, &b);
+    nq_assert(fits);
+    if (step->slot >= cut) {
+        *step = (struct btree_step){id, step->slot - cut};
+        up->slot++;
+    }
+}
+
+/* Until `n` more keys fit the inner page at `level` of the path, it is cut in
+ * two, and the path follows its slot.  Slots keep - 1 and keep (relative to
+ * the path's slot) stay in one page.  Returns the level, which a new root
+ * raises. */
+static unsigned
+make_inner_room(struct btree *t, struct btree_path *path, unsigned level,
+                const struct page_key *seps, unsigned n, int keep)
+{
+    uint8_t bytes[KEY_ROOM];
+    struct page_key up;
+
+    for (;;) {
+        const struct page *pg = tree_peek(t, path->at[level].id);
+        unsigned cut;
+        bool at_end;
+
+        if (page_entries_fit(pg, seps, n))
+            return level;
+        at_end = is_rightmost(t, path, level + 1);
+        cut = inner_cut(pg, path->at[level].slot + (unsigned)keep, at_end);
+        page_key_at(pg, cut, bytes, &up);
+        if (level == 0) {
+            grow_root(t, path);
+            level = 1;
+        }
+        level = 1 + make_inner_room(t, path, level - 1, &up, 1, 1);
+        split_inner_at(t, path, level, cut, &up);
+    }
+}
+
+/* --- applying --------------------------------------------------------------
+ */
+
+static void
+give_tails(struct split *s)
+{
+    for (unsigned i = 0; i + 1 < s->parts; i++) {
+        struct slice rest = s->rest[i];
+        uint8_t *bytes;
+
+        if (rest.len == 0)
+            continue;
+        s->sep[i].tail = frames_chunk_new(s->t->fr, (uint32_t)rest.len, &bytes);
+        memcpy(bytes, rest.p, rest.len);
+    }
+}
+
+/* The key of a parent's slot changes; the old one's tail goes. */
+static void
+rekey(struct btree *t, struct page *parent, unsigned slot,
+      const struct page_key *sep)
+{
+    uint8_t bytes[KEY_ROOM];
+    struct page_key old;
+    bool fits;
+
+    page_key_at(parent, slot, bytes, &old);
+    fits = page_entry_rekey(parent, slot, sep);
+    nq_assert(fits);
+    tree_free_tail(t, old.tail);
+}
+
+/* Works on copies of the sources: the results overwrite them. */
+static void
+write_parts(struct split *s)
+{
+    _Alignas(64) uint8_t copy[2][1 << PAGE_MAX_SHIFT];
+    struct btree_step up = s->path->at[s->level - 1];
+    unsigned first = up.slot + (unsigned)s->first;
+    struct page *parent = tree_mut(s->t, up.id);
+    struct slice *val = &s->mix.value.val;
+    struct slice old = *val;
+
+    for (unsigned i = 0; i < s->mix.sources; i++) {
+        const uint8_t *from = page_at_const(s->mix.source[i], 0);
+
+        memcpy(copy[i], from, s->t->fr->page_size);
+        s->mix.source[i] = page_of(copy[i]);
+        if (old.p >= from && old.p < from + s->t->fr->page_size)
+            val->p = copy[i] + (old.p - from);
+    }
+    for (unsigned i = 0; i < s->parts; i++) {
+        bool is_new = i >= s->mix.sources;
+        struct page_entry e;
+        uint8_t *bytes;
+
+        if (is_new)
+            s->id[i] = frames_new(s->t->fr, PAGE_LEAF, &bytes);
+        else
+            bytes = frames_mut(s->t->fr, s->id[i]);
+        page_mix_write(&s->mix, s->cut[i], s->cut[i + 1],
+                       (struct page *)(void *)bytes);
+        e = tree_leaf_entry(page_of(bytes), s->id[i]);
+        if (is_new) {
+            bool fits =
+                page_entry_insert(parent, first + i, &s->sep[i - 1], &e);
+
+            nq_assert(fits);
+            continue;
+        }
+        if (i > 0)
+            rekey(s->t, parent, first + i, &s->sep[i - 1]);
+        page_entry_set(parent, first + i, &e);
+    }
+}
+
+/* Reads only. */
+static nq_rc
+plan(struct split *s)
+{
+    plan_parts(s, tree_peek(s->t, s->path->at[s->level].id));
+    for (unsigned i = 1; i < s->parts; i++) {
+        nq_rc rc = plan_separator(s, s->cut[i], i - 1);
+
+        if (rc != NQ_OK)
+            return rc;
+    }
+    return NQ_OK;
+}
+
+nq_rc
+tree_split(struct btree *t, struct btree_path *path, struct slice key,
+           const struct page_key *in, const struct page_value *v, bool replaces)
+{
+    struct split s;
+    struct page_entry e = tree_value_entry(v);
+    struct btree_step leaf = path->at[path->depth - 1];
+    uint8_t bytes[KEY_ROOM];
+    nq_rc rc;
+
+    s.t = t;
+    s.path = path;
+    s.level = path->depth - 1;
+    s.key = key;
+    s.mix = (struct page_mix){.shift = t->fr->page_shift,
+                              .changes = true,
+                              .replaces = replaces,
+                              .value = *v};
+    if (replaces)
+        page_key_at(tree_peek(t, leaf.id), leaf.slot, bytes, &s.mix.key);
+    else
+        s.mix.key = *in;
+    e.owns |= s.mix.key.tail != 0;
+    if ((rc = plan(&s)) != NQ_OK)
+        return rc;
+    if (s.level == 0) {
+        grow_root(t, path);
+        s.level = 1;
+    }
+    s.level = 1 + make_inner_room(t, path, s.level - 1, s.sep, s.parts - 1,
+                                  s.first < 0 ? 0 : 1);
+    give_tails(&s);
+    write_parts(&s);
+    tree_add(t, path, s.level - 1, replaces ? 0 : 1);
+    tree_raise(t, path, s.level - 1, &e);
+    t->version++;
+    t->shape++;
+    return NQ_OK;
+}

@@ -1,0 +1,187 @@
+/* store/page.h - one page of a tree: pure functions on its bytes.
+ *
+ * No frames, no other pages, no allocation.  Any thread, as long as nobody
+ * writes the page.  What is called `pg` for writing came from frames_mut() or
+ * is private memory; the caller minds the tree around it.
+ *
+ * Keys are bytewise ordered.  A key longer than page_max_key() has only its
+ * first page_max_key() + 1 bytes in the page (that length is how it is
+ * told); what is behind those stands in a chunk of its own, the tail.  The
+ * functions that compare whole keys get a page_tail_fn that finds a tail's
+ * bytes, and return what that returned if it fails. */
+#ifndef NQ_STORE_PAGE_H
+#define NQ_STORE_PAGE_H
+
+#include "base/rc.h"
+#include "base/slice.h"
+#include "store/frames.h"
+#include "store/pgno.h"
+
+#define PAGE_HEADER 64
+#define PAGE_INLINE_PREFIX 24
+#define PAGE_MIN_SHIFT 9 /* 512 bytes; products use 4 KiB and more */
+#define PAGE_MAX_SHIFT 16
+#define PAGE_NEVER UINT64_MAX /* an expiry that never comes */
+
+enum page_flags {
+    PAGE_OWNS = 1, /* a record here may own pages: REC_OWNS or a tail */
+};
+
+struct page {
+    uint8_t kind;  /* enum page_kind */
+    uint8_t flags; /* enum page_flags */
+    uint8_t shift; /* log2 of the page's size */
+    uint8_t level; /* 0 for a leaf */
+    uint16_t count, capacity;
+    uint32_t data_off; /* the lowest byte in use by records */
+    uint32_t garbage;  /* bytes above data_off that nothing uses */
+    uint64_t earliest; /* leaf: lower bound of expiries, or PAGE_NEVER */
+    uint16_t prefix_len, prefix_off;
+    uint16_t run_slot, run_len; /* the last insert, and how many went up
+                                   slot by slot before it */
+    uint64_t lsn;               /* at PAGE_LSN_OFFSET */
+    uint8_t prefix[PAGE_INLINE_PREFIX];
+    uint32_t head[];
+};
+
+/* A key as a page sees it. */
+struct page_key {
+    struct slice in; /* the part in the page */
+    uint32_t len;    /* of the whole key */
+    pgno tail;       /* 0: all of it is `in` */
+};
+
+/* What a leaf keeps beside the key. */
+struct page_value {
+    struct slice val;
+    uint64_t expire_ms; /* 0: never; below 2^48 */
+    uint8_t meta;       /* PAGE_META() */
+};
+#define PAGE_META(type, flags) ((uint8_t)((type) << 4 | (flags) << 1))
+#define PAGE_META_TYPE(meta) ((uint8_t)((meta) >> 4))
+#define PAGE_META_FLAGS(meta) ((uint8_t)((meta) >> 1 & 7))
+
+/* A decoded leaf record; slices point into the page. */
+struct page_record {
+    struct slice suffix; /* of the key's part in the page, behind the prefix */
+    uint32_t key_len;
+    pgno tail;
+    struct page_value v;
+};
+
+/* One child of an inner page. */
+struct page_entry {
+    pgno child;
+    uint64_t count;    /* records below */
+    uint64_t earliest; /* lower bound of expiries, or PAGE_NEVER */
+    bool owns;         /* a record below may own pages */
+};
+
+typedef nq_rc page_tail_fn(void *arg, pgno tail, struct slice *out);
+
+/* --- sizes --------------------------------------------------------------- */
+
+static inline size_t
+page_size(const struct page *pg)
+{
+    return (size_t)1 << pg->shift;
+}
+
+/* The longest key that is wholly in the page: six inner entries always fit. */
+static inline uint32_t
+page_max_key(unsigned shift)
+{
+    return ((1u << shift) - PAGE_HEADER) / 6 - 40;
+}
+
+static inline struct page_key
+page_key_of(unsigned shift, struct slice key)
+{
+    uint32_t max = page_max_key(shift);
+    size_t in = key.len > max ? max + 1 : key.len;
+
+    return (struct page_key){{key.p, in}, (uint32_t)key.len, 0};
+}
+
+/* Bytes in use beside the header, and bytes free, garbage included. */
+size_t page_used(const struct page *pg);
+size_t page_free(const struct page *pg);
+
+static inline struct slice
+page_prefix(const struct page *pg)
+{
+    return (struct slice){(const uint8_t *)pg + pg->prefix_off, pg->prefix_len};
+}
+
+/* --- leaves and inner pages ------------------------------------------------
+ */
+
+/* Empty, with `prefix` shared by all keys to come (a later key that does not
+ * share it shortens it).  Keeps the LSN. */
+void page_init(struct page *pg, enum page_kind kind, unsigned shift,
+               unsigned level, struct slice prefix);
+
+/* The in-page part of the key of `slot` into dst, which has room for
+ * page_max_key() + 1 bytes.  Slot 0 of an inner page has none: length 0. */
+void page_key_at(const struct page *pg, unsigned slot, uint8_t *dst,
+                 struct page_key *out);
+
+/* Structure: every offset and length lies inside, slots are in order as far
+ * as their heads tell.  For bytes that came from disk; never asserts. */
+bool page_verify(const uint8_t *bytes, size_t size);
+
+/* --- leaves ----------------------------------------------------------------
+ */
+
+/* The slot of `key`, or the one where it would be inserted. */
+NQ_MUST_USE nq_rc page_find(const struct page *pg, struct slice key,
+                            page_tail_fn *tail, void *arg, unsigned *slot,
+                            bool *found);
+/* The key of `slot` against `key`: <0, 0, >0 in *cmp as memcmp(slot, key). */
+NQ_MUST_USE nq_rc page_compare(const struct page *pg, unsigned slot,
+                               struct slice key, page_tail_fn *tail, void *arg,
+                               int *cmp);
+void page_record_at(const struct page *pg, unsigned slot,
+                    struct page_record *out);
+/* False, and nothing changed: there is no room.  `v->val` may point into the
+ * page. */
+bool page_insert(struct page *pg, unsigned slot, const struct page_key *key,
+                 const struct page_value *v);
+bool page_replace(struct page *pg, unsigned slot, const struct page_value *v);
+void page_remove(struct page *pg, unsigned slot);
+/* The earliest expiry exactly, found by looking at each record. */
+uint64_t page_find_earliest(const struct page *pg);
+
+/* --- inner pages: slot 0 stands for all keys below the key of slot 1 -------
+ */
+
+NQ_MUST_USE nq_rc page_find_child(const struct page *pg, struct slice key,
+                                  page_tail_fn *tail, void *arg,
+                                  unsigned *slot);
+pgno page_child(const struct page *pg, unsigned slot);
+void page_entry_at(const struct page *pg, unsigned slot,
+                   struct page_entry *out);
+void page_entry_set(struct page *pg, unsigned slot, const struct page_entry *e);
+void page_entry_add(struct page *pg, unsigned slot, int64_t count);
+/* `sep` is ignored for slot 0 of an empty page.  False: no room. */
+bool page_entry_insert(struct page *pg, unsigned slot,
+                       const struct page_key *sep, const struct page_entry *e);
+/* Removing slot 0 makes slot 1 the first, which loses its key. */
+void page_entry_remove(struct page *pg, unsigned slot);
+/* Writes entries [lo, hi) of `src` as a page; the key of `lo` is left out. */
+void page_entries_write(struct page *dst, const struct page *src, unsigned lo,
+                        unsigned hi);
+/* Writes both pages' entries as one, `sep` being the key between them.
+ * False, and nothing written: they do not fit. */
+bool page_entries_join(struct page *dst, const struct page *a,
+                       const struct page_key *sep, const struct page *b);
+bool page_entry_rekey(struct page *pg, unsigned slot,
+                      const struct page_key *sep);
+/* Whether `n` more entries with these keys would fit, whatever else they
+ * replace. */
+bool page_entries_fit(const struct page *pg, const struct page_key *seps,
+                      unsigned n);
+/* Sums over all entries: count, minimum, any. */
+void page_entry_total(const struct page *pg, struct page_entry *out);
+
+#endif

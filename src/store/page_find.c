@@ -1,0 +1,176 @@
+/* store/page_find.c - looking a key up in one page.
+ *
+ * First the prefix, then a branchless search over the heads, which decides
+ * unless some heads equal that of the key.  Among those a binary search
+ * compares whole keys; only there can a tail be needed, if the in-page parts
+ * are equal to the end.  Called for every level of every descent. */
+#include "store/page.h"
+
+#include "store/page_int.h"
+
+struct lookup {
+    const struct page *pg;
+    const uint16_t *off;
+    struct slice key;    /* all of it */
+    struct slice suffix; /* of its in-page part, behind the page's prefix */
+    page_tail_fn *tail;
+    void *arg;
+};
+
+/* What the page would hold of a key that has its prefix. */
+static inline struct slice
+suffix_of(const struct page *pg, struct slice key)
+{
+    size_t in = nq_min(key.len, (size_t)page_max_key(pg->shift) + 1);
+
+    return slice_of(key.p + pg->prefix_len, in - pg->prefix_len);
+}
+
+/* The whole key against one whose in-page part is a prefix of it. */
+static nq_rc
+compare_tail(const struct lookup *l, pgno tail, int *cmp)
+{
+    size_t skip = page_max_key(l->pg->shift) + 1;
+    struct slice rest = {NULL, 0};
+    nq_rc rc = tail == 0 ? NQ_OK : l->tail(l->arg, tail, &rest);
+
+    if (rc == NQ_OK)
+        *cmp =
+            bytes_compare(rest.p, rest.len, l->key.p + skip, l->key.len - skip);
+    return rc;
+}
+
+/* Key of `slot` against the key looked up; both have the prefix. */
+static inline nq_rc
+compare_slot(const struct lookup *l, unsigned slot, int *cmp)
+{
+    const struct page *pg = l->pg;
+    const uint8_t *p = page_at_const(pg, l->off[slot]);
+    uint32_t n, skip;
+
+    p = get_varint(p, &n);
+    if (pg->kind == PAGE_LEAF) {
+        p = get_varint(p, &skip);
+        p += *p & REC_EXPIRES ? 7 : 1;
+    }
+    if (nq_likely(!page_is_long(pg, pg->prefix_len + n))) {
+        *cmp = bytes_compare(p, n, l->suffix.p, l->suffix.len);
+        return NQ_OK;
+    }
+    *cmp = bytes_compare(p, n, l->suffix.p, l->suffix.len);
+    if (*cmp == 0) {
+        pgno tail;
+        uint32_t len;
+
+        get_tail_ref(p + n, &tail, &len);
+        return compare_tail(l, tail, cmp);
+    }
+    return NQ_OK;
+}
+
+/* Among slots [lo, hi), whose heads are equal: the first with a key >= the
+ * one looked up. */
+static nq_rc
+find_tied(const struct lookup *l, unsigned lo, unsigned hi, unsigned *slot,
+          bool *found)
+{
+    *found = false;
+    while (lo < hi) {
+        unsigned mid = lo + (hi - lo) / 2;
+        int c;
+        nq_rc rc = compare_slot(l, mid, &c);
+
+        if (rc != NQ_OK)
+            return rc;
+        if (c < 0) {
+            lo = mid + 1;
+        } else {
+            *found |= c == 0;
+            hi = mid;
+        }
+    }
+    *slot = lo;
+    return NQ_OK;
+}
+
+/* The end of the run of heads equal to `h` that begins at `lo`. */
+static unsigned
+end_of_ties(const struct page *pg, unsigned lo, uint32_t h)
+{
+    unsigned hi = lo + 1;
+
+    if (hi >= pg->count || pg->head[hi] != h)
+        return hi;
+    if (h == UINT32_MAX)
+        return pg->count;
+    return hi + page_lower_bound(pg->head + hi, pg->count - hi, h + 1);
+}
+
+nq_rc
+page_find(const struct page *pg, struct slice key, page_tail_fn *tail,
+          void *arg, unsigned *slot, bool *found)
+{
+    int c = page_prefix_compare(pg, key);
+    struct lookup l = {
+        .pg = pg, .off = page_offs(pg), .key = key, .tail = tail, .arg = arg};
+    unsigned lo;
+    uint32_t h;
+
+    *found = false;
+    if (c != 0) {
+        *slot = c < 0 ? 0 : pg->count;
+        return NQ_OK;
+    }
+    l.suffix = suffix_of(pg, key);
+    h = page_head_of(l.suffix.p, l.suffix.len);
+    lo = page_lower_bound(pg->head, pg->count, h);
+    if (lo == pg->count || pg->head[lo] != h) {
+        *slot = lo;
+        return NQ_OK;
+    }
+    return find_tied(&l, lo, end_of_ties(pg, lo, h), slot, found);
+}
+
+nq_rc
+page_find_child(const struct page *pg, struct slice key, page_tail_fn *tail,
+                void *arg, unsigned *slot)
+{
+    unsigned n = pg->count, lo;
+    struct lookup l = {
+        .pg = pg, .off = page_offs(pg), .key = key, .tail = tail, .arg = arg};
+    bool found;
+    uint32_t h;
+    nq_rc rc;
+    int c = page_prefix_compare(pg, key);
+
+    if (nq_unlikely(c != 0 || n <= 1)) {
+        *slot = c < 0 || n <= 1 ? 0 : n - 1;
+        return NQ_OK;
+    }
+    l.suffix = suffix_of(pg, key);
+    h = page_head_of(l.suffix.p, l.suffix.len);
+    lo = 1 + page_lower_bound(pg->head + 1, n - 1, h);
+    if (lo == n || pg->head[lo] != h) {
+        *slot = lo - 1;
+        return NQ_OK;
+    }
+    rc = find_tied(&l, lo, end_of_ties(pg, lo, h), &lo, &found);
+    *slot = found ? lo : lo - 1;
+    return rc;
+}
+
+nq_rc
+page_compare(const struct page *pg, unsigned slot, struct slice key,
+             page_tail_fn *tail, void *arg, int *cmp)
+{
+    struct lookup l = {
+        .pg = pg, .off = page_offs(pg), .key = key, .tail = tail, .arg = arg};
+    int c = page_prefix_compare(pg, key);
+
+    if (c != 0) {
+        *cmp = -c;
+        return NQ_OK;
+    }
+    l.suffix = suffix_of(pg, key);
+    return compare_slot(&l, slot, cmp);
+}

@@ -1,0 +1,339 @@
+/* store/page_int.h - how a page is laid out; private to page*.c and to the
+ * hot paths of btree*.c.  The format table is at the top of page.c. */
+#ifndef NQ_STORE_PAGE_INT_H
+#define NQ_STORE_PAGE_INT_H
+
+#include "base/check.h"
+#include "store/page.h"
+
+#define LEAF_SLOT 6   /* head, offset */
+#define INNER_SLOT 26 /* head, child, count, earliest, offset */
+#define PAGE_GROW 8   /* slots added when the arrays are full */
+#define TAIL_REF 8    /* chunk id and length of the whole key */
+#define REC_EXPIRES 1 /* bit of the meta byte */
+#define COUNT_OWNS ((uint64_t)1 << 63)
+
+static inline size_t
+page_slot_size(const struct page *pg)
+{
+    return pg->kind == PAGE_LEAF ? LEAF_SLOT : INNER_SLOT;
+}
+
+static inline uint8_t *
+page_at(struct page *pg, size_t off)
+{
+    return (uint8_t *)pg + off;
+}
+
+static inline const uint8_t *
+page_at_const(const struct page *pg, size_t off)
+{
+    return (const uint8_t *)pg + off;
+}
+
+/* --- the arrays behind the heads ----------------------------------------- */
+
+static inline const uint16_t *
+page_offs(const struct page *pg)
+{
+    size_t skip = (page_slot_size(pg) - 2) * pg->capacity;
+
+    return (const uint16_t *)(const void *)page_at_const(pg,
+                                                         PAGE_HEADER + skip);
+}
+
+static inline uint16_t *
+page_offs_mut(struct page *pg)
+{
+    size_t skip = (page_slot_size(pg) - 2) * pg->capacity;
+
+    return (uint16_t *)(void *)page_at(pg, PAGE_HEADER + skip);
+}
+
+static inline const pgno *
+page_children(const struct page *pg)
+{
+    return pg->head + pg->capacity;
+}
+
+static inline pgno *
+page_children_mut(struct page *pg)
+{
+    return pg->head + pg->capacity;
+}
+
+static inline const uint64_t *
+page_counts(const struct page *pg)
+{
+    return (const uint64_t *)(const void *)page_at_const(
+        pg, PAGE_HEADER + (size_t)8 * pg->capacity);
+}
+
+static inline uint64_t *
+page_counts_mut(struct page *pg)
+{
+    return (uint64_t *)(void *)page_at(pg,
+                                       PAGE_HEADER + (size_t)8 * pg->capacity);
+}
+
+static inline const uint64_t *
+page_expiries(const struct page *pg)
+{
+    return page_counts(pg) + pg->capacity;
+}
+
+static inline uint64_t *
+page_expiries_mut(struct page *pg)
+{
+    return page_counts_mut(pg) + pg->capacity;
+}
+
+/* --- heads -----------------------------------------------------------------
+ */
+
+/* Four key bytes as a number that orders as they do; short keys are padded
+ * with zeros. */
+static inline uint32_t
+page_head_of(const uint8_t *p, size_t len)
+{
+    uint32_t v = 0;
+
+    if (nq_likely(len >= 4)) {
+        memcpy(&v, p, 4);
+        return __builtin_bswap32(v);
+    }
+    for (size_t i = 0; i < len; i++)
+        v |= (uint32_t)p[i] << (24 - 8 * i);
+    return v;
+}
+
+/* How many of the `n` heads are below `h`.  Branchless: the steps depend on
+ * n alone, so nothing is mispredicted. */
+static inline unsigned
+page_lower_bound(const uint32_t *head, unsigned n, uint32_t h)
+{
+    const uint32_t *p = head;
+
+    if (n == 0)
+        return 0;
+    while (n > 1) {
+        unsigned half = n / 2;
+
+        p += p[half - 1] < h ? half : 0;
+        n -= half;
+    }
+    return (unsigned)(p - head) + (*p < h);
+}
+
+/* --- keys ------------------------------------------------------------------
+ */
+
+static inline uint64_t
+load_be64(const uint8_t *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, 8);
+    return __builtin_bswap64(v);
+}
+
+/* memcmp order, a prefix first; quick for short keys. */
+static inline int
+bytes_compare(const uint8_t *a, size_t an, const uint8_t *b, size_t bn)
+{
+    size_t n = an < bn ? an : bn;
+
+    while (n >= 8) {
+        uint64_t x = load_be64(a), y = load_be64(b);
+
+        if (x != y)
+            return x < y ? -1 : 1;
+        a += 8;
+        b += 8;
+        n -= 8;
+        an -= 8;
+        bn -= 8;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (a[i] != b[i])
+            return a[i] < b[i] ? -1 : 1;
+    return an < bn ? -1 : an > bn;
+}
+
+static inline size_t
+bytes_common(const uint8_t *a, size_t an, const uint8_t *b, size_t bn)
+{
+    size_t n = an < bn ? an : bn, i = 0;
+
+    while (i < n && a[i] == b[i])
+        i++;
+    return i;
+}
+
+/* `key` against the page's prefix: 0 if it has it. */
+static inline int
+page_prefix_compare(const struct page *pg, struct slice key)
+{
+    size_t n = pg->prefix_len;
+    const uint8_t *p = page_at_const(pg, pg->prefix_off);
+    int c;
+
+    if (nq_likely(key.len >= n)) {
+        for (size_t i = 0; i < n; i++)
+            if (key.p[i] != p[i])
+                return key.p[i] < p[i] ? -1 : 1;
+        return 0;
+    }
+    c = bytes_compare(key.p, key.len, p, n);
+    return c == 0 ? -1 : c;
+}
+
+/* --- records ---------------------------------------------------------------
+ */
+
+static inline const uint8_t *
+get_varint(const uint8_t *p, uint32_t *v)
+{
+    uint32_t x = *p++;
+
+    if (nq_unlikely(x >= 128)) {
+        x = (x & 127) | (uint32_t)*p++ << 7;
+        if (x >= 1u << 14)
+            x = (x & 0x3fff) | (uint32_t)*p++ << 14;
+    }
+    *v = x;
+    return p;
+}
+
+static inline size_t
+short_varint_size(size_t v)
+{
+    return v < 1u << 7 ? 1 : v < 1u << 14 ? 2 : 3;
+}
+
+static inline uint8_t *
+put_varint(uint8_t *p, size_t v)
+{
+    if (nq_unlikely(v >= 1u << 14)) {
+        *p++ = (uint8_t)(v | 128);
+        *p++ = (uint8_t)(v >> 7 | 128);
+        *p++ = (uint8_t)(v >> 14);
+        return p;
+    }
+    if (v >= 1u << 7) {
+        *p++ = (uint8_t)(v | 128);
+        *p++ = (uint8_t)(v >> 7);
+        return p;
+    }
+    *p++ = (uint8_t)v;
+    return p;
+}
+
+/* True if a key whose in-page part is `in` bytes long has a tail. */
+static inline bool
+page_is_long(const struct page *pg, size_t in)
+{
+    return in > page_max_key(pg->shift);
+}
+
+/* The tail reference behind a suffix. */
+static inline void
+get_tail_ref(const uint8_t *p, pgno *tail, uint32_t *key_len)
+{
+    memcpy(tail, p, 4);
+    memcpy(key_len, p + 4, 4);
+}
+
+static inline void
+record_decode(const struct page *pg, uint32_t off, struct page_record *out)
+{
+    const uint8_t *p = page_at_const(pg, off);
+    uint32_t suffix, val;
+
+    p = get_varint(p, &suffix);
+    p = get_varint(p, &val);
+    out->v.meta = *p++;
+    out->v.expire_ms = 0;
+    if (out->v.meta & REC_EXPIRES) {
+        memcpy(&out->v.expire_ms, p, 6);
+        p += 6;
+    }
+    out->suffix = slice_of(p, suffix);
+    p += suffix;
+    out->key_len = pg->prefix_len + suffix;
+    out->tail = 0;
+    if (nq_unlikely(page_is_long(pg, out->key_len))) {
+        get_tail_ref(p, &out->tail, &out->key_len);
+        p += TAIL_REF;
+    }
+    out->v.val = slice_of(p, val);
+}
+
+/* The key of an inner entry; slot 0 has none. */
+static inline void
+entry_decode(const struct page *pg, uint32_t off, struct page_key *out)
+{
+    const uint8_t *p = page_at_const(pg, off);
+    uint32_t suffix;
+
+    p = get_varint(p, &suffix);
+    out->in = slice_of(p, suffix); /* behind the prefix */
+    out->len = pg->prefix_len + suffix;
+    out->tail = 0;
+    if (nq_unlikely(page_is_long(pg, out->len)))
+        get_tail_ref(p + suffix, &out->tail, &out->len);
+}
+
+/* --- shared by page.c, page_inner.c and page_mix.c -------------------------
+ */
+
+/* Bytes of a record whose key's in-page part is `in` long, in a page with a
+ * prefix of `prefix` bytes. */
+static inline size_t
+leaf_record_size(unsigned shift, size_t in, size_t prefix,
+                 const struct page_value *v)
+{
+    size_t suffix = in - prefix;
+
+    return short_varint_size(suffix) + short_varint_size(v->val.len) + 1 +
+           (v->expire_ms != 0 ? 6 : 0) + suffix +
+           (in > page_max_key(shift) ? TAIL_REF : 0) + v->val.len;
+}
+
+static inline size_t
+entry_key_size(unsigned shift, size_t in, size_t prefix)
+{
+    return short_varint_size(in - prefix) + in - prefix +
+           (in > page_max_key(shift) ? TAIL_REF : 0);
+}
+
+/* Bytes outside the header that a prefix takes. */
+static inline size_t
+prefix_room(size_t len)
+{
+    return len > PAGE_INLINE_PREFIX ? len : 0;
+}
+
+/* Makes sure of `bytes` of free space in one piece and of one more slot; what
+ * is garbage is not used.  False: not so. */
+bool page_reserve(struct page *pg, size_t bytes);
+/* Writes the page anew with another prefix length, without garbage, with
+ * `capacity` slots; flags and earliest expiry become exact.  The caller knows
+ * that it fits. */
+void page_rebuild(struct page *pg, size_t prefix_len, unsigned capacity);
+/* The bytes a rebuild would need in all, header included. */
+size_t page_size_with(const struct page *pg, size_t prefix_len);
+/* Opens the arrays at `slot`, page_reserve() has been asked. */
+void page_open_slot(struct page *pg, unsigned slot);
+void page_close_slot(struct page *pg, unsigned slot);
+/* `src`'s record or entry of `slot` becomes the last of `pg`.  Fits. */
+void page_append_from(struct page *pg, const struct page *src, unsigned slot);
+/* The key part must have the page's prefix.  Fits. */
+void page_append(struct page *pg, const struct page_key *key,
+                 const struct page_value *v);
+void page_entry_append(struct page *pg, const struct page_key *sep,
+                       const struct page_entry *e);
+/* Takes the record's bytes at `off` as garbage. */
+void page_discard(struct page *pg, uint32_t off, size_t size);
+
+#endif
