@@ -27,7 +27,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/flush.h"
 #include "store/frames_int.h"
+#include "store/pagetable.h"
 
 #define OPEN_STEP (32u << 20)     /* bytes made accessible at a time */
 #define HUGE_POOL_MIN (64u << 20) /* smaller pools keep small pages */
@@ -91,8 +93,8 @@ grow_ids(struct frames_all *all, pgno id)
 
 /* --- page ids ------------------------------------------------------------- */
 
-static void
-push_id(struct id_stack *s, pgno id)
+void
+id_push(struct id_stack *s, pgno id)
 {
     if (s->count == s->cap) {
         s->cap = s->cap == 0 ? 64 : s->cap * 2;
@@ -119,7 +121,31 @@ frames_take_id(struct frames_all *all)
     return id;
 }
 
+void
+frames_set_next_id(struct frames_all *all, pgno next_id)
+{
+    nq_assert(all->next_id == 1 && next_id > 0);
+    all->next_id = next_id;
+    if (next_id > all->pub.ids)
+        grow_ids(all, next_id - 1);
+    all->pages = next_id - 1;
+}
+
+void
+frames_add_free_id(struct frames_all *all, pgno id)
+{
+    nq_assert(id > 0 && id < all->next_id && all->pages > 0);
+    id_push(&all->ids_free, id);
+    all->pages--;
+}
+
 /* --- dirty lists ---------------------------------------------------------- */
+
+uint64_t
+frame_weight(struct frames_all *all, uint32_t f)
+{
+    return frame_is_chunk(f) ? chunk_get(all, f)->cap : all->pub.page_size;
+}
 
 static void
 list_append(struct frames_all *all, unsigned index, uint32_t f)
@@ -137,6 +163,7 @@ list_append(struct frames_all *all, unsigned index, uint32_t f)
         frame_get(all, l->tail)->next = f;
     l->tail = f;
     l->count++;
+    all->dirty_bytes += frame_weight(all, f);
 }
 
 void
@@ -158,6 +185,7 @@ frame_unlist(struct frames_all *all, uint32_t f)
         frame_get(all, m->next)->prev = m->prev;
     l->count--;
     m->list = FRAME_ON_NONE;
+    all->dirty_bytes -= frame_weight(all, f);
 }
 
 void
@@ -278,6 +306,7 @@ close_all(struct frames_all *all)
     unmap(all->frame, n * sizeof *all->frame);
     unmap(all->pub.referenced, n);
     unmap(all->pub.frame_of, all->pub.ids * sizeof *all->pub.frame_of);
+    frames_fetch_fini(all);
     nq_free(all->ids_free.ids);
     nq_free(all->ids_limbo.ids);
     all->magic = 0;
@@ -302,7 +331,12 @@ frames_open(const struct frames_opts *opts, struct frames **out)
     all->frames_top = 1;
     all->epoch = 1;
     all->next_id = 1;
-    all->pool_bytes = opts->pool_bytes;
+    all->disk = opts->disk;
+    all->hand = all->chunk_hand = 1;
+    all->tier_cap = opts->disk == NULL ? 0 : 2 * size;
+    all->tier_buf = nq_malloc(all->tier_cap);
+    frames_set_limits(all, opts->pool_bytes, opts->dirty_soft,
+                      opts->dirty_hard);
     if (!reserve_all(all)) {
         log_error("no address space for a pool of %llu bytes",
                   (unsigned long long)opts->pool_bytes);
@@ -349,6 +383,8 @@ copy_frame(struct frames_all *all, uint32_t f)
     uint32_t g = frame_take(all, id, m->kind);
 
     memcpy(frame_bytes(all, g), frame_bytes(all, f), all->pub.page_size);
+    all->frame[g].holds = m->holds;
+    m->holds = 0;
     all->pub.frame_of[id] = g;
     all->copies++;
     frame_unmapped(all, f);
@@ -398,10 +434,45 @@ frames_free(struct frames *fr, pgno id)
 
     nq_assert(id != 0 && id < all->next_id && all->pages > 0);
     fr->frame_of[id] = 0;
-    if (!frame_is_mark(f))
+    if (f == FRAME_LOADING)
+        frames_read_cancel(all, id);
+    else if (!frame_is_mark(f))
         frame_unmapped(all, f);
-    push_id(all->cut_running ? &all->ids_limbo : &all->ids_free, id);
+    if (all->disk != NULL)
+        pagetable_clear(all->disk->table, id);
+    id_push(all->cut_running ? &all->ids_limbo : &all->ids_free, id);
     all->pages--;
+}
+
+/* --- cuts ------------------------------------------------------------------
+ */
+
+void
+frames_cut(struct frames_all *all)
+{
+    nq_assert(!all->cut_running && all->lists[1 - all->current].count == 0);
+    all->epoch++; /* F3: nothing may be written in place any more */
+    all->current = 1 - all->current;
+    all->cut_running = true;
+}
+
+void
+frames_cut_end(struct frames_all *all, bool done)
+{
+    struct frame_list *l = &all->lists[1 - all->current];
+    uint32_t f;
+
+    nq_assert(all->cut_running && (!done || l->count == 0));
+    all->cut_running = false;
+    while ((f = l->head) != 0) {
+        frame_unlist(all, f);
+        if (frame_is_mapped(all, f, frame_get(all, f)))
+            frame_set_dirty(all, f);
+        else
+            frame_drop_if_unused(all, f);
+    }
+    while (all->ids_limbo.count > 0)
+        id_push(&all->ids_free, all->ids_limbo.ids[--all->ids_limbo.count]);
 }
 
 /* --- pins ----------------------------------------------------------------- */
@@ -439,7 +510,14 @@ frames_get_stats(const struct frames *fr, struct frames_stats *out)
     struct frames_all *all = frames_all((struct frames *)(uintptr_t)fr);
 
     *out = (struct frames_stats){
+        .hits_sampled = all->references,
+        .misses = all->misses,
+        .reads = all->read_jobs,
+        .second_tier_hits = all->tier_hits,
+        .evictions = all->evictions,
+        .flushes = all->flushes,
         .copies = all->copies,
+        .blocking_reads = all->blocking_reads,
         .frames = all->pool_bytes >> fr->page_shift,
         .frames_used = all->used,
         .frames_dirty = all->lists[0].count + all->lists[1].count,

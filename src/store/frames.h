@@ -30,6 +30,7 @@
 #define BLOB_CHUNK (1u << 20)
 #define FRAMES_PAGE_MIN 512u /* tests; databases have 4096 and more */
 #define FRAMES_PAGE_MAX 65536u
+#define FRAMES_MAX 0x7fffffffu /* numbers of frames are at most that */
 #define PAGE_LSN_OFFSET 32 /* u64, little-endian: the stamp in a tree page */
 
 enum page_kind { PAGE_LEAF = 1, PAGE_INNER = 2, PAGE_CHUNK = 3 };
@@ -52,6 +53,7 @@ struct frames_opts {
     uint64_t pool_bytes; /* frames and chunks together */
     struct disk *disk;   /* where pages live when not in memory; NULL: all of
                             them stay in memory and nothing can miss */
+    double dirty_soft, dirty_hard; /* shares of the pool; 0: 0.6 and 0.8 */
 };
 
 /* Reserves address space; memory is taken as pages come.  NQ_ENOMEM. */
@@ -72,7 +74,7 @@ frames_page(struct frames *fr, pgno id, const uint8_t **out)
 {
     uint32_t f = fr->frame_of[id];
 
-    if (nq_unlikely(f - 1 >= UINT32_MAX - 16)) /* 0 or a mark */
+    if (nq_unlikely(f - 1 >= FRAMES_MAX)) /* none, a mark, or a chunk */
         return frames_missed(fr, id, out);
     fr->referenced[f] = 1;
     *out = fr->base + ((size_t)f << fr->page_shift);
@@ -120,8 +122,11 @@ struct frames_wait {
     void (*ready)(struct frames_wait *w); /* on the loop: run it again now */
     nq_rc rc;                             /* NQ_OK, or why a read failed */
     /* private */
-    uint32_t pending, count, cap;
-    pgno *ids;
+    uint32_t pending; /* reads under way for it */
+    uint32_t count, cap;
+    pgno *ids;      /* held in memory for it */
+    uint32_t queue; /* which queue it stands in */
+    struct frames_wait *next;
 };
 
 /* How many pages are noted as wanted since the last fetch or forget. */
@@ -138,6 +143,9 @@ void frames_prefetch(struct frames *fr, pgno id);
 
 /* Blocking mode on or off; returns the old one. */
 bool frames_set_blocking(struct frames *fr, bool on);
+
+/* Calls ready() of those whose pages turned out to be at hand. */
+void frames_run_ready(struct frames *fr);
 
 /* Between commands: evicts until the reserve of free frames is whole, starts
  * flushing dirty frames above the soft limit.  Cheap when there is nothing

@@ -3,14 +3,8 @@
  *
  * Their bytes count against the pool with their capacity. */
 #include "base/mem.h"
+#include "store/corrupt.h"
 #include "store/frames_int.h"
-
-static struct chunk *
-chunk_of(struct frames_all *all, uint32_t f)
-{
-    nq_dassert(frame_is_chunk(f));
-    return &all->chunk[f - FRAME_CHUNK0];
-}
 
 uint32_t
 chunk_take(struct frames_all *all, pgno id, uint32_t len, uint32_t cap)
@@ -47,7 +41,7 @@ chunk_take(struct frames_all *all, pgno id, uint32_t len, uint32_t cap)
 void
 chunk_release(struct frames_all *all, uint32_t f)
 {
-    struct chunk *c = chunk_of(all, f);
+    struct chunk *c = chunk_get(all, f);
 
     nq_dassert(c->frame.id != 0 && c->frame.list == FRAME_ON_NONE);
     nq_free(c->bytes);
@@ -71,7 +65,11 @@ frames_chunk(struct frames *fr, pgno id, struct slice *out)
             return rc;
         f = fr->frame_of[id];
     }
-    c = chunk_of(all, f);
+    if (!frame_is_chunk(f))
+        return NQ_CORRUPT("page %u is part of a tree, but a value names it as "
+                          "a chunk of its own",
+                          id);
+    c = chunk_get(all, f);
     c->referenced = 1;
     *out = slice_of(c->bytes, c->len);
     return NQ_OK;
@@ -82,12 +80,14 @@ static struct chunk *
 writable_chunk(struct frames_all *all, pgno id, uint32_t cap)
 {
     uint32_t f = all->pub.frame_of[id], g;
-    struct chunk *c = chunk_of(all, f), *d;
+    struct chunk *c = chunk_get(all, f), *d;
 
     if (frame_is_mutable(all, &c->frame)) {
         if (cap > c->cap) {
             c->bytes = nq_realloc(c->bytes, cap);
             all->chunk_bytes += cap - c->cap;
+            if (c->frame.list != FRAME_ON_NONE)
+                all->dirty_bytes += cap - c->cap;
             c->cap = cap;
         }
         if (c->frame.list == FRAME_ON_NONE)
@@ -95,10 +95,12 @@ writable_chunk(struct frames_all *all, pgno id, uint32_t cap)
         return c;
     }
     g = chunk_take(all, id, 0, cap);
-    c = chunk_of(all, f); /* the table may have moved */
-    d = chunk_of(all, g);
+    c = chunk_get(all, f); /* the table may have moved */
+    d = chunk_get(all, g);
     d->len = nq_min(c->len, cap);
     memcpy(d->bytes, c->bytes, d->len);
+    d->frame.holds = c->frame.holds;
+    c->frame.holds = 0;
     all->pub.frame_of[id] = g;
     all->copies++;
     frame_set_dirty(all, g);
@@ -129,7 +131,7 @@ frames_chunk_new(struct frames *fr, uint32_t len, uint8_t **out)
 
     fr->frame_of[id] = f;
     frame_set_dirty(all, f);
-    *out = chunk_of(all, f)->bytes;
+    *out = chunk_get(all, f)->bytes;
     memset(*out, 0, len);
     return id;
 }

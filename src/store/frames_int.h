@@ -3,7 +3,11 @@
 #ifndef NQ_STORE_FRAMES_INT_H
 #define NQ_STORE_FRAMES_INT_H
 
+#include "base/hash.h"
 #include "store/frames.h"
+
+struct disk;
+struct page_read;
 
 #define FRAMES_MAGIC 0x4e51464du
 /* Frame numbers of chunks start here, marks (frames.h) end the space. */
@@ -25,7 +29,8 @@ struct frame {
     uint8_t list;
     uint8_t kind;     /* enum page_kind */
     bool is_flushing; /* a worker reads it: as good as a pin */
-    bool is_hot;      /* fetched for a command: spared once by eviction */
+    uint8_t heat;     /* what the eviction policy remembers */
+    uint32_t holds;   /* parked commands that need it in memory */
 };
 
 struct chunk {
@@ -43,6 +48,10 @@ struct frame_list {
 struct id_stack {
     pgno *ids;
     uint32_t count, cap;
+};
+
+struct wait_queue {
+    struct frames_wait *head, *tail;
 };
 
 struct frames_all {
@@ -66,8 +75,24 @@ struct frames_all {
     struct id_stack ids_free, ids_limbo;
     uint64_t pages; /* live ids */
     uint64_t pool_bytes;
-    uint32_t pinned; /* frames with pins */
-    uint64_t copies;
+    uint32_t pinned;      /* frames with pins */
+    uint64_t dirty_bytes; /* on the dirty lists */
+    uint64_t flushing_bytes;
+    uint64_t soft_bytes, hard_bytes; /* of dirty pages */
+    struct disk *disk;               /* NULL: memory only */
+    /* misses */
+    bool is_blocking;
+    struct id_stack wanted;
+    uint64_t wanted_bytes;
+    struct hash reads;         /* struct page_read by id */
+    struct wait_queue ready;   /* to be called */
+    struct wait_queue waiting; /* for room */
+    uint8_t *tier_buf;         /* one extent, for reads on the loop */
+    uint32_t tier_cap;
+    /* eviction */
+    uint32_t hand, chunk_hand, chunk_share;
+    uint64_t copies, misses, read_jobs, tier_hits, evictions, flushes,
+        blocking_reads, references;
 };
 
 static inline struct frames_all *
@@ -140,5 +165,41 @@ void frame_unmapped(struct frames_all *all, uint32_t f);
 void frame_set_dirty(struct frames_all *all, uint32_t f);
 void frame_unlist(struct frames_all *all, uint32_t f);
 pgno frames_take_id(struct frames_all *all);
+/* For rebuilding at open: `id` is in use, or (free) may be handed out. */
+void frames_set_next_id(struct frames_all *all, pgno next_id);
+void frames_add_free_id(struct frames_all *all, pgno id);
+void id_push(struct id_stack *s, pgno id);
+/* Bytes that the frame or chunk takes. */
+uint64_t frame_weight(struct frames_all *all, uint32_t f);
+
+static inline struct chunk *
+chunk_get(struct frames_all *all, uint32_t f)
+{
+    nq_dassert(frame_is_chunk(f));
+    return &all->chunk[f - FRAME_CHUNK0];
+}
+
+static inline uint64_t
+frames_used_bytes(const struct frames_all *all)
+{
+    return ((uint64_t)all->used << all->pub.page_shift) + all->chunk_bytes;
+}
+
+/* Pool size, and shares of it; 0: the defaults. */
+void frames_set_limits(struct frames_all *all, uint64_t pool_bytes,
+                       double dirty_soft, double dirty_hard);
+/* O(1): all dirty frames now belong to the cut. */
+void frames_cut(struct frames_all *all);
+/* With !done what is left of it is dirty again. */
+void frames_cut_end(struct frames_all *all, bool done);
+
+/* frames_fetch.c: the page of `id` is gone while it was being read. */
+void frames_read_cancel(struct frames_all *all, pgno id);
+/* Gives back what parked commands and reads hold; no job may be under way. */
+void frames_fetch_fini(struct frames_all *all);
+/* Starts waiting commands if there is room. */
+void frames_start_waiting(struct frames_all *all);
+/* Blocking: until the pool is within its size, as far as that can be. */
+void frames_wait_for_room(struct frames_all *all);
 
 #endif

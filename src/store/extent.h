@@ -1,0 +1,98 @@
+/* store/extent.h - a page on disk: one header, one payload, one checksum; and
+ * the table entry that says where it is and what it must look like.
+ *
+ * Pure functions of bytes; any thread. */
+#ifndef NQ_STORE_EXTENT_H
+#define NQ_STORE_EXTENT_H
+
+#include "base/rc.h"
+#include "base/slice.h"
+#include "store/pgno.h"
+
+#define EXTENT_HEADER 40u
+#define EXTENT_UNIT 64u   /* of places and lengths in entries */
+#define EXTENT_ALIGN 512u /* extents begin at sectors */
+#define EXTENT_RAW_MAX (1u << 20)
+#define EXTENT_GENERATION_MAX 0xffffffu
+
+/* Page table entry, as in memory so on disk (little-endian). */
+struct entry {
+    uint64_t place; /* u48 location | u16 length << 48, in units; 0: none */
+    uint32_t crc;   /* of the extent */
+    uint32_t codec_generation; /* u8 codec | u24 generation << 8 */
+};
+
+_Static_assert(sizeof(struct entry) == 16, "entries are packed");
+
+static inline bool
+entry_is_none(struct entry e)
+{
+    return e.place == 0;
+}
+
+static inline uint64_t
+entry_off(struct entry e)
+{
+    return (e.place & 0xffffffffffffu) * EXTENT_UNIT;
+}
+
+static inline uint32_t
+entry_len(struct entry e)
+{
+    return (uint32_t)(e.place >> 48) * EXTENT_UNIT;
+}
+
+/* Bytes of the file that it takes: whole sectors. */
+static inline uint32_t
+entry_space(struct entry e)
+{
+    return (entry_len(e) + EXTENT_ALIGN - 1) / EXTENT_ALIGN * EXTENT_ALIGN;
+}
+
+static inline uint32_t
+entry_generation(struct entry e)
+{
+    return e.codec_generation >> 8;
+}
+
+static inline uint8_t
+entry_codec(struct entry e)
+{
+    return (uint8_t)e.codec_generation;
+}
+
+struct extent {
+    pgno id;
+    uint32_t generation;
+    uint8_t codec; /* of the payload: enum store_codec */
+    uint8_t kind;  /* enum page_kind */
+    uint32_t raw_len;
+    uint32_t len; /* of header and payload */
+    lsn lsn;
+    uint32_t crc;
+};
+
+/* What did not fit, for the log. */
+struct extent_fault {
+    const char *what;
+    uint64_t expected, found;
+};
+
+/* Room that extent_encode() needs for `raw_len` bytes. */
+size_t extent_bound(size_t raw_len);
+/* Encodes `raw` (1 byte to EXTENT_RAW_MAX) with x->codec, or as it is if that
+ * saves nothing; fills in codec, raw_len, len and crc of *x. */
+void extent_encode(struct extent *x, struct slice raw, uint8_t *dst,
+                   size_t cap);
+/* Its entry, once a place is found. */
+struct entry extent_entry(const struct extent *x, uint64_t off);
+
+/* Checks every field of the extent in `bytes` (entry_len() of them) against
+ * what the table says of page `id`.  NQ_ECORRUPT fills in *fault. */
+NQ_MUST_USE nq_rc extent_verify(struct slice bytes, pgno id, struct entry e,
+                                struct extent *out, struct extent_fault *fault);
+/* The page of a verified extent: dst has room for x->raw_len bytes. */
+NQ_MUST_USE nq_rc extent_decode(struct slice bytes, const struct extent *x,
+                                uint8_t *dst, struct extent_fault *fault);
+
+#endif

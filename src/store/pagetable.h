@@ -1,0 +1,75 @@
+/* store/pagetable.h - where each page is on disk: now, and at the last cut.
+ *
+ * Loop thread only, except pagetable_write_*.  Two entries a page: *live* is
+ * where its newest flushed bytes are, *kept* is what the checkpoint on disk
+ * (or the one being written) says.  An extent is given back when neither
+ * names it and the published checkpoint does not need it:
+ *
+ *   I4  no extent of the last durable checkpoint is reused; one born and dead
+ *       between two checkpoints is free at once
+ *
+ * Life of a checkpoint: cut (O(1)) - stage/settle until kept is exactly what
+ * was live at the cut - write - publish and release, or give_up. */
+#ifndef NQ_STORE_PAGETABLE_H
+#define NQ_STORE_PAGETABLE_H
+
+#include "base/rc.h"
+#include "store/extent.h"
+#include "store/superblock.h"
+
+struct file;
+struct pagetable;
+struct space;
+
+struct pagetable *pagetable_new(struct space *sp);
+void pagetable_delete(struct pagetable *pt); /* of NULL: does nothing */
+
+/* Reads base and deltas that `sb` names and marks all their space as used.
+ * NQ_ECORRUPT, NQ_EIO. */
+NQ_MUST_USE nq_rc pagetable_load(struct pagetable *pt, struct file *f,
+                                 const struct superblock *sb);
+
+struct entry pagetable_get(const struct pagetable *pt, pgno id);
+struct entry pagetable_get_kept(const struct pagetable *pt, pgno id);
+/* For the next extent of the page. */
+uint32_t pagetable_next_generation(const struct pagetable *pt, pgno id);
+/* Number of pages with a live extent, and the bytes of these. */
+uint64_t pagetable_count(const struct pagetable *pt);
+uint64_t pagetable_bytes(const struct pagetable *pt);
+
+/* The page was flushed and is not part of an unfinished cut. */
+void pagetable_set(struct pagetable *pt, pgno id, struct entry e);
+/* The page is gone. */
+void pagetable_clear(struct pagetable *pt, pgno id);
+
+/* --- a checkpoint --------------------------------------------------------- */
+
+void pagetable_cut(struct pagetable *pt, pgno next_id);
+/* The bytes that the page had at the cut were flushed. */
+void pagetable_stage(struct pagetable *pt, pgno id, struct entry e);
+/* Carries over what had changed before the cut, about `budget` pages a call;
+ * true when all is done. */
+bool pagetable_settle(struct pagetable *pt, unsigned budget);
+
+/* Where the table is to be written, given where it is (*now): the parts of
+ * *next get their lengths, and space; *part is the one to write.  After
+ * settling. */
+NQ_MUST_USE nq_rc pagetable_plan(struct pagetable *pt,
+                                 const struct superblock *now,
+                                 struct superblock *next, struct part **part);
+/* Writes the planned part and fills in its crc.  Any thread: what it reads
+ * stands still until publish or give_up. */
+NQ_MUST_USE nq_rc pagetable_write(const struct pagetable *pt, struct file *f,
+                                  bool is_base, struct part *part);
+
+/* The checkpoint is durable: true when all extents that only the one before
+ * needed are given back, about `budget` a call. */
+bool pagetable_release(struct pagetable *pt, unsigned budget);
+/* It is not and will not be: all as if it had not begun. */
+void pagetable_give_up(struct pagetable *pt);
+
+/* Calls fn for each live entry, by rising id. */
+void pagetable_each(const struct pagetable *pt,
+                    void (*fn)(void *arg, pgno id, struct entry e), void *arg);
+
+#endif

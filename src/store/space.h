@@ -1,0 +1,49 @@
+/* store/space.h - which bytes of the data file are in use.
+ *
+ * Loop thread only, memory only: there is no allocator on disk, the map is
+ * rebuilt from the page table at open.  The unit is a sector of 512 bytes;
+ * two extents never share one, so a torn sector hurts no neighbour.  Who may
+ * free an extent, and when, is the page table's business (I4). */
+#ifndef NQ_STORE_SPACE_H
+#define NQ_STORE_SPACE_H
+
+#include "base/rc.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SPACE_SECTOR 512u
+
+struct space;
+
+/* An empty map whose first `reserved` bytes are never handed out. */
+struct space *space_new(uint64_t reserved);
+void space_delete(struct space *sp); /* space_delete(NULL) does nothing */
+
+/* Takes [off, off+len) as in use, growing the map: for rebuilding it at open.
+ * False if some of it is in use already or `off` is no sector. */
+NQ_MUST_USE bool space_mark(struct space *sp, uint64_t off, uint64_t len);
+
+/* A run of at least `min` and at most `want` bytes, rounded up to sectors.
+ * NQ_EFULL: the quota; NQ_ENOSPC: growth is forbidden and no hole fits. */
+NQ_MUST_USE nq_rc space_alloc(struct space *sp, uint64_t min, uint64_t want,
+                              uint64_t *off, uint64_t *len);
+/* Must be in use, all of it. */
+void space_free(struct space *sp, uint64_t off, uint64_t len);
+bool space_is_used(const struct space *sp, uint64_t off, uint64_t len);
+
+/* Quota of the file in bytes; 0: none. */
+void space_set_max(struct space *sp, uint64_t max_bytes);
+/* Hands out nothing at or behind `limit` (the file could not be extended);
+ * 0 lifts it. */
+void space_set_limit(struct space *sp, uint64_t limit);
+
+uint64_t space_end(const struct space *sp);        /* size the file needs */
+uint64_t space_used_bytes(const struct space *sp); /* reserved included */
+uint64_t space_free_bytes(const struct space *sp);
+/* Where the last used sector ends. */
+uint64_t space_last_used(const struct space *sp);
+/* Forgets the free sectors behind `end`, so that the file may be cut. */
+void space_cut(struct space *sp, uint64_t end);
+
+#endif
