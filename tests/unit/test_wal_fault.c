@@ -129,11 +129,12 @@ one_turn_gets_one_answer(void **state)
     thread_sleep_us(20000);
     wal_fixture_frame(&f, 1, 10);
     assert_true(wal_fixture_settle(&f));
-    fault_after(FAULT_WRITE, 0, FAULT_EIO);
+    fault_slow_sync(30000);
+    fault_after(FAULT_SYNC, 0, FAULT_EIO);
     wal_fixture_frame(&f, 1, 10);
     wal_begin_group(f.w);
     assert_int_equal(wal_fixture_put(&f, 10), NQ_OK);
-    thread_sleep_us(50000); /* the write has failed by now */
+    thread_sleep_us(100000); /* the sync has failed by now */
     assert_int_equal(wal_writable(f.w), NQ_OK);
     assert_int_equal(wal_fixture_put(&f, 10), NQ_OK);
     wal_end_group(f.w);
@@ -355,6 +356,34 @@ power_cuts_lose_nothing_durable(void **state)
     }
 }
 
+/* A kill leaves frames in the kernel's memory only; the next life must not
+ * build on them before they are on the disk. */
+static void
+what_a_kill_left_is_made_durable_by_the_next_life(void **state)
+{
+    uint64_t seed = seed_of_run();
+
+    (void)state;
+    for (uint64_t n = 0; n < 20; n++) {
+        struct wal_fixture f;
+
+        wal_fixture_init(&f, WAL_FSYNC_NEVER);
+        fault_record(true);
+        wal_fixture_open(&f, 1);
+        wal_fixture_frame(&f, 5, 900);
+        assert_true(wal_fixture_settle(&f));
+        wal_abandon(f.w);
+        wal_fixture_open(&f, 1);
+        wal_fixture_frame(&f, 1, 900);
+        assert_true(wal_fixture_durable(&f));
+        wal_abandon(f.w);
+        fault_power_cut(seed + n);
+        check_after_crash(&f, 1, 6);
+        fault_record(false);
+        wal_fixture_fini(&f);
+    }
+}
+
 int
 main(void)
 {
@@ -376,6 +405,8 @@ main(void)
                                   clear_faults),
         cmocka_unit_test_teardown(power_cuts_lose_nothing_durable,
                                   clear_faults),
+        cmocka_unit_test_teardown(
+            what_a_kill_left_is_made_durable_by_the_next_life, clear_faults),
     };
 
     log_set_level(LOG_ERROR);
