@@ -326,21 +326,27 @@ put_sector(const struct cut_file *f, uint64_t sector, const uint8_t *bytes,
 }
 
 /* Versions of one sector: v[0..n-1] are old, oldest first, the present one is
- * on the disk.  `gone`: the present one was cut off by a truncate that is
- * itself undone, so the newest old one it must be. */
+ * on the disk.  `before` and `size` are the file's sizes now and after the
+ * cut: bytes in between are of a truncate that is itself undone, so their
+ * present version is gone, and the newest old one takes its place. */
 static void
 cut_sector(const struct cut_file *f, const struct undo *v, size_t n,
-           uint64_t size, bool gone, struct rng *rng)
+           uint64_t before, uint64_t size, struct rng *rng)
 {
-    uint8_t now[SECTOR] = {0}, mixed[SECTOR];
+    uint8_t now[SECTOR], mixed[SECTOR];
+    uint64_t off = v->sector * SECTOR;
     const uint8_t *a, *b;
     size_t split, i, j;
+    ssize_t got;
 
-    if (gone) {
-        put_sector(f, v->sector, v[n - 1].old, size);
-        return;
+    memset(now, 0, SECTOR);
+    if (size > before)
+        memcpy(now, v[n - 1].old, SECTOR);
+    if (off < before) {
+        got = pread(f->fd, now, nq_min(before - off, (uint64_t)SECTOR),
+                    (off_t)off);
+        nq_assert(got >= 0);
     }
-    nq_assert(pread(f->fd, now, SECTOR, (off_t)(v->sector * SECTOR)) >= 0);
     i = rng_below(rng, n + 1);
     j = rng_below(rng, 4) == 0 ? rng_below(rng, n + 1) : i; /* torn */
     a = i == n ? now : v[i].old;
@@ -380,7 +386,7 @@ cut_file(struct cut_file *f, struct rng *rng)
 
         for (n = 1; i + n < sectors && f->journal[i + n].sector == sector;)
             n++;
-        cut_sector(f, &f->journal[i], n, size, sector * SECTOR >= now, rng);
+        cut_sector(f, &f->journal[i], n, now, size, rng);
     }
 }
 
