@@ -404,17 +404,22 @@ db_remove_expired(struct db *db, uint32_t dbi, struct slice key,
 }
 
 nq_rc
+db_del_found(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
+{
+    nq_rc rc = db_remove(db, dbi, key, e);
+
+    if (rc == NQ_OK)
+        db_event(db, dbi, EVENT_GENERIC, "del", key);
+    return rc;
+}
+
+nq_rc
 db_del(struct db *db, uint32_t dbi, struct slice key)
 {
     struct entry e = {0};
-    nq_rc rc;
+    nq_rc rc = db_find_write(db, dbi, key, &e);
 
-    if ((rc = db_find_write(db, dbi, key, &e)) != NQ_OK)
-        return rc;
-    if ((rc = db_remove(db, dbi, key, &e)) != NQ_OK)
-        return rc;
-    db_event(db, dbi, EVENT_GENERIC, "del", key);
-    return NQ_OK;
+    return rc == NQ_OK ? db_del_found(db, dbi, key, &e) : rc;
 }
 
 /* Whether the two records refer to the same pages. */
@@ -471,11 +476,8 @@ db_set_expire(struct db *db, uint32_t dbi, struct slice key, struct entry *e,
     struct record rec = e->rec;
     nq_rc rc;
 
-    if (expire_ms != 0 && expire_ms <= db->now_ms && !db->is_replaying) {
-        if ((rc = db_remove(db, dbi, key, e)) == NQ_OK)
-            db_event(db, dbi, EVENT_GENERIC, "del", key);
-        return rc;
-    }
+    if (expire_ms != 0 && expire_ms <= db->now_ms && !db->is_replaying)
+        return db_del_found(db, dbi, key, e);
     rec.expire_ms = nq_min(expire_ms, DB_FOREVER);
     args[0] = slice_of(arg, varint_encode(arg, rec.expire_ms));
     rc = db_put(db, dbi, key, &rec, e, EFFECT_PEXPIREAT, args, 1);

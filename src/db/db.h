@@ -118,6 +118,10 @@ NQ_MUST_USE nq_rc db_find_write(struct db *db, uint32_t dbi, struct slice key,
 
 /* DEL: removes the key with all that it owns.  Raises "del".  NQ_NOTFOUND. */
 NQ_MUST_USE nq_rc db_del(struct db *db, uint32_t dbi, struct slice key);
+/* The same for a key that db_find_write() found and that is still as `e` says:
+ * nothing was written since. */
+NQ_MUST_USE nq_rc db_del_found(struct db *db, uint32_t dbi, struct slice key,
+                               struct entry *e);
 /* Sets (or with 0 removes) the expiry of the key found in `e`; one in the
  * past deletes it.  Raises "expire" or "persist". */
 NQ_MUST_USE nq_rc db_set_expire(struct db *db, uint32_t dbi, struct slice key,
