@@ -200,7 +200,7 @@ parse_long(struct resp_progress *g, struct slice in,
            const struct resp_limits *limits, struct resp_request *out)
 {
     const uint8_t *at = in.p + g->pos, *end = in.p + in.len;
-    struct slice arg;
+    struct slice arg = {NULL, 0};
     size_t want = 0;
 
     while (g->done < g->argc) {

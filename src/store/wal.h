@@ -14,6 +14,8 @@
 #ifndef NQ_STORE_WAL_H
 #define NQ_STORE_WAL_H
 
+#include <stdio.h>
+
 #include "base/histogram.h"
 #include "base/rc.h"
 #include "base/slice.h"
@@ -119,5 +121,11 @@ struct wal_stats {
     char error_text[160];
 };
 void wal_get_stats(const struct wal *w, struct wal_stats *out);
+
+/* Prints segments, frames from LSN `from` on and their records, of the log
+ * of any database, for people; changes nothing.  `name` gives an effect its
+ * name and may be NULL.  NQ_NOTFOUND: no segment in `dir`. */
+NQ_MUST_USE nq_rc wal_dump(const char *dir, lsn from,
+                           const char *(*name)(uint8_t effect), FILE *out);
 
 #endif

@@ -144,6 +144,11 @@ struct wal_reader {
     uint64_t done, total, frames, effects;
 };
 
+/* Loads the frame that should be at `at` of segment `i`: *frame is borrowed
+ * until the next one.  *problem is NULL, or what was expected and not found. */
+NQ_MUST_USE nq_rc wal_frame_get(struct wal *w, unsigned i, lsn at,
+                                struct wal_frame *h, struct slice *frame,
+                                const char **problem);
 /* Finds where to begin; nothing but headers was read. */
 NQ_MUST_USE nq_rc wal_replay_begin(struct wal *w);
 
@@ -158,6 +163,7 @@ struct wal {
     struct wal_opts opts; /* dir is our copy */
     struct wal_start start;
     struct sm life;
+    bool any_database; /* wal_dump: whatever uuid and salt the files have */
 
     /* loop */
     uint8_t *frame;   /* under construction, or NULL */

@@ -19,12 +19,14 @@
 #include "store/wal_int.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "os/file.h"
+#include "store/corrupt.h"
 
 #define WINDOW ((size_t)1 << 20)
 
@@ -80,11 +82,9 @@ window_get(struct wal *w, unsigned i, uint64_t off, size_t n,
     return NQ_OK;
 }
 
-/* Loads the frame that should be at `at` of segment `i`.  *problem is NULL,
- * or what was expected and not found. */
-static nq_rc
-frame_get(struct wal *w, unsigned i, lsn at, struct wal_frame *h,
-          struct slice *frame, const char **problem)
+nq_rc
+wal_frame_get(struct wal *w, unsigned i, lsn at, struct wal_frame *h,
+              struct slice *frame, const char **problem)
 {
     const struct wal_segment *seg = &w->segments.at[i];
     uint64_t off = file_offset(seg, at), room = room_at(seg, off);
@@ -141,7 +141,7 @@ scan_segment(struct wal *w, unsigned i, lsn at, lsn enough, lsn *durable,
 
         if (room < WAL_FRAME_HEADER)
             break;
-        if ((rc = frame_get(w, i, at, &h, &frame, &problem)) != NQ_OK)
+        if ((rc = wal_frame_get(w, i, at, &h, &frame, &problem)) != NQ_OK)
             return rc;
         step = WAL_ALIGN;
         if (problem != NULL)
@@ -225,20 +225,22 @@ static nq_rc
 report_damage(const struct wal *w, const char *problem, lsn durable)
 {
     const struct wal_reader *r = &w->reader;
-    char path[WAL_PATH_MAX] = "";
+    char path[WAL_PATH_MAX];
     uint64_t off = 0;
+    nq_rc rc;
 
+    snprintf(path, sizeof path, "%s", w->opts.dir);
     if (r->segment < w->segments.count) {
         const struct wal_segment *seg = &w->segments.at[r->segment];
 
         wal_segment_path(w, seg->number, path);
         off = file_offset(seg, r->at);
     }
-    log_error("%s: damaged at offset %" PRIu64 ": expected %s (LSN %" PRIu64
-              "), and all below LSN %" PRIu64 " had been durable%s",
-              *path != '\0' ? path : w->opts.dir, off, problem, r->at, durable,
-              w->start.force ? "; cutting the log there, as asked" : "");
-    return w->start.force ? NQ_OK : NQ_ECORRUPT;
+    rc = NQ_CORRUPT("%s: offset %" PRIu64 ": expected %s (LSN %" PRIu64
+                    "), as all below LSN %" PRIu64 " had been durable%s",
+                    path, off, problem, r->at, durable,
+                    w->start.force ? "; cutting the log there, as asked" : "");
+    return w->start.force ? NQ_OK : rc;
 }
 
 /* No good frame at r->at: the end, or damage. */
@@ -270,11 +272,19 @@ end_of_log(struct wal *w, const char *problem)
 
 /* --- replay --------------------------------------------------------------- */
 
+/* Bytes of frames that the segment may hold from `at` on. */
+static uint64_t
+bytes_from(const struct wal_segment *seg, lsn at)
+{
+    return room_at(seg, file_offset(seg, at));
+}
+
 nq_rc
 wal_replay_begin(struct wal *w)
 {
     const struct wal_segments *s = &w->segments;
     struct wal_reader *r = &w->reader;
+    nq_rc rc;
 
     r->at = w->start.from;
     r->window_segment = UINT32_MAX;
@@ -282,20 +292,16 @@ wal_replay_begin(struct wal *w)
         r->segment = i;
     if (s->count > 0 ? s->at[0].first <= r->at : r->at == WAL_FIRST_LSN) {
         for (unsigned i = r->segment; i < s->count; i++)
-            r->total +=
-                s->at[i].end != WAL_NEVER
-                    ? s->at[i].end - nq_max(r->at, s->at[i].first)
-                    : room_at(&s->at[i],
-                              file_offset(&s->at[i],
-                                          nq_max(r->at, s->at[i].first)));
+            r->total += bytes_from(&s->at[i], nq_max(r->at, s->at[i].first));
         return NQ_OK;
     }
-    log_error("%s: the log begins at LSN %" PRIu64 ", the database needs it "
-              "from %" PRIu64 " on%s",
-              w->opts.dir, s->count > 0 ? s->at[0].first : 0, r->at,
-              w->start.force ? "; starting a new log, as asked" : "");
+    rc = NQ_CORRUPT("%s: the log begins at LSN %" PRIu64
+                    ", the database needs it "
+                    "from %" PRIu64 " on%s",
+                    w->opts.dir, s->count > 0 ? s->at[0].first : 0, r->at,
+                    w->start.force ? "; starting a new log, as asked" : "");
     if (!w->start.force)
-        return NQ_ECORRUPT;
+        return rc;
     w->start.durable = 0;
     return wal_segments_cut(w, 0);
 }
@@ -326,7 +332,7 @@ next_frame(struct wal *w)
         file_close(s->at[r->segment].file);
         s->at[r->segment++].file = NULL;
     }
-    rc = frame_get(w, r->segment, r->at, &r->frame, &frame, &problem);
+    rc = wal_frame_get(w, r->segment, r->at, &r->frame, &frame, &problem);
     if (rc != NQ_OK)
         return rc;
     if (problem == NULL) {

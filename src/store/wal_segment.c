@@ -144,8 +144,8 @@ segment_load(struct wal *w, uint64_t number)
     if (!header_decode(block, number, &h) &&
         !header_decode(block + HEADER_COPY, number, &h))
         return NQ_OK;
-    if (memcmp(h.uuid, w->opts.uuid, sizeof h.uuid) != 0 ||
-        h.log_salt != w->opts.salt) {
+    if (!w->any_database && (memcmp(h.uuid, w->opts.uuid, sizeof h.uuid) != 0 ||
+                             h.log_salt != w->opts.salt)) {
         log_error("%s: belongs to another database", path);
         return NQ_EMISMATCH;
     }

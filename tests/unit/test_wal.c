@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -388,6 +389,44 @@ tools_read_without_changing_anything(void **state)
     wal_fixture_fini(&f);
 }
 
+static const char *
+name_of(uint8_t effect)
+{
+    return effect == 2 ? "TWO" : NULL;
+}
+
+static void
+a_dump_shows_segments_frames_and_records(void **state)
+{
+    struct wal_fixture f;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out;
+    lsn at;
+
+    (void)state;
+    wal_fixture_init(&f, WAL_FSYNC_ALWAYS);
+    wal_fixture_open(&f, 1);
+    wal_fixture_frame(&f, 2, 10);
+    at = wal_fixture_frame(&f, 1, 10);
+    wal_fixture_close(&f);
+    out = open_memstream(&text, &len);
+    assert_int_equal(wal_dump(f.dir, 0, name_of, out), NQ_OK);
+    fclose(out);
+    assert_non_null(strstr(text, "segment 00000001 first-lsn 64 "));
+    assert_non_null(strstr(text, "effect 1 db 1 key \"1\" args "));
+    assert_non_null(strstr(text, "TWO db 2 key \"2\""));
+    assert_non_null(strstr(text, "key \"3\""));
+    free(text);
+    out = open_memstream(&text, &len);
+    assert_int_equal(wal_dump(f.dir, at, NULL, out), NQ_OK);
+    fclose(out);
+    assert_null(strstr(text, "key \"2\""));
+    assert_non_null(strstr(text, "key \"3\""));
+    free(text);
+    wal_fixture_fini(&f);
+}
+
 static void
 the_log_of_another_database_is_refused(void **state)
 {
@@ -466,6 +505,7 @@ main(void)
         cmocka_unit_test(lsns_only_grow_over_many_restarts),
         cmocka_unit_test(opening_again_without_writing_leaves_no_files_behind),
         cmocka_unit_test(tools_read_without_changing_anything),
+        cmocka_unit_test(a_dump_shows_segments_frames_and_records),
         cmocka_unit_test(the_log_of_another_database_is_refused),
         cmocka_unit_test(random_use_loses_nothing),
     };

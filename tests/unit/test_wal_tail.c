@@ -134,7 +134,7 @@ damage_names_file_offset_and_expectation(void **state)
     assert_int_equal(log_set_file(NULL, 0, 0), 0);
     text = wal_fixture_load(path, &len);
     text[len] = '\0';
-    snprintf(want, sizeof want, "damaged at offset %llu",
+    snprintf(want, sizeof want, ": offset %llu: expected",
              (unsigned long long)offset_of(at[2]));
     assert_non_null(strstr((char *)text, wal_fixture_path(&f, 1)));
     assert_non_null(strstr((char *)text, want));
