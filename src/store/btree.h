@@ -132,13 +132,15 @@ NQ_MUST_USE nq_rc btree_count(struct btree *t, uint64_t *out);
 NQ_MUST_USE nq_rc btree_rank(struct btree *t, struct slice key, uint64_t *out);
 /* Stands on the record of rank n, or invalid if there are not so many. */
 NQ_MUST_USE nq_rc btree_nth(struct btree_cursor *c, uint64_t n);
-/* How many records of keys in [lo, hi) are due at now_ms; hi NULL: no end.
+/* How many records of keys in [lo, hi) are due at now_ms, that is, expire at
+ * or before it; hi NULL: no end.
  * Work in proportion to what is due. */
 NQ_MUST_USE nq_rc btree_count_due(struct btree *t, struct slice lo,
                                   const struct slice *hi, uint64_t now_ms,
                                   uint64_t *out);
 /* Stands on some record that is due at now_ms, or is invalid if there is
- * none; repairs expiry bounds that turned out too early on the way. */
+ * none; repairs expiry bounds that turned out too early on the way.
+ * NQ_AGAIN: repaired many and found nothing yet; go on later. */
 NQ_MUST_USE nq_rc btree_seek_due(struct btree_cursor *c, uint64_t now_ms);
 /* Lower bound of the earliest expiry; 0 if nothing expires. */
 NQ_MUST_USE nq_rc btree_earliest(struct btree *t, uint64_t *out);

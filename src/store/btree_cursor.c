@@ -9,12 +9,6 @@
 #include "base/mem.h"
 #include "store/btree_int.h"
 
-/* A place the cursor may take; taken only when all of it is at hand (C1). */
-struct spot {
-    const struct page *pg;
-    struct btree_path path; /* the last step is the leaf */
-};
-
 void
 btree_cursor_init(struct btree_cursor *c, struct btree *t)
 {
@@ -65,8 +59,8 @@ load_key(struct btree_cursor *c, const struct page *pg, unsigned slot)
     return NQ_OK;
 }
 
-static nq_rc
-take(struct btree_cursor *c, const struct spot *s)
+nq_rc
+cursor_take(struct btree_cursor *c, const struct spot *s)
 {
     struct btree_step at = s->path.at[s->path.depth - 1];
     nq_rc rc = load_key(c, s->pg, at.slot);
@@ -81,8 +75,8 @@ take(struct btree_cursor *c, const struct spot *s)
     return NQ_OK;
 }
 
-static nq_rc
-take_end(struct btree_cursor *c)
+nq_rc
+cursor_take_end(struct btree_cursor *c)
 {
     c->version = c->tree->version;
     c->valid = false;
@@ -114,8 +108,8 @@ dive(struct btree *t, struct spot *s, unsigned level, pgno id, bool to_last)
 }
 
 /* To the neighbouring leaf; NQ_NOTFOUND: there is none. */
-static nq_rc
-step_aside(struct btree *t, struct spot *s, bool back)
+nq_rc
+spot_step_aside(struct btree *t, struct spot *s, bool back)
 {
     unsigned level = s->path.depth - 1;
 
@@ -141,8 +135,8 @@ static nq_rc
 take_after_step(struct btree_cursor *c, struct spot *s, nq_rc rc)
 {
     if (rc == NQ_NOTFOUND)
-        return take_end(c);
-    return rc == NQ_OK ? take(c, s) : rc;
+        return cursor_take_end(c);
+    return rc == NQ_OK ? cursor_take(c, s) : rc;
 }
 
 nq_rc
@@ -156,14 +150,14 @@ btree_seek(struct btree_cursor *c, struct slice key, bool after)
     nq_rc rc;
 
     if (t->root == 0)
-        return take_end(c);
+        return cursor_take_end(c);
     if ((rc = tree_descend(t, key, &s.path, &s.pg)) != NQ_OK ||
         (rc = page_find(s.pg, key, tree_tail, t->fr, &slot, &found)) != NQ_OK)
         return rc;
     at = &s.path.at[s.path.depth - 1];
     at->slot = slot + (found && after);
     if (at->slot >= s.pg->count)
-        rc = step_aside(t, &s, false);
+        rc = spot_step_aside(t, &s, false);
     return take_after_step(c, &s, rc);
 }
 
@@ -177,7 +171,7 @@ btree_seek_back(struct btree_cursor *c, struct slice key, bool before)
     nq_rc rc;
 
     if (t->root == 0)
-        return take_end(c);
+        return cursor_take_end(c);
     if ((rc = tree_descend(t, key, &s.path, &s.pg)) != NQ_OK ||
         (rc = page_find(s.pg, key, tree_tail, t->fr, &slot, &found)) != NQ_OK)
         return rc;
@@ -186,7 +180,7 @@ btree_seek_back(struct btree_cursor *c, struct slice key, bool before)
     else if (slot > 0)
         s.path.at[s.path.depth - 1].slot = slot - 1;
     else
-        rc = step_aside(t, &s, true);
+        rc = spot_step_aside(t, &s, true);
     return take_after_step(c, &s, rc);
 }
 
@@ -197,9 +191,9 @@ seek_end(struct btree_cursor *c, bool last)
     nq_rc rc;
 
     if (c->tree->root == 0)
-        return take_end(c);
+        return cursor_take_end(c);
     rc = dive(c->tree, &s, 0, c->tree->root, last);
-    return rc == NQ_OK ? take(c, &s) : rc;
+    return rc == NQ_OK ? cursor_take(c, &s) : rc;
 }
 
 nq_rc
@@ -221,7 +215,7 @@ static nq_rc
 step_to_leaf(struct btree_cursor *c, bool back)
 {
     struct spot s = {.path = c->path};
-    nq_rc rc = step_aside(c->tree, &s, back);
+    nq_rc rc = spot_step_aside(c->tree, &s, back);
 
     return take_after_step(c, &s, rc);
 }

@@ -67,6 +67,17 @@ NQ_MUST_USE nq_rc tree_descend(struct btree *t, struct slice key,
                                struct btree_path *path,
                                const struct page **leaf);
 
+/* A place that a cursor may take. */
+struct spot {
+    const struct page *pg;  /* the leaf */
+    struct btree_path path; /* the last step is the leaf's */
+};
+/* To the first (last, if `back`) record of the neighbouring leaf.
+ * NQ_NOTFOUND: there is none. */
+NQ_MUST_USE nq_rc spot_step_aside(struct btree *t, struct spot *s, bool back);
+NQ_MUST_USE nq_rc cursor_take(struct btree_cursor *c, const struct spot *s);
+nq_rc cursor_take_end(struct btree_cursor *c);
+
 /* Frees the chunk with a key's tail, if it has one. */
 void tree_free_tail(struct btree *t, pgno tail);
 
@@ -99,5 +110,10 @@ NQ_MUST_USE nq_rc tree_split(struct btree *t, struct btree_path *path,
  * from the root down: frees it if it is empty, joins it with a resident
  * neighbour if it is under-full, and so on upwards; lowers the root. */
 void tree_shrink(struct btree *t, struct btree_path *path, unsigned level);
+
+/* Takes the entry of the path's slot out of the page at `level`; the child
+ * itself is the caller's. */
+void tree_remove_child(struct btree *t, const struct btree_path *path,
+                       unsigned level);
 
 #endif

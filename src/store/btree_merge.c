@@ -92,9 +92,9 @@ join(struct btree *t, struct btree_path *path, unsigned level, unsigned slot)
     return true;
 }
 
-/* The child at the path's slot of this level is gone. */
-static void
-remove_child(struct btree *t, const struct btree_path *path, unsigned level)
+void
+tree_remove_child(struct btree *t, const struct btree_path *path,
+                  unsigned level)
 {
     struct page *pg = tree_mut(t, path->at[level].id);
     unsigned slot = path->at[level].slot;
@@ -136,7 +136,7 @@ tree_shrink(struct btree *t, struct btree_path *path, unsigned level)
             t->root = 0;
             return;
         }
-        remove_child(t, path, --level);
+        tree_remove_child(t, path, --level);
     }
     for (; level > 0; level--) {
         const struct page *pg = tree_peek(t, path->at[level].id);

@@ -561,6 +561,12 @@ page_find_earliest(const struct page *pg)
     uint64_t min = PAGE_NEVER;
     struct page_record r;
 
+    if (pg->kind == PAGE_INNER) {
+        struct page_entry e;
+
+        page_entry_total(pg, &e);
+        return e.earliest;
+    }
     for (unsigned i = 0; i < pg->count; i++) {
         page_record_at(pg, i, &r);
         if (r.v.expire_ms != 0)

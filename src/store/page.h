@@ -137,6 +137,18 @@ bool page_verify(const uint8_t *bytes, size_t size);
 NQ_MUST_USE nq_rc page_find(const struct page *pg, struct slice key,
                             page_tail_fn *tail, void *arg, unsigned *slot,
                             bool *found);
+/* page_find() in two steps, for lookups that overlap: the first reads heads
+ * only, the second reads records, beginning with that of `slot`. */
+struct page_guess {
+    unsigned slot;
+    bool is_tied; /* heads equal: records decide */
+};
+void page_find_heads(const struct page *pg, struct slice key,
+                     struct page_guess *guess);
+NQ_MUST_USE nq_rc page_find_record(const struct page *pg, struct slice key,
+                                   const struct page_guess *guess,
+                                   page_tail_fn *tail, void *arg,
+                                   unsigned *slot, bool *found);
 /* The key of `slot` against `key`: <0, 0, >0 in *cmp as memcmp(slot, key). */
 NQ_MUST_USE nq_rc page_compare(const struct page *pg, unsigned slot,
                                struct slice key, page_tail_fn *tail, void *arg,
@@ -149,7 +161,7 @@ bool page_insert(struct page *pg, unsigned slot, const struct page_key *key,
                  const struct page_value *v);
 bool page_replace(struct page *pg, unsigned slot, const struct page_value *v);
 void page_remove(struct page *pg, unsigned slot);
-/* The earliest expiry exactly, found by looking at each record. */
+/* The earliest expiry, from each record or each entry. */
 uint64_t page_find_earliest(const struct page *pg);
 
 /* --- inner pages: slot 0 stands for all keys below the key of slot 1 -------

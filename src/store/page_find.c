@@ -106,29 +106,60 @@ end_of_ties(const struct page *pg, unsigned lo, uint32_t h)
     return hi + page_lower_bound(pg->head + hi, pg->count - hi, h + 1);
 }
 
+static struct lookup
+lookup_of(const struct page *pg, struct slice key, page_tail_fn *tail,
+          void *arg)
+{
+    return (struct lookup){.pg = pg,
+                           .off = page_offs(pg),
+                           .key = key,
+                           .suffix = suffix_of(pg, key),
+                           .tail = tail,
+                           .arg = arg};
+}
+
+void
+page_find_heads(const struct page *pg, struct slice key,
+                struct page_guess *guess)
+{
+    int c = page_prefix_compare(pg, key);
+    struct slice suffix;
+    uint32_t h;
+
+    if (nq_unlikely(c != 0)) {
+        *guess = (struct page_guess){c < 0 ? 0 : pg->count, false};
+        return;
+    }
+    suffix = suffix_of(pg, key);
+    h = page_head_of(suffix.p, suffix.len);
+    guess->slot = page_lower_bound(pg->head, pg->count, h);
+    guess->is_tied = guess->slot < pg->count && pg->head[guess->slot] == h;
+}
+
+nq_rc
+page_find_record(const struct page *pg, struct slice key,
+                 const struct page_guess *guess, page_tail_fn *tail, void *arg,
+                 unsigned *slot, bool *found)
+{
+    struct lookup l;
+
+    *slot = guess->slot;
+    *found = false;
+    if (!guess->is_tied)
+        return NQ_OK;
+    l = lookup_of(pg, key, tail, arg);
+    return find_tied(&l, *slot, end_of_ties(pg, *slot, pg->head[*slot]), slot,
+                     found);
+}
+
 nq_rc
 page_find(const struct page *pg, struct slice key, page_tail_fn *tail,
           void *arg, unsigned *slot, bool *found)
 {
-    int c = page_prefix_compare(pg, key);
-    struct lookup l = {
-        .pg = pg, .off = page_offs(pg), .key = key, .tail = tail, .arg = arg};
-    unsigned lo;
-    uint32_t h;
+    struct page_guess guess;
 
-    *found = false;
-    if (c != 0) {
-        *slot = c < 0 ? 0 : pg->count;
-        return NQ_OK;
-    }
-    l.suffix = suffix_of(pg, key);
-    h = page_head_of(l.suffix.p, l.suffix.len);
-    lo = page_lower_bound(pg->head, pg->count, h);
-    if (lo == pg->count || pg->head[lo] != h) {
-        *slot = lo;
-        return NQ_OK;
-    }
-    return find_tied(&l, lo, end_of_ties(pg, lo, h), slot, found);
+    page_find_heads(pg, key, &guess);
+    return page_find_record(pg, key, &guess, tail, arg, slot, found);
 }
 
 nq_rc
@@ -136,24 +167,25 @@ page_find_child(const struct page *pg, struct slice key, page_tail_fn *tail,
                 void *arg, unsigned *slot)
 {
     unsigned n = pg->count, lo;
-    struct lookup l = {
-        .pg = pg, .off = page_offs(pg), .key = key, .tail = tail, .arg = arg};
+    int c = page_prefix_compare(pg, key);
+    struct slice suffix;
+    struct lookup l;
     bool found;
     uint32_t h;
     nq_rc rc;
-    int c = page_prefix_compare(pg, key);
 
     if (nq_unlikely(c != 0 || n <= 1)) {
         *slot = c < 0 || n <= 1 ? 0 : n - 1;
         return NQ_OK;
     }
-    l.suffix = suffix_of(pg, key);
-    h = page_head_of(l.suffix.p, l.suffix.len);
+    suffix = suffix_of(pg, key);
+    h = page_head_of(suffix.p, suffix.len);
     lo = 1 + page_lower_bound(pg->head + 1, n - 1, h);
     if (lo == n || pg->head[lo] != h) {
         *slot = lo - 1;
         return NQ_OK;
     }
+    l = lookup_of(pg, key, tail, arg);
     rc = find_tied(&l, lo, end_of_ties(pg, lo, h), &lo, &found);
     *slot = found ? lo : lo - 1;
     return rc;
@@ -163,14 +195,13 @@ nq_rc
 page_compare(const struct page *pg, unsigned slot, struct slice key,
              page_tail_fn *tail, void *arg, int *cmp)
 {
-    struct lookup l = {
-        .pg = pg, .off = page_offs(pg), .key = key, .tail = tail, .arg = arg};
     int c = page_prefix_compare(pg, key);
+    struct lookup l;
 
-    if (c != 0) {
+    if (nq_unlikely(c != 0)) {
         *cmp = -c;
         return NQ_OK;
     }
-    l.suffix = suffix_of(pg, key);
+    l = lookup_of(pg, key, tail, arg);
     return compare_slot(&l, slot, cmp);
 }

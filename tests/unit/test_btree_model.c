@@ -221,6 +221,128 @@ step_get(struct run *r)
         assert_same(&r->model.items[at], &rec);
 }
 
+static void
+step_rank(struct run *r)
+{
+    struct slice key = some_key(r);
+    struct btree_cursor c;
+    uint64_t n;
+    size_t at = below(r, r->model.count + 2);
+
+    assert_int_equal(btree_count(&r->tree, &n), NQ_OK);
+    assert_int_equal(n, r->model.count);
+    assert_int_equal(btree_rank(&r->tree, key, &n), NQ_OK);
+    assert_int_equal(n, model_lower(&r->model, key));
+    btree_cursor_init(&c, &r->tree);
+    assert_int_equal(btree_nth(&c, at), NQ_OK);
+    assert_int_equal(c.valid, at < r->model.count);
+    if (c.valid)
+        assert_true(slice_eq(c.key, item_key(&r->model.items[at])));
+    btree_cursor_fini(&c);
+}
+
+static void
+step_probe(struct run *r)
+{
+    static uint8_t keys[20][BTREE_MAX_KEY];
+    struct finger fingers[20];
+    struct probe probes[20];
+    struct record rec;
+
+    for (unsigned i = 0; i < 20; i++) {
+        struct slice key = some_key(r);
+
+        memcpy(keys[i], key.p, key.len);
+        probes[i] = (struct probe){&r->tree, slice_of(keys[i], key.len),
+                                   &fingers[i], false};
+    }
+    assert_int_equal(btree_probe(probes, 20), 0);
+    for (unsigned i = 0; i < 20; i++) {
+        struct slice key = probes[i].key;
+        size_t at = model_lower(&r->model, key);
+        bool has = model_has(&r->model, at, key);
+        nq_rc want = has ? NQ_OK : NQ_NOTFOUND;
+
+        if (below(r, 3) > 0 || (!has && r->model.count == MAX_RECORDS)) {
+            assert_int_equal(btree_get(&r->tree, key, &rec, &fingers[i]), want);
+            if (has)
+                assert_same(&r->model.items[at], &rec);
+        } else if (below(r, 2) == 0) {
+            assert_int_equal(btree_del(&r->tree, key, &fingers[i]), want);
+            if (has)
+                model_drop(&r->model, at);
+        } else {
+            rec = random_record(r);
+            assert_int_equal(btree_put(&r->tree, key, &rec, &fingers[i]),
+                             NQ_OK);
+            model_put(&r->model, key, &rec);
+        }
+    }
+}
+
+static void
+step_del_range(struct run *r)
+{
+    struct slice lo = some_key(r), hi;
+    size_t from = model_lower(&r->model, lo);
+    size_t to = nq_min(from + below(r, 60), r->model.count);
+    bool has_end = to < r->model.count, done = false;
+    uint64_t removed, sum = 0;
+
+    if (has_end)
+        hi = slice_of(
+            nq_memdup(r->model.items[to].key, r->model.items[to].key_len + 1),
+            r->model.items[to].key_len);
+    while (!done) {
+        assert_int_equal(btree_del_range(&r->tree, lo, has_end ? &hi : NULL,
+                                         1 + (unsigned)below(r, 5), NULL, NULL,
+                                         &removed, &done),
+                         NQ_OK);
+        sum += removed;
+    }
+    assert_int_equal(sum, to - from);
+    while (to-- > from)
+        model_drop(&r->model, from);
+    if (has_end)
+        nq_free((void *)(uintptr_t)hi.p);
+}
+
+static void
+step_due(struct run *r)
+{
+    uint64_t now = below(r, 1000000), n, want = 0;
+    struct slice lo = some_key(r);
+    size_t from = model_lower(&r->model, lo);
+    size_t to = nq_min(from + below(r, 200), r->model.count);
+    struct btree_cursor c;
+    bool any = false;
+
+    for (size_t i = 0; i < r->model.count; i++) {
+        uint64_t e = r->model.items[i].expire_ms;
+        bool due = e != 0 && e <= now;
+
+        any |= due;
+        want += due && i >= from && i < to;
+    }
+    if (to < r->model.count) {
+        struct slice hi = item_key(&r->model.items[to]);
+
+        assert_int_equal(btree_count_due(&r->tree, lo, &hi, now, &n), NQ_OK);
+        assert_int_equal(n, want);
+    }
+    btree_cursor_init(&c, &r->tree);
+    assert_int_equal(btree_seek_due(&c, now), NQ_OK);
+    assert_int_equal(c.valid, any);
+    if (c.valid) {
+        size_t at = model_lower(&r->model, c.key);
+
+        assert_true(model_has(&r->model, at, c.key));
+        assert_true(r->model.items[at].expire_ms <= now);
+        assert_true(r->model.items[at].expire_ms != 0);
+    }
+    btree_cursor_fini(&c);
+}
+
 /* Every record forwards and backwards. */
 static void
 compare_all(struct run *r)
@@ -249,6 +371,26 @@ compare_all(struct run *r)
 }
 
 static void
+step_other(struct run *r)
+{
+    switch (below(r, 8)) {
+    case 0:
+        step_probe(r);
+        break;
+    case 1:
+        step_due(r);
+        break;
+    case 2:
+        if (below(r, 10) == 0)
+            step_del_range(r);
+        break;
+    default:
+        step_rank(r);
+        break;
+    }
+}
+
+static void
 run_model(uint32_t page_size, size_t key_max, uint64_t seed)
 {
     struct run *r = nq_calloc(1, sizeof *r);
@@ -268,8 +410,10 @@ run_model(uint32_t page_size, size_t key_max, uint64_t seed)
             step_put(r);
         else if (what < 8)
             step_del(r);
-        else
+        else if (what == 8)
             step_get(r);
+        else
+            step_other(r);
         if (i % CHECK_EVERY == 0)
             assert_int_equal(btree_check(&r->tree, NULL, NULL, NULL), NQ_OK);
         if (i % (STEPS / 12) == 0)

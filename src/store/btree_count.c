@@ -1,0 +1,264 @@
+/* store/btree_count.c - what the entries of inner pages know: how many
+ * records are below, and when the earliest of them expires.
+ *
+ * Counts are exact (B2), so ranks cost one descent.  Expiries are lower
+ * bounds (B3): a subtree whose bound has passed may turn out to have nothing
+ * due; btree_seek_due() then puts the truth into the leaf and the entries
+ * above it, so that nobody looks there twice. */
+#include "store/btree_int.h"
+
+#define REPAIRS_MAX 256 /* leaves put right by one call */
+
+nq_rc
+btree_count(struct btree *t, uint64_t *out)
+{
+    const struct page *pg;
+    struct page_entry e;
+    nq_rc rc;
+
+    *out = 0;
+    if (t->root == 0)
+        return NQ_OK;
+    if ((rc = tree_page(t, t->root, &pg)) != NQ_OK)
+        return rc;
+    if (pg->kind == PAGE_LEAF) {
+        *out = pg->count;
+        return NQ_OK;
+    }
+    page_entry_total(pg, &e);
+    *out = e.count;
+    return NQ_OK;
+}
+
+nq_rc
+btree_earliest(struct btree *t, uint64_t *out)
+{
+    const struct page *pg;
+    struct page_entry e;
+    nq_rc rc;
+
+    *out = 0;
+    if (t->root == 0)
+        return NQ_OK;
+    if ((rc = tree_page(t, t->root, &pg)) != NQ_OK)
+        return rc;
+    e.earliest = pg->earliest;
+    if (pg->kind == PAGE_INNER)
+        page_entry_total(pg, &e);
+    *out = e.earliest == PAGE_NEVER ? 0 : e.earliest;
+    return NQ_OK;
+}
+
+nq_rc
+btree_rank(struct btree *t, struct slice key, uint64_t *out)
+{
+    pgno id = t->root;
+    const struct page *pg;
+    uint64_t rank = 0;
+    unsigned slot;
+    bool found;
+    nq_rc rc;
+
+    *out = 0;
+    if (id == 0)
+        return NQ_OK;
+    for (;;) {
+        if ((rc = tree_page(t, id, &pg)) != NQ_OK)
+            return rc;
+        if (pg->kind == PAGE_LEAF)
+            break;
+        if ((rc = page_find_child(pg, key, tree_tail, t->fr, &slot)) != NQ_OK)
+            return rc;
+        for (unsigned i = 0; i < slot; i++)
+            rank += page_counts(pg)[i] & ~COUNT_OWNS;
+        id = page_child(pg, slot);
+    }
+    if ((rc = page_find(pg, key, tree_tail, t->fr, &slot, &found)) != NQ_OK)
+        return rc;
+    *out = rank + slot;
+    return NQ_OK;
+}
+
+nq_rc
+btree_nth(struct btree_cursor *c, uint64_t n)
+{
+    struct btree *t = c->tree;
+    pgno id = t->root;
+    struct spot s = {.path.depth = 0};
+    uint64_t count;
+    nq_rc rc;
+
+    if ((rc = btree_count(t, &count)) != NQ_OK)
+        return rc;
+    if (n >= count)
+        return cursor_take_end(c);
+    for (;;) {
+        struct page_entry e;
+        uint32_t slot = 0;
+
+        if ((rc = tree_page(t, id, &s.pg)) != NQ_OK)
+            return rc;
+        if (s.pg->kind == PAGE_LEAF)
+            break;
+        for (page_entry_at(s.pg, 0, &e); n >= e.count;
+             page_entry_at(s.pg, slot, &e)) {
+            n -= e.count;
+            slot++;
+        }
+        s.path.at[s.path.depth++] = (struct btree_step){id, slot};
+        id = e.child;
+    }
+    nq_assert(n < s.pg->count);
+    s.path.at[s.path.depth++] = (struct btree_step){id, (uint32_t)n};
+    return cursor_take(c, &s);
+}
+
+/* --- what is due -----------------------------------------------------------
+ */
+
+static bool
+is_due(const struct page *pg, unsigned slot, uint64_t now_ms)
+{
+    struct page_record r;
+
+    page_record_at(pg, slot, &r);
+    return r.v.expire_ms != 0 && r.v.expire_ms <= now_ms;
+}
+
+/* The bounds of a count; NULL: the subtree is wholly on the inner side. */
+struct bounds {
+    const struct slice *lo, *hi;
+    uint64_t now_ms;
+};
+
+static nq_rc
+count_leaf(struct btree *t, const struct page *pg, const struct bounds *b,
+           uint64_t *out)
+{
+    unsigned from = 0, to = pg->count;
+    bool found;
+    nq_rc rc;
+
+    if (b->lo != NULL &&
+        (rc = page_find(pg, *b->lo, tree_tail, t->fr, &from, &found)) != NQ_OK)
+        return rc;
+    if (b->hi != NULL &&
+        (rc = page_find(pg, *b->hi, tree_tail, t->fr, &to, &found)) != NQ_OK)
+        return rc;
+    for (; from < to; from++)
+        *out += is_due(pg, from, b->now_ms);
+    return NQ_OK;
+}
+
+static nq_rc
+count_due(struct btree *t, pgno id, const struct bounds *b, uint64_t *out)
+{
+    unsigned from = 0, to;
+    const struct page *pg;
+    nq_rc rc = tree_page(t, id, &pg);
+
+    if (rc != NQ_OK)
+        return rc;
+    if (pg->kind == PAGE_LEAF)
+        return pg->earliest > b->now_ms ? NQ_OK : count_leaf(t, pg, b, out);
+    to = pg->count - 1u;
+    if (b->lo != NULL &&
+        (rc = page_find_child(pg, *b->lo, tree_tail, t->fr, &from)) != NQ_OK)
+        return rc;
+    if (b->hi != NULL &&
+        (rc = page_find_child(pg, *b->hi, tree_tail, t->fr, &to)) != NQ_OK)
+        return rc;
+    for (unsigned i = from; i <= to && rc == NQ_OK; i++) {
+        struct bounds part = {i == from ? b->lo : NULL, i == to ? b->hi : NULL,
+                              b->now_ms};
+
+        if (page_expiries(pg)[i] <= b->now_ms)
+            rc = count_due(t, page_child(pg, i), &part, out);
+    }
+    return rc;
+}
+
+nq_rc
+btree_count_due(struct btree *t, struct slice lo, const struct slice *hi,
+                uint64_t now_ms, uint64_t *out)
+{
+    struct bounds b = {&lo, hi, now_ms};
+
+    *out = 0;
+    return t->root == 0 ? NQ_OK : count_due(t, t->root, &b, out);
+}
+
+/* Down where bounds say that something is due, to the due record or to the
+ * first page that has none; then the last slot is its count. */
+static nq_rc
+follow_bounds(struct btree *t, uint64_t now_ms, struct spot *s)
+{
+    pgno id = t->root;
+    unsigned depth = 0;
+
+    for (;;) {
+        uint32_t slot = 0;
+        nq_rc rc = tree_page(t, id, &s->pg);
+
+        if (rc != NQ_OK)
+            return rc;
+        s->path.depth = depth + 1;
+        if (s->pg->kind == PAGE_INNER)
+            while (slot < s->pg->count && page_expiries(s->pg)[slot] > now_ms)
+                slot++;
+        else
+            while (slot < s->pg->count && !is_due(s->pg, slot, now_ms))
+                slot++;
+        s->path.at[depth++] = (struct btree_step){id, slot};
+        if (s->pg->kind == PAGE_LEAF || slot == s->pg->count)
+            return NQ_OK;
+        id = page_child(s->pg, slot);
+    }
+}
+
+/* The last page of the path has nothing due: its true bound goes into it and
+ * into the entries above. */
+static void
+repair(struct btree *t, const struct btree_path *path)
+{
+    unsigned level = path->depth - 1;
+    const struct page *pg = tree_peek(t, path->at[level].id);
+    struct page_entry e;
+
+    e.earliest = page_find_earliest(pg);
+    if (pg->kind == PAGE_LEAF && pg->earliest != e.earliest)
+        tree_mut(t, path->at[level].id)->earliest = e.earliest;
+    while (level-- > 0) {
+        uint64_t earliest = e.earliest;
+
+        pg = tree_peek(t, path->at[level].id);
+        page_entry_at(pg, path->at[level].slot, &e);
+        if (e.earliest == earliest)
+            return;
+        e.earliest = earliest;
+        page_entry_set(tree_mut(t, path->at[level].id), path->at[level].slot,
+                       &e);
+        page_entry_total(tree_peek(t, path->at[level].id), &e);
+    }
+}
+
+nq_rc
+btree_seek_due(struct btree_cursor *c, uint64_t now_ms)
+{
+    struct spot s;
+    nq_rc rc;
+
+    if (c->tree->root == 0)
+        return cursor_take_end(c);
+    for (unsigned i = 0; i < REPAIRS_MAX; i++) {
+        if ((rc = follow_bounds(c->tree, now_ms, &s)) != NQ_OK)
+            return rc;
+        if (s.path.at[s.path.depth - 1].slot < s.pg->count)
+            return cursor_take(c, &s);
+        repair(c->tree, &s.path);
+        if (s.path.depth == 1)
+            return cursor_take_end(c);
+    }
+    cursor_take_end(c);
+    return NQ_AGAIN;
+}
