@@ -285,7 +285,7 @@ step_del_range(struct run *r)
 {
     struct slice lo = some_key(r), hi;
     size_t from = model_lower(&r->model, lo);
-    size_t to = nq_min(from + below(r, 60), r->model.count);
+    size_t n = below(r, 60), to = nq_min(from + n, r->model.count);
     bool has_end = to < r->model.count, done = false;
     uint64_t removed, sum = 0;
 
@@ -313,7 +313,7 @@ step_due(struct run *r)
     uint64_t now = below(r, 1000000), n, want = 0;
     struct slice lo = some_key(r);
     size_t from = model_lower(&r->model, lo);
-    size_t to = nq_min(from + below(r, 200), r->model.count);
+    size_t wide = below(r, 200), to = nq_min(from + wide, r->model.count);
     struct btree_cursor c;
     bool any = false;
 
