@@ -473,7 +473,7 @@ replace_in_place(struct page *pg, unsigned slot, const struct page_record *old,
 {
     uint16_t *off = page_offs_mut(pg) + slot;
     uint8_t *p = page_at(pg, *off);
-    size_t keep = old->suffix.len + (old->tail != 0 ? TAIL_REF : 0);
+    size_t keep = (size_t)(old->v.val.p - old->suffix.p); /* with the tail */
     uint8_t header[16];
     size_t n = (size_t)(put_record_header(header, old->suffix.len, v) - header);
 

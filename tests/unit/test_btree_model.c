@@ -170,19 +170,6 @@ assert_same(const struct item *it, const struct record *rec)
     assert_int_equal(it->flags, rec->flags);
 }
 
-static void
-step_put(struct run *r)
-{
-    struct slice key = random_key(r);
-    struct record rec = random_record(r);
-
-    if (r->model.count == MAX_RECORDS &&
-        !model_has(&r->model, model_lower(&r->model, key), key))
-        return;
-    assert_int_equal(btree_put(&r->tree, key, &rec, NULL), NQ_OK);
-    model_put(&r->model, key, &rec);
-}
-
 static struct slice
 some_key(struct run *r)
 {
@@ -193,6 +180,19 @@ some_key(struct run *r)
     it = &r->model.items[below(r, r->model.count)];
     memcpy(r->key_bytes, it->key, it->key_len);
     return slice_of(r->key_bytes, it->key_len);
+}
+
+static void
+step_put(struct run *r)
+{
+    struct slice key = below(r, 3) == 0 ? some_key(r) : random_key(r);
+    struct record rec = random_record(r);
+
+    if (r->model.count == MAX_RECORDS &&
+        !model_has(&r->model, model_lower(&r->model, key), key))
+        return;
+    assert_int_equal(btree_put(&r->tree, key, &rec, NULL), NQ_OK);
+    model_put(&r->model, key, &rec);
 }
 
 static void
