@@ -21,14 +21,22 @@
 
 #define CHUNK_SIZE ((size_t)256 << 10)
 #define CHUNK_MIN ((size_t)4 << 10)
+#define IDLE_MAX 8u /* more are given back */
+
+static struct wal_chunk *
+chunk_next(const struct wal_chunk *c)
+{
+    return atomic_load_explicit(&c->next, memory_order_relaxed);
+}
 
 static struct wal_chunk *
 chunk_new(struct wal_buffer *b, size_t cap, lsn base)
 {
     struct wal_chunk *c = b->idle;
 
-    if (c != NULL && c->cap >= cap) {
-        b->idle = NULL;
+    if (c != NULL && cap <= b->chunk_size) {
+        b->idle = chunk_next(c);
+        b->idle_count--;
     } else {
         cap = nq_max(cap, b->chunk_size);
         c = nq_malloc(sizeof *c + cap);
@@ -40,14 +48,28 @@ chunk_new(struct wal_buffer *b, size_t cap, lsn base)
     return c;
 }
 
-/* Keeps one of the usual size for the next time. */
+/* Keeps some of the usual size for the next time. */
 static void
 chunk_free(struct wal_buffer *b, struct wal_chunk *c)
 {
-    if (b->idle == NULL && c->cap == b->chunk_size)
-        b->idle = c;
-    else
+    if (b->idle_count == IDLE_MAX || c->cap != b->chunk_size) {
         nq_free(c);
+        return;
+    }
+    atomic_store_explicit(&c->next, b->idle, memory_order_relaxed);
+    b->idle = c;
+    b->idle_count++;
+}
+
+static void
+free_list(struct wal_chunk *c)
+{
+    while (c != NULL) {
+        struct wal_chunk *next = chunk_next(c);
+
+        nq_free(c);
+        c = next;
+    }
 }
 
 void
@@ -61,11 +83,8 @@ wal_buffer_init(struct wal_buffer *b, uint64_t size, lsn position)
 void
 wal_buffer_fini(struct wal_buffer *b)
 {
-    for (struct wal_chunk *c = b->first, *next; c != NULL; c = next) {
-        next = atomic_load_explicit(&c->next, memory_order_relaxed);
-        nq_free(c);
-    }
-    nq_free(b->idle);
+    free_list(b->first);
+    free_list(b->idle);
     memset(b, 0, sizeof *b);
 }
 
@@ -83,7 +102,7 @@ buffer_reset(struct wal_buffer *b, lsn position)
     while (b->first != c) {
         struct wal_chunk *gone = b->first;
 
-        b->first = atomic_load_explicit(&gone->next, memory_order_relaxed);
+        b->first = chunk_next(gone);
         chunk_free(b, gone);
     }
     c->base = position;
@@ -103,7 +122,7 @@ wal_buffer_reclaim(struct wal_buffer *b, lsn written, lsn position)
 
         if (atomic_load_explicit(&c->end, memory_order_relaxed) >= written)
             break;
-        b->first = atomic_load_explicit(&c->next, memory_order_relaxed);
+        b->first = chunk_next(c);
         chunk_free(b, c);
     }
 }
@@ -152,7 +171,7 @@ wal_buffer_run(struct wal_buffer *b, lsn at, lsn committed, uint64_t *len)
 
     /* A chunk may be empty: a frame began in it and moved on. */
     while ((end = atomic_load_explicit(&c->end, memory_order_relaxed)) <= at) {
-        c = atomic_load_explicit(&c->next, memory_order_relaxed);
+        c = chunk_next(c);
         nq_assert(c != NULL);
     }
     b->reader = c;

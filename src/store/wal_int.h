@@ -67,9 +67,10 @@ struct wal_chunk {
 
 struct wal_buffer {
     size_t chunk_size;
-    struct wal_chunk *first;  /* oldest that the log thread may look at */
-    struct wal_chunk *last;   /* where frames are built */
-    struct wal_chunk *idle;   /* a free one, or NULL */
+    struct wal_chunk *first; /* oldest that the log thread may look at */
+    struct wal_chunk *last;  /* where frames are built */
+    struct wal_chunk *idle;  /* free ones */
+    unsigned idle_count;
     struct wal_chunk *reader; /* log thread's; set by the loop when all is
                                  consumed */
 };
