@@ -22,6 +22,7 @@ struct pubsub;
 struct slowlog;
 struct latency;
 struct watches;
+struct scan_cursors;
 
 /* What the server does for commands.  Every function runs on the loop. */
 struct engine_host {
@@ -96,6 +97,7 @@ struct engine {
     struct rng rng;
     struct pubsub *pubsub;
     struct watches *watches;
+    struct scan_cursors *scans; /* cmd/scan_cursor; made at first use */
     struct slowlog *slowlog;
     struct latency *latency;
     char run_id[41];

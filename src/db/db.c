@@ -309,6 +309,14 @@ db_owned_free(struct db *db, const struct owned *o)
 /* --- finding ---------------------------------------------------------------
  */
 
+/* The tree leaves the finger alone when it is empty; db_put() goes by it. */
+static void
+not_there(struct db *db, const struct keyspace *ks, struct entry *e)
+{
+    e->finger.found = false;
+    db_gate_raise(db, ks->removed);
+}
+
 nq_rc
 db_find(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
 {
@@ -323,7 +331,7 @@ db_find(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
         return nq_unlikely(db_is_due(db, &e->rec)) ? NQ_NOTFOUND : NQ_OK;
     }
     if (rc == NQ_NOTFOUND)
-        db_gate_raise(db, ks->removed);
+        not_there(db, ks, e);
     return rc;
 }
 
@@ -350,7 +358,7 @@ db_find_write(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
     if (rc == NQ_OK)
         db_gate_raise(db, e->rec.page_lsn);
     else if (rc == NQ_NOTFOUND)
-        db_gate_raise(db, ks->removed);
+        not_there(db, ks, e);
     return rc;
 }
 

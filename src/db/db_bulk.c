@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include "db/db_int.h"
 
-#define DEL_RANGE_BUDGET 4096 /* pages between two looks for memory */
+#define DEL_RANGE_BUDGET 4096 /* pages a call */
 #define RANDOM_TRIES 64
 
 /* --- one key to another ----------------------------------------------------
@@ -204,8 +204,7 @@ drop_tree(struct db *db, uint32_t dbi)
 
     if (ks->tree.root != 0)
         db_free_later(db, &ks->tree);
-    ks->tree.root = 0;
-    ks->tree.version++;
+    btree_set_root(&ks->tree, 0);
     ks->expires = 0;
 }
 
@@ -261,7 +260,9 @@ db_swap(struct db *db, uint32_t a, uint32_t b)
     *x = *y;
     *y = was;
     x->tree.version = nq_max(x->tree.version, y->tree.version) + 1;
+    x->tree.shape = nq_max(x->tree.shape, y->tree.shape) + 1;
     y->tree.version = x->tree.version;
+    y->tree.shape = x->tree.shape;
     rc = db_log(db, a, EFFECT_SWAPDB, slice_lit(""), args, 1);
     set_origin(db, a, x->changed);
     set_origin(db, b, x->changed);
@@ -271,25 +272,29 @@ db_swap(struct db *db, uint32_t a, uint32_t b)
 /* --- ranges ----------------------------------------------------------------
  */
 
-/* Removes the range from the tree.  Runs in blocking mode: it is a change
- * from its first page on. */
+/* Removes the range from the tree.  NQ_MISS before anything is gone; what is
+ * missing later is read on the spot. */
 static nq_rc
 del_range_now(struct db *db, struct keyspace *ks, struct slice lo,
               const struct slice *hi, uint64_t *removed)
 {
-    uint64_t expires = 0, part;
+    uint64_t expires = 0, left = 0, part;
     bool done = false;
     nq_rc rc = btree_count_due(&ks->tree, lo, hi, DB_FOREVER, &expires);
 
-    *removed = 0;
     while (rc == NQ_OK && !done) {
         part = 0;
         rc = btree_del_range(&ks->tree, lo, hi, DEL_RANGE_BUDGET,
                              db_free_owned_record, db, &part, &done);
         *removed += part;
+        if (rc == NQ_MISS && *removed > 0 && !frames_set_blocking(db->fr, true))
+            rc = NQ_OK;
     }
-    if (rc == NQ_OK)
-        ks->expires -= expires;
+    /* Damage may have stopped it half way. */
+    if (rc != NQ_OK && *removed > 0)
+        (void)btree_count_due(&ks->tree, lo, hi, DB_FOREVER, &left);
+    if (*removed > 0)
+        ks->expires -= expires - left;
     return rc;
 }
 
@@ -301,7 +306,7 @@ db_del_range(struct db *db, uint32_t dbi, struct slice lo,
     uint8_t has_hi = hi != NULL;
     struct slice args[2] = {{&has_hi, 1}, hi != NULL ? *hi : slice_lit("")};
     bool was;
-    nq_rc rc = db_writable(db);
+    nq_rc rc = db_writable(db), logged;
 
     *removed = 0;
     if (rc != NQ_OK)
@@ -309,14 +314,16 @@ db_del_range(struct db *db, uint32_t dbi, struct slice lo,
     if (hi != NULL && slice_cmp(lo, *hi) >= 0)
         return NQ_OK;
     was = frames_set_blocking(db->fr, true);
+    (void)frames_set_blocking(db->fr, was || db->has_effects);
     rc = del_range_now(db, ks, lo, hi, removed);
     (void)frames_set_blocking(db->fr, was);
-    if (*removed == 0 || rc != NQ_OK)
+    if (*removed == 0)
         return rc;
-    rc = db_log(db, dbi, EFFECT_DELRANGE, lo, args, 2);
+    frames_forget_wanted(db->fr);
+    logged = db_log(db, dbi, EFFECT_DELRANGE, lo, args, 2);
     ks->removed = ks->changed;
     db_touch(db, dbi, (struct slice){NULL, 0});
-    return rc;
+    return rc != NQ_OK ? rc : logged;
 }
 
 /* --- a random key ----------------------------------------------------------

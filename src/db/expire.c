@@ -64,7 +64,9 @@ expire_some(struct db *db, uint32_t dbi, struct btree_cursor *c, bool *found)
 
     *found = true;
     for (int i = 0; i < EXPIRE_PER_LOOK && rc == NQ_OK; i++) {
-        if ((rc = btree_seek_due(c, db->now_ms)) != NQ_OK)
+        if ((rc = btree_seek_due(c, db->now_ms)) == NQ_AGAIN)
+            return NQ_OK; /* it only repaired bounds; look at the clock */
+        if (rc != NQ_OK)
             break;
         if (!c->valid) {
             *found = false;
