@@ -188,6 +188,13 @@ free_pieces(struct flush_job *j)
     j->pieces_count = 0;
 }
 
+void
+flush_no_space(struct disk *d)
+{
+    d->is_limited = !d->is_limited;
+    space_set_limit(d->space, d->is_limited ? nq_max(d->allocated, 1u) : 0);
+}
+
 static void
 failed(struct flush_job *j)
 {
@@ -203,7 +210,7 @@ failed(struct flush_job *j)
     if (has_cut_pages(j))
         d->cut_rc = j->rc;
     if (j->rc == NQ_ENOSPC)
-        space_set_limit(d->space, nq_max(d->allocated, 1u));
+        flush_no_space(d);
     d->retry_us = clock_mono_us() + RETRY_US;
 }
 
@@ -384,8 +391,6 @@ flush_start(struct disk *d, bool from_cut)
     if (d->jobs_count >= JOBS_MAX || !flush_is_allowed(d) ||
         (f = next_frame(all, from_cut)) == 0)
         return false;
-    if (d->last_rc == NQ_ENOSPC)
-        space_set_limit(d->space, 0); /* another try */
     j = nq_calloc(1, sizeof *j);
     j->magic = FLUSH_MAGIC;
     j->disk = d;

@@ -32,6 +32,7 @@ struct disk {
     bool is_growing;    /* a job extends it; others that write behind
                            `allocated` wait in `held` */
     struct list held;
+    bool is_limited;  /* nothing is placed behind `allocated` */
     struct list jobs; /* flush jobs under way */
     unsigned jobs_count;
     unsigned cut_jobs; /* of them, those with pages of the cut */
@@ -58,6 +59,9 @@ void flush_cut_end(struct disk *d);
 bool flush_may_write(struct disk *d, uint64_t end, uint64_t *from,
                      uint64_t *to);
 void flush_grown(struct disk *d, uint64_t to, nq_rc rc);
+/* The file system is full: the next try uses only what the file has already,
+ * the one after that tries to extend it again. */
+void flush_no_space(struct disk *d);
 /* May flushing be tried?  After a failure, only from time to time. */
 bool flush_is_allowed(const struct disk *d);
 

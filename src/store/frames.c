@@ -332,6 +332,7 @@ frames_open(const struct frames_opts *opts, struct frames **out)
     all->epoch = 1;
     all->next_id = 1;
     all->disk = opts->disk;
+    list_init(&all->running);
     all->hand = all->chunk_hand = 1;
     all->tier_cap = opts->disk == NULL ? 0 : 2 * size;
     all->tier_buf = nq_malloc(all->tier_cap);

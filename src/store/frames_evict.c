@@ -154,14 +154,21 @@ frames_make_room(struct frames *fr)
         frames_start_waiting(all);
 }
 
+double
+frames_dirty_share(const struct frames_all *all)
+{
+    uint64_t dirty = all->dirty_bytes + all->flushing_bytes;
+
+    return (double)dirty / (double)nq_max(all->hard_bytes, 1u);
+}
+
 bool
 frames_is_throttling(const struct frames *fr)
 {
     struct frames_all *all = frames_all((struct frames *)(uintptr_t)fr);
 
     return all->disk != NULL && !all->disk->is_read_only &&
-           all->disk->last_rc == NQ_OK &&
-           all->dirty_bytes + all->flushing_bytes > all->hard_bytes;
+           all->disk->last_rc == NQ_OK && frames_dirty_share(all) > 1.0;
 }
 
 void

@@ -38,6 +38,7 @@ enum wait_queue_id { QUEUE_NONE, QUEUE_READY, QUEUE_WAITING };
 struct page_read {
     struct hash_node node; /* in all->reads, by id */
     struct job job;
+    struct list link; /* in all->running */
     uint32_t magic;
     struct frames_all *all;
     pgno id;
@@ -301,6 +302,7 @@ read_done(struct job *job)
     struct page_read *r = read_of(job);
     struct frames_all *all = r->all;
 
+    list_remove(&r->link);
     if (!r->is_cancelled)
         hash_remove(&all->reads, &r->node);
     settle_page(r);
@@ -338,6 +340,7 @@ start_read(struct frames_all *all, pgno id, struct entry e,
     hash_insert(&all->reads, &r->node, hash_u64(id));
     all->pub.frame_of[id] = FRAME_LOADING;
     all->read_jobs++;
+    list_push_back(&all->running, &r->link);
     r->job = (struct job){.run = run_read, .done = read_done};
     pool_submit(all->disk->pool, &r->job, POOL_READ);
     return r;
@@ -507,13 +510,16 @@ frames_start_waiting(struct frames_all *all)
 }
 
 static void
-forget_waiter(struct hash_node *n, void *arg)
+forget_waiter(struct frames_all *all, const struct frames_wait *w)
 {
-    struct page_read *r = (struct page_read *)(void *)n;
+    list_each(it, &all->running)
+    {
+        struct page_read *r = nq_container(it, struct page_read, link);
 
-    for (uint32_t i = 0; i < r->waiters_count; i++) {
-        if (r->waiters[i] == arg)
-            r->waiters[i] = NULL;
+        for (uint32_t i = 0; i < r->waiters_count; i++) {
+            if (r->waiters[i] == w)
+                r->waiters[i] = NULL;
+        }
     }
 }
 
@@ -523,7 +529,7 @@ frames_fetch_end(struct frames *fr, struct frames_wait *w)
     struct frames_all *all = frames_all(fr);
 
     if (w->pending > 0)
-        hash_each(&all->reads, forget_waiter, w);
+        forget_waiter(all, w);
     w->pending = 0;
     if (w->queue == QUEUE_READY)
         queue_remove(&all->ready, w);
@@ -560,7 +566,7 @@ frames_set_blocking(struct frames *fr, bool on)
 void
 frames_fetch_fini(struct frames_all *all)
 {
-    nq_assert(all->reads.count == 0);
+    nq_assert(list_empty(&all->running));
     hash_fini(&all->reads);
     nq_free(all->wanted.ids);
     nq_free(all->tier_buf);

@@ -4,6 +4,7 @@
 #define NQ_STORE_FRAMES_INT_H
 
 #include "base/hash.h"
+#include "base/list.h"
 #include "store/frames.h"
 
 struct disk;
@@ -85,6 +86,7 @@ struct frames_all {
     struct id_stack wanted;
     uint64_t wanted_bytes;
     struct hash reads;         /* struct page_read by id */
+    struct list running;       /* the same, and cancelled ones */
     struct wait_queue ready;   /* to be called */
     struct wait_queue waiting; /* for room */
     uint8_t *tier_buf;         /* one extent, for reads on the loop */
@@ -199,6 +201,8 @@ void frames_read_cancel(struct frames_all *all, pgno id);
 void frames_fetch_fini(struct frames_all *all);
 /* Starts waiting commands if there is room. */
 void frames_start_waiting(struct frames_all *all);
+/* Dirty pages against their hard limit: above 1.0 writers must stop. */
+double frames_dirty_share(const struct frames_all *all);
 /* Blocking: until the pool is within its size, as far as that can be. */
 void frames_wait_for_room(struct frames_all *all);
 

@@ -335,6 +335,23 @@ pagetable_each(const struct pagetable *pt,
     }
 }
 
+void
+pagetable_each_changed(struct pagetable *pt, void (*fn)(void *arg, pgno id),
+                       void *arg)
+{
+    const struct table_ids *l = &pt->changed[pt->parity];
+
+    nq_assert(!pt->cut_running);
+    for (uint32_t i = 0; i < l->count; i++) {
+        pgno id = l->ids[i];
+        struct entry live = pagetable_get(pt, id);
+
+        if (!entry_is_none(live) &&
+            live.place != pagetable_get_kept(pt, id).place)
+            fn(arg, id);
+    }
+}
+
 struct table_node *
 pagetable_node(struct pagetable *pt, pgno id)
 {

@@ -68,6 +68,10 @@ bool pagetable_release(struct pagetable *pt, unsigned budget);
 /* It is not and will not be: all as if it had not begun. */
 void pagetable_give_up(struct pagetable *pt);
 
+/* Calls fn for each page whose live entry differs from the published
+ * checkpoint; no cut runs. */
+void pagetable_each_changed(struct pagetable *pt,
+                            void (*fn)(void *arg, pgno id), void *arg);
 /* Calls fn for each live entry, by rising id. */
 void pagetable_each(const struct pagetable *pt,
                     void (*fn)(void *arg, pgno id, struct entry e), void *arg);

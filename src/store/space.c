@@ -155,6 +155,13 @@ space_mark(struct space *sp, uint64_t off, uint64_t len)
     return true;
 }
 
+void
+space_extend(struct space *sp, uint64_t bytes)
+{
+    if (bytes / SPACE_SECTOR > sp->end)
+        set_end(sp, bytes / SPACE_SECTOR);
+}
+
 /* --- searching ------------------------------------------------------------ */
 
 struct run {

@@ -24,6 +24,9 @@ void space_delete(struct space *sp); /* space_delete(NULL) does nothing */
  * False if some of it is in use already or `off` is no sector. */
 NQ_MUST_USE bool space_mark(struct space *sp, uint64_t off, uint64_t len);
 
+/* Makes the map at least as long as a file of `bytes`. */
+void space_extend(struct space *sp, uint64_t bytes);
+
 /* A run of at least `min` and at most `want` bytes, rounded up to sectors.
  * NQ_EFULL: the quota; NQ_ENOSPC: growth is forbidden and no hole fits. */
 NQ_MUST_USE nq_rc space_alloc(struct space *sp, uint64_t min, uint64_t want,

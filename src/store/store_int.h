@@ -1,0 +1,30 @@
+/* store/store_int.h - what store.c, checkpoint.c and store_check.c share. */
+#ifndef NQ_STORE_STORE_INT_H
+#define NQ_STORE_STORE_INT_H
+
+#include "os/pool.h"
+#include "store/catalog.h"
+#include "store/checkpoint.h"
+#include "store/flush.h"
+#include "store/store.h"
+#include "store/superblock.h"
+
+struct dir_lock;
+
+#define STORE_MAGIC 0x524f5453u
+
+struct store {
+    uint32_t magic;
+    struct store_opts opts; /* dir and wal_dir are owned copies */
+    char *dir, *wal_dir, *data_path;
+    struct dir_lock *lock;
+    struct disk disk;
+    struct frames *frames;
+    struct wal *wal;
+    struct superblock sb; /* as published last */
+    struct catalog catalog;
+    bool is_ready; /* replayed; the log takes appends */
+    struct checkpoint ckpt;
+};
+
+#endif
