@@ -15,21 +15,27 @@ struct session;
 struct engine;
 
 enum command_flag { /* Redis' names in COMMAND INFO, lower case */
-    CMD_WRITE = 1 << 0,
-    CMD_READONLY = 1 << 1,
-    CMD_DENYOOM = 1 << 2,
-    CMD_ADMIN = 1 << 3,
-    CMD_PUBSUB = 1 << 4,
-    CMD_NOSCRIPT = 1 << 5,
-    CMD_BLOCKING = 1 << 6,
-    CMD_LOADING = 1 << 7, /* allowed while loading */
-    CMD_STALE = 1 << 8,
-    CMD_FAST = 1 << 9,
-    CMD_NOAUTH = 1 << 10,    /* allowed before AUTH */
-    CMD_NOMULTI = 1 << 11,
-    CMD_IN_SUBSCRIBED = 1 << 12, /* allowed in RESP2 subscribed mode */
-    CMD_SLICED = 1 << 13,    /* works in slices; inside MULTI in one piece */
-    CMD_MOVABLEKEYS = 1 << 14,
+                    CMD_WRITE = 1 << 0,
+                    CMD_READONLY = 1 << 1,
+                    CMD_DENYOOM = 1 << 2,
+                    CMD_ADMIN = 1 << 3,
+                    CMD_PUBSUB = 1 << 4,
+                    CMD_NOSCRIPT = 1 << 5,
+                    CMD_BLOCKING = 1 << 6,
+                    CMD_LOADING = 1 << 7, /* allowed while loading */
+                    CMD_STALE = 1 << 8,
+                    CMD_FAST = 1 << 9,
+                    CMD_NOAUTH = 1 << 10, /* allowed before AUTH */
+                    CMD_NOMULTI = 1 << 11,
+                    CMD_IN_SUBSCRIBED =
+                        1 << 12, /* allowed in RESP2 subscribed mode */
+                    CMD_SLICED =
+                        1
+                        << 13, /* works in slices; inside MULTI in one piece */
+                    CMD_MOVABLEKEYS = 1 << 14,
+                    CMD_NOASYNC = 1 << 15, /* no_async_loading */
+                    CMD_BUSY = 1 << 16,    /* allow_busy */
+                    CMD_NOLOG = 1 << 17,   /* skip_slowlog */
 };
 
 struct req;
@@ -37,19 +43,24 @@ typedef void (*command_fn)(struct req *rq);
 
 struct command_stats {
     uint64_t calls, usec, rejected, failed;
-    struct histogram *latency; /* ns-free: microseconds; made at first use */
+    uint32_t nsec;             /* below 1000: what usec does not show yet */
+    struct histogram *latency; /* microseconds; made at first use */
 };
 
 struct command {
     const char *name; /* lower case; "client|list" for a subcommand */
-    command_fn fn;
-    int arity; /* as Redis: -n is at least n */
+    command_fn fn;    /* NULL: only its subcommands do anything */
+    int arity;        /* as Redis: -n is at least n */
     uint32_t flags;
     int16_t first_key, last_key, key_step; /* as COMMAND says */
-    const char *group, *since, *summary, *categories;
-    const struct command *subs; /* NULL: none; ends with name NULL */
-    struct command_stats *stats;
+    const char *group, *since;
+    const char *categories; /* of ACLs, those that the flags do not imply */
+    const char *summary;
+    const struct command *subs;  /* NULL: none; ends with name NULL */
+    struct command_stats *stats; /* one set a process */
 };
+
+struct reply_part; /* cmd/reply: output put aside until its length is known */
 
 /* What a handler works with.  Lives in the arena of the batch. */
 struct req {
@@ -63,8 +74,9 @@ struct req {
     uint32_t dbi;
     struct finger *fingers; /* one per key position of the table's key spec */
     unsigned nfingers;
-    bool in_multi; /* runs inside EXEC: may not yield or block */
-    bool is_error; /* an error reply was put */
+    bool in_multi;           /* runs inside EXEC: may not yield or block */
+    bool is_error;           /* an error reply was put */
+    struct reply_part *part; /* NULL: replies go to the session */
     enum { REQ_DONE, REQ_PARK, REQ_YIELD, REQ_BLOCK } outcome;
     /* Memory of a command that works in slices: NULL at its first run, then
      * what the handler put there.  free_state(state) runs when the command
@@ -72,11 +84,22 @@ struct req {
     void *state;
     void (*free_state)(void *state);
     bool keep_output; /* a yield keeps what was put so far */
+    /* For dispatch and park. */
+    uint32_t probed_dbi;     /* of the fingers */
+    uint64_t start_ns;       /* when this run began */
+    uint64_t block_until_ms; /* REQ_BLOCK: wall ms, 0: no end */
+    lsn block_durable;       /* REQ_BLOCK: until the log is durable, 0: not */
 };
 
+/* Any case; NULL if there is none. */
 const struct command *command_find(struct slice name);
+/* `name` without its command: "list" of CLIENT. */
 const struct command *command_find_sub(const struct command *cmd,
                                        struct slice name);
+/* What argv names: the subcommand of a command that has some.  NULL:
+ * *container tells the command whose subcommand is unknown, or is NULL. */
+const struct command *command_find_argv(const struct slice *argv, uint32_t argc,
+                                        const struct command **container);
 unsigned command_count(void);
 const struct command *command_at(unsigned i);
 /* Positions of the keys in argv, into `out` (room for `cap`); the number of
@@ -89,9 +112,10 @@ int command_keys(const struct command *cmd, const struct slice *argv,
 NQ_MUST_USE nq_rc req_find(struct req *rq, uint32_t i, struct entry *e);
 NQ_MUST_USE nq_rc req_find_write(struct req *rq, uint32_t i, struct entry *e);
 /* The same, and NQ_EWRONGTYPE unless it is of `type`. */
-NQ_MUST_USE nq_rc req_find_type(struct req *rq, uint32_t i,
-                                enum db_type type, bool write,
-                                struct entry *e);
+NQ_MUST_USE nq_rc req_find_type(struct req *rq, uint32_t i, enum db_type type,
+                                bool write, struct entry *e);
+
+#define REQ_SLICE_NS 500000 /* a command in slices works this long a turn */
 
 /* Run me again next turn (with rq->state), others first.  Only outside MULTI:
  * test rq->in_multi, or use req_should_yield(). */

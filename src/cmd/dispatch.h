@@ -21,7 +21,7 @@
 
 struct engine;
 struct session;
-struct arena;
+struct req;
 
 #define BATCH_MAX 64
 
@@ -29,17 +29,21 @@ enum call_result { CALL_DONE, CALL_KEPT };
 
 struct call {
     struct session *session;
-    struct slice *argv; /* point into the connection's input */
+    struct slice *argv; /* point into the connection's input; argc > 0 */
     uint32_t argc;
     enum call_result result; /* out */
 };
 
 /* Runs calls[0..n), n <= BATCH_MAX.  Once a session is blocked or closing,
- * its further calls in the batch come back CALL_KEPT. */
+ * its further calls in the batch come back CALL_KEPT.  Not to be called from
+ * inside a command. */
 void dispatch_batch(struct engine *e, struct call *calls, unsigned n);
 
-/* A protocol error: puts Redis' error reply; the connection is to be closed
- * after it is sent. */
+/* A protocol error: puts Redis' error reply ("-ERR " and `what`); the
+ * connection is to be closed after it is sent. */
 void dispatch_protocol_error(struct session *s, const char *what);
+
+/* For EXEC: runs one queued command, gates passed, with all accounts. */
+void dispatch_run(struct req *rq);
 
 #endif

@@ -23,6 +23,11 @@ struct slowlog;
 struct latency;
 struct watches;
 struct scan_cursors;
+struct parking;
+struct errorstats;
+
+/* The version whose behaviour clients may expect. */
+#define ENGINE_REDIS_VERSION "7.2.4"
 
 /* What the server does for commands.  Every function runs on the loop. */
 struct engine_host {
@@ -59,11 +64,11 @@ struct engine_limits {
         uint64_t hard, soft;
         uint32_t soft_s;
     } output[CLASSES];
-    uint32_t timeout_s; /* idle normal clients; 0: never */
+    uint32_t timeout_s;        /* idle normal clients; 0: never */
     uint32_t max_transactions; /* open MULTI/WATCH states; 0: no limit */
     uint32_t transaction_timeout_s;
-    uint32_t notify; /* bit per class letter, see cmd/notify */
-    int64_t slowlog_us;  /* -1: off */
+    uint32_t notify;    /* bit per class letter, see cmd/notify */
+    int64_t slowlog_us; /* -1: off */
     uint32_t slowlog_max;
     uint32_t latency_ms; /* 0: off */
     bool protected_mode, bound_to_all, enable_debug;
@@ -91,13 +96,22 @@ struct engine {
     bool is_loading, is_shutting_down;
     uint64_t loading_start_s, loading_done, loading_total;
     uint64_t start_wall_ms;
-    uint64_t pause_until_ms; /* CLIENT PAUSE */
+    uint64_t pause_until_ms; /* CLIENT PAUSE; wall ms, 0: not paused */
     bool pause_writes_only;
-    struct arena arena; /* of the batch */
+    uint32_t transactions; /* sessions with a MULTI or WATCH state */
+    struct arena arena;    /* of the batch */
+    bool is_dispatching;
+    uint64_t now_ms;   /* wall clock of the batch */
+    uint64_t clock_ns; /* when the last command of the batch ended */
+    lsn settled;       /* of the log, when the batch began */
     struct rng rng;
     struct pubsub *pubsub;
+    /* Ends all subscriptions of a session (close, RESET); set by pubsub. */
+    void (*drop_subs)(struct session *s);
     struct watches *watches;
     struct scan_cursors *scans; /* cmd/scan_cursor; made at first use */
+    struct parking *parking; /* sessions whose command waits */
+    struct errorstats *errors;
     struct slowlog *slowlog;
     struct latency *latency;
     char run_id[41];
@@ -113,6 +127,16 @@ void engine_attach(struct engine *e, struct db *db, struct store *store);
 bool engine_turn(struct engine *e);
 /* Ten times a second: output limits over time, idle clients, MULTI timeouts. */
 void engine_cron(struct engine *e);
+/* When engine_turn() has something to do next: ms from now, 0: at once, -1:
+ * nothing.  For loop_opts.next_due_ms. */
+int engine_next_due_ms(struct engine *e);
+/* db_opts.on_touch; `engine` is the struct engine. */
+void engine_on_touch(void *engine, uint32_t dbi, struct slice key);
+/* CONFIG RESETSTAT: all counters to zero. */
+void engine_reset_stats(struct engine *e);
+/* CLIENT PAUSE and UNPAUSE; a longer pause under way is kept, as in Redis. */
+void engine_pause(struct engine *e, uint64_t until_ms, bool writes_only);
+void engine_unpause(struct engine *e);
 /* Ends a block begun by req_block. */
 void session_unblock(struct session *s);
 

@@ -11,9 +11,11 @@ void reply_ok(struct req *rq);
 void reply_status(struct req *rq, const char *text); /* +text */
 void reply_bulk(struct req *rq, struct slice s);
 void reply_bulk_str(struct req *rq, const char *s);
+void reply_bulk_printf(struct req *rq, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3))); /* cut at 1023 bytes */
 void reply_int(struct req *rq, int64_t v);
-void reply_null(struct req *rq);       /* $-1 or _ */
-void reply_null_array(struct req *rq); /* *-1 or _ */
+void reply_null(struct req *rq);             /* $-1 or _ */
+void reply_null_array(struct req *rq);       /* *-1 or _ */
 void reply_double(struct req *rq, double v); /* bulk in RESP2 */
 void reply_bool(struct req *rq, bool v);     /* :1 or #t */
 void reply_bignum(struct req *rq, const char *digits);
@@ -22,27 +24,32 @@ void reply_array(struct req *rq, uint64_t n);
 void reply_map(struct req *rq, uint64_t pairs); /* array of 2n in RESP2 */
 void reply_set(struct req *rq, uint64_t n);
 void reply_push(struct req *rq, uint64_t n); /* array in RESP2 */
+/* Bytes that are RESP already. */
+void reply_raw(struct req *rq, struct slice s);
 
-/* An array whose length is known later: begin, put, end with the count. */
+/* An array whose length is known later: begin, put, end with the count.  What
+ * is put between stands in the arena, so a yield may not come between. */
 struct reply_deferred {
-    uint64_t mark;
-    uint8_t *at;
+    struct reply_part *part;
 };
 struct reply_deferred reply_array_begin(struct req *rq);
 void reply_array_end(struct req *rq, struct reply_deferred d, uint64_t n);
 void reply_map_end(struct req *rq, struct reply_deferred d, uint64_t pairs);
+void reply_set_end(struct req *rq, struct reply_deferred d, uint64_t n);
 
 /* The string found in `e` as a bulk: inline copied, blob by reference. */
 void reply_entry(struct req *rq, const struct entry *e);
 
 /* NQ_OK: nothing.  NQ_MISS: the command is parked.  Else the error's text. */
 void reply_rc(struct req *rq, nq_rc rc);
-/* "-ERR ..." or, if fmt begins with an upper-case word and a space after
- * '-', that: reply_error(rq, "-NOAUTH Authentication required."). */
+/* "-ERR ..." or, if fmt begins with '-', what follows it with a prefix of its
+ * own: reply_error(rq, "-NOAUTH Authentication required."). */
 void reply_error(struct req *rq, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void reply_syntax(struct req *rq);
-/* Redis' text for an unknown subcommand, and HELP from a NULL-ended list. */
+void reply_wrong_arity(struct req *rq);
+/* Redis' text for an unknown subcommand, and HELP from a NULL-ended list of
+ * the subcommands; its first line and HELP itself are added. */
 void reply_unknown_sub(struct req *rq);
 void reply_help(struct req *rq, const char *const *lines);
 
@@ -51,5 +58,8 @@ void reply_to_array(struct session *s, uint64_t n, bool push);
 void reply_to_bulk(struct session *s, struct slice v);
 void reply_to_int(struct session *s, int64_t v);
 void reply_to_null(struct session *s);
+
+/* For dispatch: drops the parts that a handler left open. */
+void reply_drop_parts(struct req *rq);
 
 #endif

@@ -13,9 +13,10 @@
 
 struct engine;
 struct session;
-struct multi;   /* cmd/multi: queued commands and watched keys */
-struct subs;    /* cmd/pubsub: what it is subscribed to */
-struct parked;  /* cmd/dispatch: a command that waits */
+struct command;
+struct multi;  /* cmd/multi: queued commands and watched keys */
+struct subs;   /* cmd/pubsub: what it is subscribed to */
+struct parked; /* cmd/park: a command that waits */
 
 struct session_ops {
     /* Output was put (perhaps from another client's command). */
@@ -32,7 +33,7 @@ struct session_ops {
 };
 
 enum session_flag {
-    SESSION_BLOCKED = 1 << 0,   /* present no commands until ops->resume */
+    SESSION_BLOCKED = 1 << 0, /* present no commands until ops->resume */
     SESSION_CLOSE_AFTER_REPLY = 1 << 1,
     SESSION_CLOSE_ASAP = 1 << 2,
     SESSION_AUTHENTICATED = 1 << 3,
@@ -57,16 +58,18 @@ struct session {
     struct list link; /* engine's list of sessions */
     uint64_t id;
     uint32_t dbi;
-    uint8_t resp; /* 2 or 3 */
+    uint8_t resp;                    /* 2 or 3 */
     char *name, *lib_name, *lib_ver; /* owned, NULL if unset */
     const char *addr, *laddr;        /* "127.0.0.1:50123"; owned by the conn */
     uint64_t created_ms, active_ms;  /* wall clock */
     uint64_t commands;
     const struct command *last_cmd;
+    lsn last_write; /* what its writes so far wait for, for WAITAOF */
+    lsn gated;      /* the greatest gate in `out` */
     uint64_t out_soft_since_ms; /* output over the soft limit since; 0: not */
-    struct multi *multi;   /* NULL: neither MULTI nor WATCH */
-    struct subs *subs;     /* NULL: none */
-    struct parked *parked; /* NULL: no command waits */
+    struct multi *multi;        /* NULL: neither MULTI nor WATCH */
+    struct subs *subs;          /* NULL: none */
+    struct parked *parked;      /* NULL: no command waits */
 };
 
 /* `s` is zeroed storage of the connection, with conn, ops, addr, laddr set. */
@@ -76,5 +79,17 @@ void session_close(struct session *s);
 /* Which output limits apply. */
 enum session_class { CLASS_NORMAL, CLASS_REPLICA, CLASS_PUBSUB, CLASSES };
 enum session_class session_class(const struct session *s);
+
+/* Closes a session whose output passed its hard limit. */
+void session_check_output(struct session *s);
+/* Ends it: with `after_reply`, once what was put has left. */
+void session_end(struct session *s, bool after_reply);
+/* NULL if there is none (any more). */
+struct session *session_by_id(struct engine *e, uint64_t id);
+/* Owned copies; an empty slice unsets. */
+void session_set_text(char **field, struct slice text);
+bool session_is_authenticated(const struct session *s);
+/* No spaces or control characters, as CLIENT SETNAME wants. */
+bool session_is_good_name(struct slice name);
 
 #endif

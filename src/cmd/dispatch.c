@@ -1,0 +1,357 @@
+/* cmd/dispatch.c - the batch: gates, probe, execute.
+ *
+ * Probing before anything of the batch ran means that a finger may be stale
+ * when its command comes; its version tells (store/btree.h), except that a
+ * command without keys that writes (FLUSHDB, SWAPDB, EXEC) may put another
+ * tree in the place of the one probed.  After such a command, and for a
+ * session that changed its database, the fingers are dropped.
+ *
+ *   I1 each call ends in exactly one of: reply complete (CALL_DONE), or
+ *      nothing put and the session parked (CALL_KEPT; with keep_output the
+ *      output of a slice stays)
+ *   I2 what a command put is gated by the LSN it depends on before the next
+ *      command runs */
+#include "cmd/dispatch.h"
+
+#include "base/mem.h"
+#include "cmd/engine.h"
+#include "cmd/gate.h"
+#include "cmd/handlers.h"
+#include "cmd/latency.h"
+#include "cmd/multi.h"
+#include "cmd/park.h"
+#include "cmd/reply.h"
+#include "cmd/slowlog.h"
+#include "os/clock.h"
+#include "store/frames.h"
+#include "store/store.h"
+
+#define PROBES_MAX 256 /* keys of one batch that are probed */
+
+struct batch {
+    struct engine *engine;
+    struct req *reqs;
+    unsigned n;
+    bool are_fingers_good;
+};
+
+/* --- PROBE --------------------------------------------------------------- */
+
+static bool
+is_probed(const struct req *rq)
+{
+    return rq->cmd != NULL && rq->cmd->first_key > 0 &&
+           !(rq->s->flags & SESSION_BLOCKED) && rq->s->multi == NULL &&
+           rq->argc > (uint32_t)rq->cmd->first_key;
+}
+
+/* One probe per key of `rq`, as far as there is room. */
+static unsigned
+add_probes(struct req *rq, struct probe *probes, unsigned room)
+{
+    uint32_t at[PROBES_MAX];
+    int n = command_keys(rq->cmd, rq->argv, rq->argc, at, (int)room);
+
+    if (n <= 0)
+        return 0;
+    rq->fingers = arena_alloc(rq->arena, (size_t)n * sizeof *rq->fingers);
+    rq->nfingers = (unsigned)n;
+    for (int i = 0; i < n; i++) {
+        rq->fingers[i] = (struct finger){0};
+        probes[i] = (struct probe){.tree = db_tree(rq->db, rq->dbi),
+                                   .key = rq->argv[at[i]],
+                                   .finger = &rq->fingers[i]};
+    }
+    return (unsigned)n;
+}
+
+static void
+probe(struct batch *b)
+{
+    struct engine *e = b->engine;
+    struct probe *probes;
+    unsigned n = 0;
+
+    if (b->n == 1 || e->db == NULL || e->is_loading)
+        return; /* alone, a lookup has nothing to be interleaved with */
+    probes = arena_alloc(&e->arena, PROBES_MAX * sizeof *probes);
+    for (unsigned i = 0; i < b->n && n < PROBES_MAX; i++)
+        if (is_probed(&b->reqs[i]))
+            n += add_probes(&b->reqs[i], probes + n, PROBES_MAX - n);
+    if (n > 0 && btree_probe(probes, n) > 0)
+        park_read_ahead(e);
+}
+
+/* --- EXECUTE ------------------------------------------------------------- */
+
+static void
+account(struct req *rq, uint64_t ns)
+{
+    struct command_stats *st = rq->cmd->stats;
+    const struct engine_limits *limits = &rq->engine->limits;
+    uint64_t us = ns / 1000;
+    uint64_t total = st->nsec + ns;
+
+    st->calls++;
+    st->failed += rq->is_error;
+    st->usec += total / 1000;
+    st->nsec = (uint32_t)(total % 1000);
+    if (nq_unlikely(st->latency == NULL))
+        st->latency = nq_calloc(1, sizeof *st->latency);
+    histogram_add(st->latency, us);
+    rq->engine->stats.commands_processed++;
+    rq->s->commands++;
+    rq->s->last_cmd = rq->cmd;
+    if (nq_unlikely(limits->slowlog_us >= 0 &&
+                    us >= (uint64_t)limits->slowlog_us))
+        slowlog_add(rq->engine, rq, us);
+    if (nq_unlikely(limits->latency_ms > 0 && us / 1000 >= limits->latency_ms))
+        latency_add(rq->engine->latency,
+                    rq->cmd->flags & CMD_FAST ? "fast-command" : "command",
+                    us / 1000);
+}
+
+static void
+free_state(struct req *rq)
+{
+    if (rq->state != NULL && rq->free_state != NULL)
+        rq->free_state(rq->state);
+    rq->state = NULL;
+}
+
+void
+dispatch_run(struct req *rq)
+{
+    struct engine *e = rq->engine;
+
+    rq->start_ns = e->clock_ns;
+    rq->cmd->fn(rq);
+    e->clock_ns = clock_mono_ns();
+    if (nq_likely(rq->outcome == REQ_DONE)) {
+        nq_dassert(rq->part == NULL);
+        free_state(rq);
+        account(rq, e->clock_ns - rq->start_ns);
+    }
+}
+
+/* Holds what was put since `mark` back until what it depends on is settled. */
+static void
+gate_output(struct req *rq, uint64_t mark)
+{
+    struct session *s = rq->s;
+    lsn gate;
+
+    if (rq->db == NULL)
+        return;
+    gate = db_gate(rq->db);
+    if (gate == 0 || gate < rq->engine->settled)
+        return;
+    if (rq->cmd->flags & CMD_WRITE || rq->cmd->fn == cmd_exec)
+        s->last_write = nq_max(s->last_write, gate);
+    if (s->out.put == mark)
+        return;
+    if (gate <= s->gated && !outq_is_empty(&s->out))
+        return; /* an earlier mark waits for as much */
+    outq_gate(&s->out, mark, gate);
+    s->gated = gate;
+}
+
+/* CLIENT REPLY OFF and SKIP. */
+static void
+silence(struct session *s, uint64_t mark)
+{
+    if (nq_likely(!(s->flags & (SESSION_REPLY_OFF | SESSION_REPLY_SKIP |
+                                SESSION_REPLY_SKIP_NEXT))))
+        return;
+    if (s->flags & (SESSION_REPLY_OFF | SESSION_REPLY_SKIP))
+        outq_rewind(&s->out, mark);
+    s->flags &= ~(uint32_t)SESSION_REPLY_SKIP;
+    if (s->flags & SESSION_REPLY_SKIP_NEXT)
+        s->flags |= SESSION_REPLY_SKIP;
+    s->flags &= ~(uint32_t)SESSION_REPLY_SKIP_NEXT;
+}
+
+/* The command waits: nothing of its reply stays. */
+static enum call_result
+keep(struct req *rq, uint64_t mark)
+{
+    reply_drop_parts(rq);
+    if (!rq->keep_output || rq->outcome == REQ_PARK)
+        outq_rewind(&rq->s->out, mark);
+    else
+        gate_output(rq, mark);
+    park(rq);
+    return CALL_KEPT;
+}
+
+static enum call_result
+execute(struct req *rq)
+{
+    struct session *s = rq->s;
+    uint64_t mark = s->out.put;
+    nq_rc rc = park_take(rq);
+
+    if (rq->db != NULL)
+        db_gate_reset(rq->db);
+    switch (gate_check(rq)) {
+    case GATE_HOLD:
+        park_paused(rq);
+        return CALL_KEPT;
+    case GATE_QUEUE:
+        multi_queue(rq);
+        break;
+    case GATE_REFUSED:
+        free_state(rq);
+        break;
+    case GATE_RUN:
+        if (nq_likely(rc == NQ_OK))
+            dispatch_run(rq);
+        else
+            reply_rc(rq, rc);
+        if (rq->outcome != REQ_DONE)
+            return keep(rq, mark);
+        free_state(rq);
+    }
+    silence(s, mark);
+    if (rq->cmd != NULL)
+        gate_output(rq, mark);
+    park_done(s);
+    session_check_output(s);
+    return CALL_DONE;
+}
+
+/* --- the batch ----------------------------------------------------------- */
+
+static void
+prepare(struct batch *b, const struct call *calls)
+{
+    struct engine *e = b->engine;
+
+    for (unsigned i = 0; i < b->n; i++) {
+        struct req *rq = &b->reqs[i];
+        const struct command *container;
+
+        *rq = (struct req){.s = calls[i].session,
+                           .engine = e,
+                           .db = e->db,
+                           .arena = &e->arena,
+                           .argv = calls[i].argv,
+                           .argc = calls[i].argc,
+                           .dbi = calls[i].session->dbi,
+                           .outcome = REQ_DONE};
+        rq->probed_dbi = rq->dbi;
+        rq->cmd = command_find_argv(rq->argv, rq->argc, &container);
+    }
+}
+
+static enum call_result
+run_call(struct batch *b, unsigned i)
+{
+    struct req *rq = &b->reqs[i];
+    struct session *s = rq->s;
+    enum call_result result;
+
+    if (s->flags &
+        (SESSION_BLOCKED | SESSION_CLOSE_AFTER_REPLY | SESSION_CLOSE_ASAP))
+        return CALL_KEPT;
+    rq->dbi = s->dbi;
+    if (!b->are_fingers_good || rq->dbi != rq->probed_dbi)
+        rq->nfingers = 0;
+    result = execute(rq);
+    s->active_ms = b->engine->now_ms;
+    if (rq->cmd != NULL &&
+        (rq->cmd->fn == cmd_exec ||
+         (rq->cmd->flags & CMD_WRITE && rq->cmd->first_key == 0)))
+        b->are_fingers_good = false;
+    return result;
+}
+
+void
+dispatch_batch(struct engine *e, struct call *calls, unsigned n)
+{
+    struct batch b = {.engine = e, .n = n, .are_fingers_good = true};
+
+    nq_assert(n <= BATCH_MAX && !e->is_dispatching);
+    e->is_dispatching = true;
+    arena_reset(&e->arena);
+    e->now_ms = clock_wall_ms();
+    if (e->db != NULL) {
+        db_set_now(e->db, e->now_ms);
+        e->settled = wal_settled(store_wal(e->store));
+    }
+    b.reqs = arena_alloc(&e->arena, n * sizeof *b.reqs);
+    prepare(&b, calls);
+    probe(&b);
+    e->clock_ns = clock_mono_ns();
+    for (unsigned i = 0; i < n; i++) {
+        calls[i].result = run_call(&b, i);
+        if (i + 1 == n || calls[i + 1].session != calls[i].session)
+            if (!outq_is_empty(&calls[i].session->out))
+                calls[i].session->ops->wake(calls[i].session);
+    }
+    e->stats.batches++;
+    e->is_dispatching = false;
+}
+
+void
+dispatch_protocol_error(struct session *s, const char *what)
+{
+    struct req rq = {.s = s, .engine = s->engine};
+
+    s->engine->stats.protocol_errors++;
+    reply_error(&rq, "%s", what);
+    s->flags |= SESSION_CLOSE_AFTER_REPLY;
+    s->ops->wake(s);
+}
+
+/* --- what handlers call -------------------------------------------------- */
+
+/* The finger of argv[i], or a zero one. */
+static void
+take_finger(const struct req *rq, uint32_t i, struct entry *e)
+{
+    int n = (int)i - rq->cmd->first_key;
+
+    e->finger = (struct finger){0};
+    if (rq->nfingers == 0 || n < 0)
+        return;
+    n /= rq->cmd->key_step;
+    if (n < (int)rq->nfingers)
+        e->finger = rq->fingers[n];
+}
+
+nq_rc
+req_find(struct req *rq, uint32_t i, struct entry *e)
+{
+    nq_rc rc;
+
+    take_finger(rq, i, e);
+    rc = db_find(rq->db, rq->dbi, rq->argv[i], e);
+    rq->engine->stats.keyspace_hits += rc == NQ_OK;
+    rq->engine->stats.keyspace_misses += rc == NQ_NOTFOUND;
+    return rc;
+}
+
+nq_rc
+req_find_write(struct req *rq, uint32_t i, struct entry *e)
+{
+    take_finger(rq, i, e);
+    return db_find_write(rq->db, rq->dbi, rq->argv[i], e);
+}
+
+nq_rc
+req_find_type(struct req *rq, uint32_t i, enum db_type type, bool write,
+              struct entry *e)
+{
+    nq_rc rc = write ? req_find_write(rq, i, e) : req_find(rq, i, e);
+
+    if (rc == NQ_OK && e->rec.type != type)
+        return NQ_EWRONGTYPE;
+    return rc;
+}
+
+bool
+req_should_yield(struct req *rq)
+{
+    return !rq->in_multi && clock_mono_ns() - rq->start_ns >= REQ_SLICE_NS;
+}

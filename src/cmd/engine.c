@@ -1,0 +1,206 @@
+/* cmd/engine.c - the engine's life, its turn and its cron. */
+#include "cmd/engine.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "cmd/command.h"
+#include "cmd/errorstats.h"
+#include "cmd/latency.h"
+#include "cmd/multi.h"
+#include "cmd/park.h"
+#include "cmd/slowlog.h"
+#include "cmd/watch.h"
+#include "os/clock.h"
+
+#define BACKGROUND_US 500 /* a turn */
+
+static void
+draw_run_id(struct engine *e)
+{
+    for (int i = 0; i < 40; i += 8)
+        snprintf(e->run_id + i, 9, "%08x",
+                 (unsigned)(rng_next(&e->rng) & UINT32_MAX));
+}
+
+struct engine *
+engine_new(void)
+{
+    struct engine *e = nq_calloc(1, sizeof *e);
+
+    e->magic = ENGINE_MAGIC;
+    list_init(&e->sessions);
+    e->next_session_id = 1;
+    e->start_wall_ms = clock_wall_ms();
+    e->version = "0.1.0";
+    e->limits.slowlog_us = 10000;
+    e->limits.slowlog_max = 128;
+    e->limits.proto_max_bulk = 512ull << 20;
+    e->limits.query_buffer_limit = 1ull << 30;
+    rng_seed(&e->rng, rng_seed_from_os());
+    draw_run_id(e);
+    e->parking = parking_new(e);
+    e->watches = watches_new();
+    e->slowlog = slowlog_new();
+    e->latency = latency_new();
+    e->errors = errorstats_new();
+    return e;
+}
+
+void
+engine_free(struct engine *e)
+{
+    if (e == NULL)
+        return;
+    nq_assert(e->magic == ENGINE_MAGIC && list_empty(&e->sessions));
+    parking_free(e->parking);
+    watches_free(e->watches);
+    slowlog_free(e->slowlog);
+    latency_free(e->latency);
+    errorstats_free(e->errors);
+    arena_fini(&e->arena);
+    nq_free(e->limits.requirepass);
+    e->magic = 0;
+    nq_free(e);
+}
+
+void
+engine_attach(struct engine *e, struct db *db, struct store *store)
+{
+    e->db = db;
+    e->store = store;
+}
+
+void
+engine_on_touch(void *engine, uint32_t dbi, struct slice key)
+{
+    struct engine *e;
+
+    NQ_CAST(e, engine, ENGINE_MAGIC);
+    watches_touch(e->watches, dbi, key);
+}
+
+/* --- pauses -------------------------------------------------------------- */
+
+void
+engine_pause(struct engine *e, uint64_t until_ms, bool writes_only)
+{
+    bool is_paused = e->pause_until_ms != 0;
+
+    e->pause_writes_only = writes_only && (!is_paused || e->pause_writes_only);
+    e->pause_until_ms = nq_max(e->pause_until_ms, until_ms);
+}
+
+void
+engine_unpause(struct engine *e)
+{
+    e->pause_until_ms = 0;
+    park_end_pause(e);
+}
+
+/* --- the turn ------------------------------------------------------------ */
+
+bool
+engine_turn(struct engine *e)
+{
+    bool more;
+
+    if (e->pause_until_ms != 0 && clock_wall_ms() >= e->pause_until_ms)
+        engine_unpause(e);
+    more = park_turn(e);
+    if (e->db != NULL && !e->is_loading && e->pause_until_ms == 0) {
+        db_set_now(e->db, clock_wall_ms());
+        more |= db_background(e->db, BACKGROUND_US);
+    }
+    return more;
+}
+
+static uint64_t
+earlier(uint64_t a, uint64_t b)
+{
+    if (a == 0 || b == 0)
+        return a + b;
+    return nq_min(a, b);
+}
+
+int
+engine_next_due_ms(struct engine *e)
+{
+    uint64_t due = earlier(park_next_due(e), e->pause_until_ms);
+    uint64_t now = clock_wall_ms();
+
+    if (e->db != NULL && !e->is_loading && e->pause_until_ms == 0)
+        due = earlier(due, db_next_due(e->db));
+    if (due == 0)
+        return -1;
+    return due <= now ? 0 : (int)nq_min(due - now, (uint64_t)60000);
+}
+
+/* --- cron ---------------------------------------------------------------- */
+
+/* Over the soft limit for longer than it allows. */
+static void
+check_soft_limit(struct engine *e, struct session *s)
+{
+    uint64_t soft = e->limits.output[session_class(s)].soft;
+    uint64_t grace_ms = e->limits.output[session_class(s)].soft_s * 1000ull;
+
+    if (soft == 0 || s->out.bytes <= soft) {
+        s->out_soft_since_ms = 0;
+        return;
+    }
+    if (s->out_soft_since_ms == 0)
+        s->out_soft_since_ms = e->now_ms;
+    if (e->now_ms - s->out_soft_since_ms <= grace_ms)
+        return;
+    e->stats.output_limit_closes++;
+    session_end(s, false);
+}
+
+static bool
+is_idle(const struct engine *e, const struct session *s)
+{
+    return e->limits.timeout_s > 0 && s->parked == NULL && s->subs == NULL &&
+           e->now_ms - s->active_ms > e->limits.timeout_s * 1000ull;
+}
+
+void
+engine_cron(struct engine *e)
+{
+    e->now_ms = clock_wall_ms();
+    list_each(it, &e->sessions)
+    {
+        struct session *s = nq_container(it, struct session, link);
+
+        if (s->flags & (SESSION_CLOSE_ASAP | SESSION_INTERNAL))
+            continue;
+        check_soft_limit(e, s);
+        session_check_output(s);
+        multi_expire(s, e->now_ms);
+        if (is_idle(e, s))
+            session_end(s, false);
+    }
+    slowlog_trim(e->slowlog, e->limits.slowlog_max);
+}
+
+static void
+clear_command(const struct command *cmd)
+{
+    struct histogram *latency = cmd->stats->latency;
+
+    *cmd->stats = (struct command_stats){.latency = latency};
+    if (latency != NULL)
+        histogram_clear(latency);
+    for (const struct command *sub = cmd->subs;
+         sub != NULL && sub->name != NULL; sub++)
+        clear_command(sub);
+}
+
+void
+engine_reset_stats(struct engine *e)
+{
+    e->stats = (struct engine_stats){0};
+    errorstats_clear(e->errors);
+    for (unsigned i = 0; i < command_count(); i++)
+        clear_command(command_at(i));
+}

@@ -1,0 +1,373 @@
+/* cmd/park.c - the sessions whose command waits, by what they wait for.
+ *
+ *   PAGES    frames_fetch() is under way; its ready callback queues it
+ *   SLICE    queued at once: it goes on after the others had their turn
+ *   EVENT    session_unblock(), its deadline, or the log getting durable
+ *   PAUSE    the end of CLIENT PAUSE
+ *   QUEUED   park_turn() will resume it
+ *   RUNNING  resumed: the connection presents the command again
+ *
+ * I1: session->parked is set from park() to park_done().
+ * I2: a parked session is blocked in all states but RUNNING.
+ * I3: ops->resume is called from park_turn() alone, outside of any batch. */
+#include "cmd/park.h"
+
+#include "base/mem.h"
+#include "cmd/engine.h"
+#include "cmd/session.h"
+#include "os/clock.h"
+#include "store/frames.h"
+#include "store/store.h"
+
+enum park_state { PAGES, SLICE, EVENT, PAUSE, QUEUED, RUNNING };
+
+#define PARKED_MAGIC 0x9a4ced01
+
+struct parked {
+    uint32_t magic;
+    enum park_state state;
+    struct session *s;
+    struct list link; /* in waiting or queue */
+    struct frames_wait wait;
+    bool has_wait; /* frames_fetch_end() is due */
+    void *memory;  /* req.state */
+    void (*free_memory)(void *);
+    uint64_t deadline_ms; /* EVENT; 0: none */
+    lsn durable;          /* EVENT; 0: not */
+};
+
+struct parking {
+    struct engine *engine;
+    struct list waiting; /* EVENT, PAUSE */
+    struct list queue;   /* QUEUED */
+    unsigned deadlines, durables;
+    lsn seen_durable;
+    struct frames_wait ahead;
+    bool is_ahead; /* a read-ahead is under way */
+};
+
+struct parking *
+parking_new(struct engine *e)
+{
+    struct parking *p = nq_calloc(1, sizeof *p);
+
+    p->engine = e;
+    list_init(&p->waiting);
+    list_init(&p->queue);
+    return p;
+}
+
+void
+parking_free(struct parking *p)
+{
+    if (p == NULL)
+        return;
+    nq_assert(list_empty(&p->waiting) && list_empty(&p->queue));
+    if (p->is_ahead)
+        frames_fetch_end(store_frames(p->engine->store), &p->ahead);
+    nq_free(p);
+}
+
+static struct parked *
+of_session(struct session *s)
+{
+    struct parked *pk;
+
+    NQ_CAST(pk, s->parked, PARKED_MAGIC);
+    return pk;
+}
+
+/* Out of the lists and counts of what it waits for. */
+static void
+forget_wait(struct parking *p, struct parked *pk)
+{
+    list_remove(&pk->link);
+    p->deadlines -= pk->deadline_ms != 0;
+    p->durables -= pk->durable != 0;
+    pk->deadline_ms = 0;
+    pk->durable = 0;
+}
+
+static void
+queue(struct parked *pk)
+{
+    struct parking *p = pk->s->engine->parking;
+
+    if (pk->state == QUEUED)
+        return;
+    forget_wait(p, pk);
+    pk->state = QUEUED;
+    list_push_back(&p->queue, &pk->link);
+}
+
+static void
+end_wait(struct parked *pk)
+{
+    if (pk->has_wait)
+        frames_fetch_end(store_frames(pk->s->engine->store), &pk->wait);
+    pk->has_wait = false;
+}
+
+static void
+on_pages_ready(struct frames_wait *w)
+{
+    queue(nq_container(w, struct parked, wait));
+}
+
+/* --- parking ------------------------------------------------------------- */
+
+static struct parked *
+parked_of(struct req *rq)
+{
+    struct session *s = rq->s;
+    struct parked *pk;
+
+    if (s->parked == NULL) {
+        pk = nq_calloc(1, sizeof *pk);
+        pk->magic = PARKED_MAGIC;
+        pk->s = s;
+        list_init(&pk->link);
+        s->parked = pk;
+    }
+    pk = of_session(s);
+    pk->memory = rq->state;
+    pk->free_memory = rq->free_state;
+    rq->state = NULL;
+    s->flags |= SESSION_BLOCKED;
+    return pk;
+}
+
+static void
+park_for_pages(struct engine *e, struct parked *pk)
+{
+    struct frames *fr = store_frames(e->store);
+
+    e->stats.parked_commands++;
+    end_wait(pk);
+    pk->state = PAGES;
+    if (frames_wanted(fr) == 0) {
+        queue(pk); /* they came in meanwhile: run it again */
+        return;
+    }
+    pk->wait = (struct frames_wait){.ready = on_pages_ready};
+    pk->has_wait = true;
+    frames_fetch(fr, &pk->wait);
+}
+
+void
+park(struct req *rq)
+{
+    struct parked *pk = parked_of(rq);
+    struct parking *p = rq->engine->parking;
+
+    switch (rq->outcome) {
+    case REQ_PARK:
+        park_for_pages(rq->engine, pk);
+        break;
+    case REQ_YIELD:
+        rq->engine->stats.sliced_yields++;
+        pk->state = SLICE;
+        queue(pk);
+        break;
+    case REQ_BLOCK:
+        pk->state = EVENT;
+        pk->deadline_ms = rq->block_until_ms;
+        pk->durable = rq->block_durable;
+        p->deadlines += pk->deadline_ms != 0;
+        p->durables += pk->durable != 0;
+        list_push_back(&p->waiting, &pk->link);
+        break;
+    case REQ_DONE:
+        check_failed("a command that is done waits", __FILE__, __LINE__);
+    }
+}
+
+void
+park_paused(struct req *rq)
+{
+    struct parked *pk = parked_of(rq);
+
+    pk->state = PAUSE;
+    list_push_back(&rq->engine->parking->waiting, &pk->link);
+}
+
+nq_rc
+park_take(struct req *rq)
+{
+    struct parked *pk;
+
+    if (nq_likely(rq->s->parked == NULL))
+        return NQ_OK;
+    pk = of_session(rq->s);
+    nq_assert(pk->state == RUNNING);
+    rq->state = pk->memory;
+    rq->free_state = pk->free_memory;
+    pk->memory = NULL;
+    return pk->has_wait ? pk->wait.rc : NQ_OK;
+}
+
+void
+park_done(struct session *s)
+{
+    struct parked *pk;
+
+    if (nq_likely(s->parked == NULL))
+        return;
+    pk = of_session(s);
+    forget_wait(s->engine->parking, pk);
+    end_wait(pk);
+    if (pk->memory != NULL && pk->free_memory != NULL)
+        pk->free_memory(pk->memory);
+    s->parked = NULL;
+    s->flags &= ~(uint32_t)SESSION_BLOCKED;
+    pk->magic = 0;
+    nq_free(pk);
+}
+
+void
+session_unblock(struct session *s)
+{
+    if (s->parked != NULL && of_session(s)->state == EVENT)
+        queue(of_session(s));
+}
+
+/* --- reading ahead ------------------------------------------------------- */
+
+static void
+on_ahead(struct frames_wait *w)
+{
+    struct parking *p = nq_container(w, struct parking, ahead);
+
+    p->is_ahead = false;
+    frames_fetch_end(store_frames(p->engine->store), w);
+}
+
+/* One at a time: its only aim is that the commands of a pipeline do not fetch
+ * their pages one after the other. */
+void
+park_read_ahead(struct engine *e)
+{
+    struct parking *p = e->parking;
+    struct frames *fr = store_frames(e->store);
+
+    if (frames_wanted(fr) == 0)
+        return;
+    if (p->is_ahead) {
+        frames_forget_wanted(fr);
+        return;
+    }
+    p->is_ahead = true;
+    p->ahead = (struct frames_wait){.ready = on_ahead};
+    frames_fetch(fr, &p->ahead);
+}
+
+/* --- resuming ------------------------------------------------------------ */
+
+static void
+queue_due(struct engine *e)
+{
+    struct parking *p = e->parking;
+    uint64_t now = p->deadlines > 0 ? clock_wall_ms() : 0;
+    struct wal *w = p->durables > 0 ? store_wal(e->store) : NULL;
+    lsn durable = w == NULL ? 0 : wal_durable(w);
+
+    if (now == 0 && durable == 0)
+        return;
+    list_each(it, &p->waiting)
+    {
+        struct parked *pk = nq_container(it, struct parked, link);
+
+        if (pk->deadline_ms != 0 && pk->deadline_ms <= now)
+            queue(pk);
+        else if (pk->durable != 0 && pk->durable < durable)
+            queue(pk);
+        else if (pk->durable != 0)
+            wal_wake_at(w, pk->durable);
+    }
+}
+
+void
+park_end_pause(struct engine *e)
+{
+    list_each(it, &e->parking->waiting)
+    {
+        struct parked *pk = nq_container(it, struct parked, link);
+
+        if (pk->state == PAUSE)
+            queue(pk);
+    }
+}
+
+bool
+park_turn(struct engine *e)
+{
+    struct parking *p = e->parking;
+    struct list now, *it;
+
+    queue_due(e);
+    list_init(&now);
+    while ((it = list_pop_front(&p->queue)) != NULL)
+        list_push_back(&now, it);
+    while ((it = list_pop_front(&now)) != NULL) {
+        struct parked *pk = nq_container(it, struct parked, link);
+
+        pk->state = RUNNING;
+        pk->s->flags &= ~(uint32_t)SESSION_BLOCKED;
+        pk->s->ops->resume(pk->s);
+    }
+    return !list_empty(&p->queue);
+}
+
+uint64_t
+park_next_due(const struct engine *e)
+{
+    const struct parking *p = e->parking;
+    uint64_t due = 0;
+
+    if (!list_empty(&p->queue))
+        return 1;
+    if (p->deadlines == 0)
+        return 0;
+    for (const struct list *it = p->waiting.next; it != &p->waiting;
+         it = it->next) {
+        const struct parked *pk =
+            (const struct parked *)((const char *)it -
+                                    offsetof(struct parked, link));
+
+        if (pk->deadline_ms != 0 && (due == 0 || pk->deadline_ms < due))
+            due = pk->deadline_ms;
+    }
+    return due;
+}
+
+/* --- what handlers call -------------------------------------------------- */
+
+void
+req_yield(struct req *rq)
+{
+    nq_assert(!rq->in_multi);
+    rq->outcome = REQ_YIELD;
+}
+
+void
+req_block(struct req *rq)
+{
+    req_block_until(rq, 0);
+}
+
+void
+req_block_until(struct req *rq, uint64_t deadline_ms)
+{
+    nq_assert(!rq->in_multi);
+    rq->outcome = REQ_BLOCK;
+    rq->block_until_ms = deadline_ms;
+}
+
+void
+req_block_durable(struct req *rq, lsn at, uint64_t deadline_ms)
+{
+    req_block_until(rq, deadline_ms);
+    rq->block_durable = at;
+    wal_sync_soon(store_wal(rq->engine->store));
+    wal_wake_at(store_wal(rq->engine->store), at);
+}

@@ -1,0 +1,97 @@
+/* cmd/session.c - the life of a session and its limits on output.
+ *
+ * Called by net/conn (open, close) and by everybody who ends a client. */
+#include "cmd/session.h"
+
+#include "base/mem.h"
+#include "cmd/engine.h"
+#include "cmd/multi.h"
+#include "cmd/park.h"
+#include "os/clock.h"
+
+void
+session_open(struct engine *e, struct session *s)
+{
+    s->magic = SESSION_MAGIC;
+    s->engine = e;
+    s->out = OUTQ_INIT;
+    s->id = e->next_session_id++;
+    s->resp = 2;
+    s->created_ms = s->active_ms = clock_wall_ms();
+    list_push_back(&e->sessions, &s->link);
+    e->session_count++;
+}
+
+void
+session_close(struct session *s)
+{
+    nq_assert(s->magic == SESSION_MAGIC && !s->engine->is_dispatching);
+    park_done(s);
+    multi_discard(s);
+    if (s->engine->drop_subs != NULL)
+        s->engine->drop_subs(s);
+    outq_fini(&s->out);
+    nq_free(s->name);
+    nq_free(s->lib_name);
+    nq_free(s->lib_ver);
+    list_remove(&s->link);
+    s->engine->session_count--;
+    s->magic = 0;
+}
+
+enum session_class
+session_class(const struct session *s)
+{
+    return s->subs != NULL ? CLASS_PUBSUB : CLASS_NORMAL;
+}
+
+bool
+session_is_authenticated(const struct session *s)
+{
+    return s->engine->limits.requirepass == NULL ||
+           s->flags & (SESSION_AUTHENTICATED | SESSION_INTERNAL);
+}
+
+void
+session_end(struct session *s, bool after_reply)
+{
+    s->flags |= after_reply ? SESSION_CLOSE_AFTER_REPLY : SESSION_CLOSE_ASAP;
+    s->ops->close(s);
+}
+
+void
+session_check_output(struct session *s)
+{
+    uint64_t hard = s->engine->limits.output[session_class(s)].hard;
+
+    if (nq_likely(hard == 0 || s->out.bytes <= hard) ||
+        s->flags & SESSION_CLOSE_ASAP)
+        return;
+    s->engine->stats.output_limit_closes++;
+    session_end(s, false);
+}
+
+struct session *
+session_by_id(struct engine *e, uint64_t id)
+{
+    list_each(it, &e->sessions)
+    {
+        struct session *s = nq_container(it, struct session, link);
+
+        if (s->id == id)
+            return s;
+    }
+    return NULL;
+}
+
+void
+session_set_text(char **field, struct slice text)
+{
+    nq_free(*field);
+    *field = NULL;
+    if (text.len == 0)
+        return;
+    *field = nq_malloc(text.len + 1);
+    memcpy(*field, text.p, text.len);
+    (*field)[text.len] = '\0';
+}
