@@ -138,10 +138,11 @@ lint:
 	@utils/layers
 	@utils/lint
 
-## make format         clang-format over the tree
+## make format         clang-format over the tree, and the list in src/README.md
 .PHONY: format
 format:
 	@clang-format -i $$(git ls-files '*.c' '*.h')
+	@utils/list-files --write
 
 ## make clean          remove build/
 .PHONY: clean

@@ -30,7 +30,8 @@ arena_alloc(struct arena *a, size_t size)
 
     size = (size + 15) & ~(size_t)15;
     if (a->now == NULL || a->now->size - a->used < size) {
-        struct arena_block *b = block_new(size > BLOCK_SIZE ? size : BLOCK_SIZE);
+        struct arena_block *b =
+            block_new(size > BLOCK_SIZE ? size : BLOCK_SIZE);
 
         if (a->first == NULL)
             a->first = b;

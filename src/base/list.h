@@ -55,7 +55,7 @@ list_pop_front(struct list *head)
 
 /* The body may remove `it`, and nothing else. */
 #define list_each(it, head)                                                    \
-    for (struct list *it = (head)->next, *it##_next = it->next;                \
-         it != (head); it = it##_next, it##_next = it->next)
+    for (struct list *it = (head)->next, *it##_next = it->next; it != (head);  \
+         it = it##_next, it##_next = it->next)
 
 #endif

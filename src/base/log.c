@@ -77,8 +77,8 @@ log_set_file(const char *path, unsigned long long max_bytes, unsigned max_files)
     snprintf(lg.path, sizeof lg.path, "%s", fd == 1 ? "" : path);
     lg.max_bytes = max_bytes;
     lg.max_files = max_files;
-    lg.bytes = fd != 1 && fstat(fd, &st) == 0 ? (unsigned long long)st.st_size
-                                              : 0;
+    lg.bytes =
+        fd != 1 && fstat(fd, &st) == 0 ? (unsigned long long)st.st_size : 0;
     pthread_mutex_unlock(&lg.lock);
     return 0;
 }
@@ -139,15 +139,17 @@ format_line(char *line, size_t cap, enum log_level level, const char *msg)
     clock_gettime(CLOCK_REALTIME, &ts);
     gmtime_r(&ts.tv_sec, &tm);
     n = strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(stamp + n, sizeof stamp - n, ".%03dZ", (int)(ts.tv_nsec / 1000000));
+    snprintf(stamp + n, sizeof stamp - n, ".%03dZ",
+             (int)(ts.tv_nsec / 1000000));
     if (lg.format == LOG_JSON) {
         json_escape(escaped, sizeof escaped, msg);
-        len = snprintf(line, cap,
-                       "{\"time\":\"%s\",\"level\":\"%s\",\"message\":\"%s\"}\n",
-                       stamp, level_names[level], escaped);
+        len =
+            snprintf(line, cap,
+                     "{\"time\":\"%s\",\"level\":\"%s\",\"message\":\"%s\"}\n",
+                     stamp, level_names[level], escaped);
     } else {
-        len = snprintf(line, cap, "%s %-6s %s\n", stamp, level_names[level],
-                       msg);
+        len =
+            snprintf(line, cap, "%s %-6s %s\n", stamp, level_names[level], msg);
     }
     if ((size_t)len >= cap) {
         line[cap - 2] = '\n';

@@ -5,7 +5,14 @@
 #ifndef NQ_BASE_LOG_H
 #define NQ_BASE_LOG_H
 
-enum log_level { LOG_TRACE, LOG_DEBUG, LOG_INFO, LOG_NOTICE, LOG_WARN, LOG_ERROR };
+enum log_level {
+    LOG_TRACE,
+    LOG_DEBUG,
+    LOG_INFO,
+    LOG_NOTICE,
+    LOG_WARN,
+    LOG_ERROR
+};
 enum log_format { LOG_TEXT, LOG_JSON };
 
 /* Lines below `level` are dropped. */

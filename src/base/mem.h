@@ -12,7 +12,8 @@ void *nq_malloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *nq_calloc(size_t n, size_t size) __attribute__((malloc, returns_nonnull));
 void *nq_realloc(void *p, size_t size) __attribute__((returns_nonnull));
 char *nq_strdup(const char *s) __attribute__((malloc, returns_nonnull));
-void *nq_memdup(const void *p, size_t n) __attribute__((malloc, returns_nonnull));
+void *nq_memdup(const void *p, size_t n)
+    __attribute__((malloc, returns_nonnull));
 void nq_free(void *p); /* nq_free(NULL) does nothing */
 
 /* Calls of nq_malloc, nq_calloc and nq_realloc since the start: the test

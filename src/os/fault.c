@@ -7,7 +7,7 @@
  *
  *   I1  once dead nothing changes the disk until fault_clear()
  *   I2  a fault fires once; only death lasts */
-#include "os/fault_int.h"
+#include "os/fault.h"
 
 #ifdef NQ_FAULTS
 
@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "os/fault_int.h"
 #include "os/thread.h"
 
 struct point {

@@ -55,8 +55,8 @@ static void
 varints_survive_and_overlong_ones_are_refused(void **state)
 {
     static const uint64_t values[] = {0, 1, 127, 128, 16384, UINT64_MAX};
-    static const uint8_t overlong[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-                                       0xff, 0xff, 0xff, 0x7f};
+    static const uint8_t overlong[] = {0xff, 0xff, 0xff, 0xff, 0xff,
+                                       0xff, 0xff, 0xff, 0xff, 0x7f};
     struct buf b = BUF_INIT;
     struct cursor c;
     uint64_t v;
