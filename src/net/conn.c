@@ -194,25 +194,6 @@ on_readable(struct ev_loop *ev, struct ev_io *w, int events)
 /* --- writing ---------------------------------------------------------------
  */
 
-static bool
-is_over_hard_limit(struct conn *c)
-{
-    struct engine *e = c->loop->engine;
-    uint64_t hard;
-
-    if (nq_likely(outq_is_empty(&c->session.out)))
-        return false;
-    hard = e->limits.output[session_class(&c->session)].hard;
-    if (hard == 0 || c->session.out.bytes <= hard)
-        return false;
-    e->stats.output_limit_closes++;
-    log_warn("client id=%llu addr=%s is closed: %llu bytes of output wait, "
-             "more than client-output-buffer-limit",
-             (unsigned long long)c->session.id, c->session.addr,
-             (unsigned long long)c->session.out.bytes);
-    return true;
-}
-
 static ssize_t
 send_vectors(int fd, struct iovec *iov, int n)
 {
@@ -268,6 +249,17 @@ take_up(struct conn *c)
         conn_mark_ready(c);
 }
 
+static void
+wait_for_log(struct conn *c)
+{
+    struct loop *l = c->loop;
+    lsn at = l->settled;
+
+    if (outq_shut_at(&c->session.out, &at) && at < l->gate_min)
+        l->gate_min = at;
+    list_push_back(&l->gated, &c->out_link);
+}
+
 void
 conn_flush(struct conn *c)
 {
@@ -278,7 +270,7 @@ conn_flush(struct conn *c)
     if (nq_likely(!ev_is_active(&c->writer) || c->is_writable))
         f = flush_queue(c);
     c->is_writable = false;
-    if (f == FLUSH_FAILED || is_over_hard_limit(c)) {
+    if (f == FLUSH_FAILED) {
         conn_close(c);
         return;
     }
@@ -287,7 +279,7 @@ conn_flush(struct conn *c)
     else if (nq_unlikely(ev_is_active(&c->writer)))
         ev_io_stop(l->ev, &c->writer);
     if (f == FLUSH_GATED)
-        list_push_back(&l->gated, &c->out_link);
+        wait_for_log(c);
     else if (f == FLUSH_MORE)
         list_push_back(&l->dirty, &c->out_link);
     if (nq_unlikely(f == FLUSH_DONE && c->state == CONN_DRAINING))

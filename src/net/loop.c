@@ -187,6 +187,7 @@ loop_new(const struct loop_opts *opts, struct loop **out)
     l->magic = LOOP_MAGIC;
     l->opts = *opts;
     l->engine = opts->engine;
+    l->gate_min = l->asked = LSN_NEVER;
     for (unsigned i = 0; i < nq_countof(lists); i++)
         list_init(lists[i]);
     l->ev = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);

@@ -20,6 +20,9 @@ struct loop_opts {
     /* Settled position of the log, for gates; asks to be woken at `at`. */
     lsn (*settled)(void *arg);
     void (*wake_at)(void *arg, lsn at);
+    /* The log failed: nothing will settle any more, and clients whose replies
+     * wait for it are closed.  May be NULL, as all below. */
+    bool (*is_log_dead)(void *arg);
     /* After the commands of the turn, before replies are written. */
     void (*on_turn)(void *arg);
     /* After loop_wake(): pool completions and the log's news. */

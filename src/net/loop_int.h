@@ -20,6 +20,8 @@
  * until it reads: its requests wait in the kernel. */
 #define CONN_OUTPUT_PAUSE (32u * 1024 * 1024)
 
+#define LSN_NEVER UINT64_MAX
+
 struct listener {
     struct ev_io io;
     struct loop *loop;
@@ -48,7 +50,9 @@ struct loop {
     struct list gated;   /* have output that waits for the log */
     struct list closing; /* go at the end of this turn */
     unsigned nconns;
-    lsn settled, asked; /* asked: what wake_at() was last called with */
+    lsn settled;  /* of the log, when replies were last written */
+    lsn gate_min; /* the least that `gated` waits for; LSN_NEVER: unknown */
+    lsn asked;    /* what wake_at() was called with since `settled` moved */
     bool is_throttling, is_draining;
 
     struct input_pool *inputs;

@@ -249,6 +249,20 @@ move_all(struct list *from, struct list *to)
     list_init(from);
 }
 
+/* The log failed for good: what waits for it may never be told. */
+static void
+drop_gated(struct loop *l)
+{
+    while (!list_empty(&l->gated)) {
+        struct conn *c = nq_container(l->gated.next, struct conn, out_link);
+
+        log_warn("client id=%llu addr=%s is closed: the log failed before "
+                 "its command was safe",
+                 (unsigned long long)c->session.id, c->session.addr);
+        conn_close(c);
+    }
+}
+
 /* Writes what may leave; asks to be told when the log lets more go. */
 static void
 flush_all(struct loop *l)
@@ -260,13 +274,18 @@ flush_all(struct loop *l)
     list_init(&now);
     if (settled > l->settled) {
         l->settled = settled;
+        l->gate_min = l->asked = LSN_NEVER;
         move_all(&l->gated, &now);
     }
     move_all(&l->dirty, &now);
     while (!list_empty(&now))
         conn_flush(nq_container(now.next, struct conn, out_link));
-    if (!list_empty(&l->gated) && l->asked <= l->settled) {
-        l->asked = l->settled + 1;
+    if (list_empty(&l->gated))
+        return;
+    if (l->opts.is_log_dead != NULL && l->opts.is_log_dead(l->opts.arg))
+        drop_gated(l);
+    else if (l->gate_min < l->asked) {
+        l->asked = l->gate_min;
         l->opts.wake_at(l->opts.arg, l->asked);
     }
 }

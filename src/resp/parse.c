@@ -53,7 +53,7 @@ resp_forget(struct resp_parser *p)
 static enum resp_result
 bad(struct resp_request *out, const char *what)
 {
-    snprintf(out->error, sizeof out->error, "%s", what);
+    snprintf(out->error, sizeof out->error, "Protocol error: %s", what);
     return RESP_BAD;
 }
 
@@ -147,7 +147,8 @@ take_bulk(const uint8_t **at, const uint8_t *end,
         return RESP_MORE;
     }
     if (nq_unlikely(*p != '$')) {
-        snprintf(out->error, sizeof out->error, "expected '$', got '%c'", *p);
+        snprintf(out->error, sizeof out->error,
+                 "Protocol error: expected '$', got '%c'", *p);
         return RESP_BAD;
     }
     p++;

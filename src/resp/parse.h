@@ -38,7 +38,7 @@ struct resp_request {
     uint32_t argc;
     size_t len;     /* RESP_REQUEST: bytes of the input it took */
     size_t want;    /* RESP_MORE: length of the request is at least this */
-    char error[48]; /* RESP_BAD: "Protocol error: ..." without the prefix */
+    char error[64]; /* RESP_BAD: "Protocol error: ..." */
 };
 
 /* Parses the request at the start of `in`.  Short ones get their arguments
