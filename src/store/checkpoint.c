@@ -104,7 +104,8 @@ job_done(struct job *job)
     if (c->grow_to > c->grow_from)
         flush_grown(&c->st->disk, c->grow_to, c->grow_rc);
     c->grow_from = c->grow_to = 0;
-    checkpoint_turn(c);
+    if (c->st->is_ready) /* else it is being closed */
+        checkpoint_turn(c);
 }
 
 static void
@@ -318,6 +319,7 @@ publish(struct checkpoint *c)
     if (c->job_rc != NQ_OK) {
         c->stats.last_rc = c->job_rc;
         answer(&c->running, c->job_rc);
+        answer(&c->asked, c->job_rc);
         if (c->retry_us == 0) {
             log_error("the superblock could not be written: %s; trying again",
                       rc_text(c->job_rc));

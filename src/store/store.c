@@ -330,6 +330,7 @@ wait_a_little(struct store *st)
 static void
 wait_for_jobs(struct store *st)
 {
+    st->is_ready = false; /* a job that ends starts nothing new */
     while (st->disk.jobs_count > 0 || checkpoint_is_busy(&st->ckpt) ||
            !list_empty(&st->disk.frames->running))
         (void)pool_wait(st->disk.pool);
@@ -367,16 +368,17 @@ nq_rc
 store_close(struct store *st, bool checkpoint)
 {
     nq_rc rc = NQ_OK, log_rc;
+    bool is_last = st->is_ready && checkpoint;
     lsn end;
 
     nq_assert(st->magic == STORE_MAGIC);
-    if (st->is_ready && checkpoint)
+    if (is_last)
         rc = last_checkpoint(st);
     wait_for_jobs(st);
     log_rc = wal_close(st->wal, &end);
     if (rc == NQ_OK)
         rc = log_rc;
-    if (rc == NQ_OK && st->is_ready && checkpoint)
+    if (rc == NQ_OK && is_last)
         rc = publish_now(st, true, end);
     free_all(st);
     return rc;
@@ -385,8 +387,8 @@ store_close(struct store *st, bool checkpoint)
 void
 store_abandon(struct store *st)
 {
-    wal_abandon(st->wal);
     wait_for_jobs(st);
+    wal_abandon(st->wal);
     free_all(st);
 }
 
