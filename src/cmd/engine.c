@@ -9,6 +9,7 @@
 #include "cmd/latency.h"
 #include "cmd/multi.h"
 #include "cmd/park.h"
+#include "cmd/scan_cursor.h"
 #include "cmd/slowlog.h"
 #include "cmd/watch.h"
 #include "os/clock.h"
@@ -55,6 +56,7 @@ engine_free(struct engine *e)
     nq_assert(e->magic == ENGINE_MAGIC && list_empty(&e->sessions));
     parking_free(e->parking);
     watches_free(e->watches);
+    scan_cursors_free(e->scans);
     slowlog_free(e->slowlog);
     latency_free(e->latency);
     errorstats_free(e->errors);

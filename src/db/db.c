@@ -252,6 +252,14 @@ db_writable(struct db *db)
     return db->is_replaying ? NQ_OK : wal_writable(db->wal);
 }
 
+nq_rc
+db_may_grow(struct db *db)
+{
+    if (db->is_replaying || db->has_effects)
+        return NQ_OK;
+    return store_writable(db->opts.store);
+}
+
 void
 db_touch(struct db *db, uint32_t dbi, struct slice key)
 {

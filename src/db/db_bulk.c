@@ -178,6 +178,8 @@ db_copy(struct db *db, uint32_t from_db, struct slice from, uint32_t to_db,
         return rc;
     if (from_db == to_db && slice_eq(from, to))
         return NQ_EINVAL;
+    if ((rc = db_may_grow(db)) != NQ_OK)
+        return rc;
     was = db_calls_begin(db);
     rc = copy_found(db, to_db, to, &src, &dst);
     db_calls_end(db, was);
@@ -291,8 +293,9 @@ del_range_now(struct db *db, struct keyspace *ks, struct slice lo,
             rc = NQ_OK;
     }
     /* Damage may have stopped it half way. */
-    if (rc != NQ_OK && *removed > 0)
-        (void)btree_count_due(&ks->tree, lo, hi, DB_FOREVER, &left);
+    if (rc != NQ_OK && *removed > 0 &&
+        btree_count_due(&ks->tree, lo, hi, DB_FOREVER, &left) != NQ_OK)
+        left = 0;
     if (*removed > 0)
         ks->expires -= expires - left;
     return rc;

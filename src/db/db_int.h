@@ -102,6 +102,9 @@ db_calls_end(struct db *db, bool was_blocking)
 
 /* NQ_OK, or why nothing can be written. */
 NQ_MUST_USE nq_rc db_writable(struct db *db);
+/* The same for what takes more space, which may have run out while deleting
+ * is still welcome. */
+NQ_MUST_USE nq_rc db_may_grow(struct db *db);
 
 /* Logs one effect on `key`, raises the gate, tells watchers; `key` must not
  * point into pages.  In replay it does nothing. */

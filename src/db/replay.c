@@ -39,7 +39,6 @@ apply_one(struct db *db, const struct wal_record *r)
                   (unsigned long long)r->frame, r->effect, r->db);
         return NQ_EFORMAT;
     }
-    db->fr->stamp = r->frame;
     rc = effects[r->effect].apply(db, r);
     if (rc == NQ_OK || rc == NQ_EPOOL)
         return rc;

@@ -228,6 +228,8 @@ string_set(struct db *db, uint32_t dbi, struct slice key, struct entry *old,
     nq_rc rc;
 
     nq_dassert(found == old->finger.found);
+    if ((rc = db_may_grow(db)) != NQ_OK)
+        return rc;
     if (expire_ms == STRING_KEEP_TTL)
         expire_ms = found ? old->rec.expire_ms : 0;
     rec.expire_ms = nq_min(expire_ms, DB_FOREVER);
@@ -272,6 +274,8 @@ string_set_int(struct db *db, uint32_t dbi, struct slice key, struct entry *old,
     nq_rc rc;
 
     nq_dassert(found == old->finger.found);
+    if ((rc = db_may_grow(db)) != NQ_OK)
+        return rc;
     int_encode(bytes, val);
     if (found && (old->rec.flags & DB_INT) != 0) {
         if ((rc = patch_int(db, dbi, key, old, val)) == NQ_OK)
@@ -446,6 +450,8 @@ string_write(struct db *db, uint32_t dbi, struct slice key, struct entry *old,
         return NQ_OK;
     w.args[0] = slice_of(w.head, varint_encode(w.head, off));
     w.args[1] = bytes;
+    if ((rc = db_may_grow(db)) != NQ_OK)
+        return rc;
     if ((rc = write_part(db, dbi, &w, old, found)) != NQ_OK)
         return rc;
     db_event(db, dbi, EVENT_STRING, event, key);

@@ -495,6 +495,17 @@ store_get_stats(const struct store *st, struct store_stats *out)
     }
 }
 
+bool
+store_page_on_disk(const struct store *st, pgno id, enum store_codec *codec,
+                   uint32_t *bytes)
+{
+    struct entry e = pagetable_get(st->disk.table, id);
+
+    *codec = (enum store_codec)entry_codec(e);
+    *bytes = entry_len(e);
+    return !entry_is_none(e);
+}
+
 void
 store_set_pool(struct store *st, uint64_t pool_bytes)
 {

@@ -88,6 +88,10 @@ struct store_stats {
     uint64_t progress_pages, progress_total;
 };
 void store_get_stats(const struct store *st, struct store_stats *out);
+/* How the newest bytes of the page on disk are kept; false: it has not been
+ * written yet. */
+bool store_page_on_disk(const struct store *st, pgno id,
+                        enum store_codec *codec, uint32_t *bytes);
 /* Live settings. */
 void store_set_pool(struct store *st, uint64_t pool_bytes);
 void store_set_codec(struct store *st, enum store_codec codec);

@@ -1,0 +1,153 @@
+/* cmd/cmd_dump.c - DUMP and RESTORE, in Redis' format (rdb.h). */
+#include "base/check.h"
+#include "cmd/cmd_key.h"
+#include "cmd/engine.h"
+#include "cmd/handlers.h"
+#include "cmd/rdb.h"
+#include "cmd/reply.h"
+#include "db/string.h"
+
+#define EXPIRE_END (INT64_C(1) << 48) /* what a record can hold */
+
+void
+cmd_dump(struct req *rq)
+{
+    struct buf payload = BUF_INIT;
+    struct slice val;
+    struct entry e;
+    bool found;
+    nq_rc rc = req_find_type(rq, 1, DB_STRING, false, &e);
+
+    if (!key_is_found(rq, rc, &found))
+        return;
+    if (!found) {
+        reply_null(rq);
+        return;
+    }
+    if ((rc = string_bytes(rq->db, &e, rq->arena, &val)) != NQ_OK) {
+        reply_rc(rq, rc);
+        return;
+    }
+    rdb_encode(&payload, val);
+    reply_bulk(rq, buf_slice(&payload));
+    buf_fini(&payload);
+}
+
+struct restore_args {
+    bool replace, is_absolute;
+    uint64_t expire_ms; /* 0: none */
+};
+
+/* IDLETIME and FREQ are checked and of no effect: values do not age here. */
+static bool
+parse_age(struct req *rq, uint32_t i, bool is_freq)
+{
+    int64_t v;
+
+    if (!slice_to_i64(rq->argv[i], &v)) {
+        reply_rc(rq, NQ_ENOTINT);
+        return false;
+    }
+    if (v >= 0 && (!is_freq || v <= 255))
+        return true;
+    reply_error(rq, "-ERR Invalid %s value, must be >= 0%s",
+                is_freq ? "FREQ" : "IDLETIME", is_freq ? " and <= 255" : "");
+    return false;
+}
+
+static bool
+parse_restore(struct req *rq, struct restore_args *a)
+{
+    *a = (struct restore_args){.replace = false};
+    for (uint32_t i = 4; i < rq->argc; i++) {
+        bool has_value = i + 1 < rq->argc;
+        bool is_freq = slice_is(rq->argv[i], "FREQ");
+
+        if (slice_is(rq->argv[i], "REPLACE")) {
+            a->replace = true;
+        } else if (slice_is(rq->argv[i], "ABSTTL")) {
+            a->is_absolute = true;
+        } else if (has_value &&
+                   (is_freq || slice_is(rq->argv[i], "IDLETIME"))) {
+            if (!parse_age(rq, ++i, is_freq))
+                return false;
+        } else {
+            reply_syntax(rq);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+parse_restore_ttl(struct req *rq, struct restore_args *a)
+{
+    int64_t now = (int64_t)db_now(rq->db), ttl;
+
+    if (!slice_to_i64(rq->argv[2], &ttl)) {
+        reply_rc(rq, NQ_ENOTINT);
+        return false;
+    }
+    if (ttl < 0 || ttl >= EXPIRE_END - (a->is_absolute ? 0 : now)) {
+        reply_error(rq, "-ERR Invalid TTL value, must be >= 0");
+        return false;
+    }
+    if (ttl > 0)
+        a->expire_ms = (uint64_t)(ttl + (a->is_absolute ? 0 : now));
+    return true;
+}
+
+static bool
+decode_payload(struct req *rq, struct slice *val)
+{
+    nq_rc rc = rdb_decode(rq->argv[3], rq->engine->limits.proto_max_bulk,
+                          rq->arena, val);
+
+    if (rc == NQ_ECORRUPT)
+        reply_error(rq, "-ERR DUMP payload version or checksum are wrong");
+    else if (rc != NQ_OK)
+        reply_error(rq, "-ERR Bad data format");
+    return rc == NQ_OK;
+}
+
+static nq_rc
+restore(struct req *rq, struct entry *e, bool found, struct slice val,
+        uint64_t expire_ms)
+{
+    struct slice key = rq->argv[1];
+    nq_rc rc;
+
+    if (expire_ms != 0 && expire_ms <= db_now(rq->db))
+        return found ? db_del_found(rq->db, rq->dbi, key, e) : NQ_OK;
+    rc = string_set(rq->db, rq->dbi, key, e, found, val, expire_ms, NULL);
+    if (rc == NQ_OK)
+        db_event(rq->db, rq->dbi, EVENT_GENERIC, "restore", key);
+    return rc;
+}
+
+/* RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n] */
+void
+cmd_restore(struct req *rq)
+{
+    struct restore_args a;
+    struct slice val;
+    struct entry e;
+    nq_rc rc;
+
+    if (!parse_restore(rq, &a))
+        return;
+    rc = req_find_write(rq, 1, &e);
+    if (rc == NQ_OK && !a.replace)
+        rc = NQ_EEXISTS;
+    if (rc != NQ_OK && rc != NQ_NOTFOUND) {
+        reply_rc(rq, rc);
+        return;
+    }
+    if (!parse_restore_ttl(rq, &a) || !decode_payload(rq, &val))
+        return;
+    rc = restore(rq, &e, rc == NQ_OK, val, a.expire_ms);
+    if (rc != NQ_OK)
+        reply_rc(rq, rc);
+    else
+        reply_ok(rq);
+}

@@ -1,0 +1,78 @@
+/* cmd/cmd_key_object.c - OBJECT: how values are kept, in Redis' words. */
+#include "cmd/cmd_key.h"
+
+#include "cmd/handlers.h"
+#include "cmd/reply.h"
+#include "db/string.h"
+
+/* Finds argv[2]; null is answered when it is not there. */
+static bool
+find_object(struct req *rq, struct entry *e)
+{
+    bool found;
+
+    if (!key_is_found(rq, req_find(rq, 2, e), &found))
+        return false;
+    if (!found)
+        reply_null(rq);
+    return found;
+}
+
+void
+cmd_object_encoding(struct req *rq)
+{
+    struct entry e;
+
+    if (find_object(rq, &e))
+        reply_bulk_str(rq, string_encoding(&e));
+}
+
+/* Values are never shared. */
+void
+cmd_object_refcount(struct req *rq)
+{
+    struct entry e;
+
+    if (find_object(rq, &e))
+        reply_int(rq, 1);
+}
+
+/* Pages are what ages here, not values: asking for one makes it young. */
+void
+cmd_object_idletime(struct req *rq)
+{
+    struct entry e;
+
+    if (find_object(rq, &e))
+        reply_int(rq, 0);
+}
+
+void
+cmd_object_freq(struct req *rq)
+{
+    struct entry e;
+
+    if (find_object(rq, &e))
+        reply_error(rq, "-ERR An LFU maxmemory policy is not selected, access "
+                        "frequency not tracked. Please note that when "
+                        "switching between policies at runtime LRU and LFU "
+                        "data will take some time to adjust.");
+}
+
+void
+cmd_object_help(struct req *rq)
+{
+    static const char *const lines[] = {
+        "ENCODING <key>",
+        "    How the value is kept: int, embstr or raw.",
+        "FREQ <key>",
+        "    Not kept: answers an error.",
+        "IDLETIME <key>",
+        "    Always 0: pages are aged, not values.",
+        "REFCOUNT <key>",
+        "    Always 1: values are not shared.",
+        NULL,
+    };
+
+    reply_help(rq, lines);
+}

@@ -1,0 +1,121 @@
+/* cmd/cmd_range_get.c - NQ.GET and NQ.CAS: one record. */
+#include "base/check.h"
+#include "cmd/cmd_key.h"
+#include "cmd/handlers.h"
+#include "cmd/reply.h"
+#include "db/string.h"
+#include "store/blob.h"
+#include "store/store.h"
+
+static void
+put_field_int(struct req *rq, const char *name, int64_t v)
+{
+    reply_bulk_str(rq, name);
+    reply_int(rq, v);
+}
+
+/* What the record takes in the engine: key and value in the leaf, and the
+ * chunks of a blob.  Before compression, without its share of the page. */
+static uint64_t
+stored_bytes(const struct entry *e, struct slice key)
+{
+    uint64_t n = key.len + e->rec.val.len;
+
+    return (e->rec.flags & REC_OWNS) != 0 ? n + string_len(e) : n;
+}
+
+/* How the leaf that holds the record was last written: the codec, and the
+ * bytes of the whole page with it; "none" and 0 before its first write. */
+static void
+reply_page(struct req *rq, const struct entry *e)
+{
+    enum store_codec codec = CODEC_RAW;
+    uint32_t bytes = 0;
+    bool is_on_disk =
+        store_page_on_disk(db_store(rq->db), e->finger.leaf, &codec, &bytes);
+
+    reply_bulk_str(rq, "codec");
+    if (!is_on_disk)
+        reply_bulk_str(rq, "none");
+    else
+        reply_bulk_str(rq, codec == CODEC_ZSTD ? "zstd" : "raw");
+    put_field_int(rq, "page_bytes", bytes);
+}
+
+/* The record as a map: value, type, encoding, expiry (wall ms, -1: none), lsn
+ * of the last change of the page that holds it, codec and size of that page
+ * on disk, bytes of the value and bytes that key and value take. */
+static void
+reply_meta(struct req *rq, const struct entry *e)
+{
+    int64_t expiry = e->rec.expire_ms == 0 ? -1 : (int64_t)e->rec.expire_ms;
+
+    reply_map(rq, 9);
+    reply_bulk_str(rq, "value");
+    reply_entry(rq, e);
+    if (rq->outcome != REQ_DONE)
+        return;
+    reply_bulk_str(rq, "type");
+    reply_bulk_str(rq, db_type_name(e->rec.type));
+    reply_bulk_str(rq, "encoding");
+    reply_bulk_str(rq, string_encoding(e));
+    put_field_int(rq, "expiry", expiry);
+    put_field_int(rq, "lsn", (int64_t)e->rec.page_lsn);
+    reply_page(rq, e);
+    put_field_int(rq, "logical_bytes", (int64_t)string_len(e));
+    put_field_int(rq, "stored_bytes", (int64_t)stored_bytes(e, rq->argv[1]));
+}
+
+/* NQ.GET key [META] */
+void
+cmd_nq_get(struct req *rq)
+{
+    bool meta = rq->argc == 3 && slice_is(rq->argv[2], "META"), found;
+    struct entry e;
+    nq_rc rc;
+
+    if (rq->argc > 2 && !meta) {
+        reply_syntax(rq);
+        return;
+    }
+    rc = req_find_type(rq, 1, DB_STRING, false, &e);
+    if (!key_is_found(rq, rc, &found))
+        return;
+    if (!found)
+        reply_null(rq);
+    else if (meta)
+        reply_meta(rq, &e);
+    else
+        reply_entry(rq, &e);
+}
+
+/* NQ.CAS key old new: 1 if the string was `old` and is `new` now, its expiry
+ * as it was; else 0, also when the key is not there (SET key new NX makes
+ * one). */
+void
+cmd_nq_cas(struct req *rq)
+{
+    struct slice was;
+    struct entry e;
+    bool found;
+    nq_rc rc = req_find_type(rq, 1, DB_STRING, true, &e);
+
+    if (!key_is_found(rq, rc, &found))
+        return;
+    if (!found || string_len(&e) != rq->argv[2].len) {
+        reply_int(rq, 0);
+        return;
+    }
+    rc = string_bytes(rq->db, &e, rq->arena, &was);
+    if (rc == NQ_OK && !slice_eq(was, rq->argv[2])) {
+        reply_int(rq, 0);
+        return;
+    }
+    if (rc == NQ_OK)
+        rc = string_set(rq->db, rq->dbi, rq->argv[1], &e, true, rq->argv[3],
+                        STRING_KEEP_TTL, "set");
+    if (rc != NQ_OK)
+        reply_rc(rq, rc);
+    else
+        reply_int(rq, 1);
+}
