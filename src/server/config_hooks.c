@@ -1,0 +1,235 @@
+/* server/config_hooks.c - settings in force: copies values from the table to
+ * the parts that obey them, at start and after CONFIG SET, and answers the
+ * engine's host calls about settings.
+ *
+ * Each hook may run at any time and any number of times; one that cannot do
+ * what it is told changes nothing and says why. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "server/config_int.h"
+#include "server/server_int.h"
+#include "store/store.h"
+
+static uint32_t
+seconds(const struct config *c, enum config_id id)
+{
+    /* What is under a second is still not "never". */
+    return (uint32_t)((config_int(c, id) + 999999) / 1000000);
+}
+
+static void
+set_output_limits(struct engine_limits *limits, const char *text)
+{
+    struct slice left = slice_str(text);
+    int64_t v[3];
+
+    /* The text is canonical: three classes in order, numbers only. */
+    for (unsigned class = 0; class < CLASSES; class ++) {
+        (void)config_word(&left);
+        for (unsigned i = 0; i < 3; i++) {
+            if (!slice_to_i64(config_word(&left), &v[i]))
+                v[i] = 0;
+        }
+        limits->output[class].hard = (uint64_t)v[0];
+        limits->output[class].soft = (uint64_t)v[1];
+        limits->output[class].soft_s = (uint32_t)v[2];
+    }
+}
+
+static bool
+is_bound_to_all(const struct config *c)
+{
+    struct slice left = slice_str(config_text(c, CONF_HOST)), word;
+
+    while ((word = config_word(&left)).len > 0) {
+        if (word.p[0] == '-')
+            word = slice_of(word.p + 1, word.len - 1);
+        if (slice_is(word, "*") || slice_is(word, "0.0.0.0") ||
+            slice_is(word, "::") || slice_is(word, "::*"))
+            return true;
+    }
+    return false;
+}
+
+static void
+apply_limits(struct server *s)
+{
+    const struct config *c = s->config;
+    struct engine_limits *l = &s->engine->limits;
+    const char *password = config_text(c, CONF_PASSWORD);
+
+    nq_free(l->requirepass);
+    l->requirepass = password[0] == '\0' ? NULL : nq_strdup(password);
+    l->maxclients = (uint32_t)config_int(c, CONF_MAXCLIENTS);
+    l->maxmemory = (uint64_t)config_int(c, CONF_POOL);
+    l->proto_max_bulk = (uint64_t)config_int(c, CONF_MAX_BULK);
+    l->query_buffer_limit = (uint64_t)config_int(c, CONF_QUERY_BUFFER);
+    set_output_limits(l, config_text(c, CONF_OUTPUT_LIMITS));
+    l->timeout_s = seconds(c, CONF_TIMEOUT);
+    l->max_transactions = (uint32_t)config_int(c, CONF_MAX_TRANSACTIONS);
+    l->transaction_timeout_s = seconds(c, CONF_TRANSACTION_TIMEOUT);
+    l->slowlog_us =
+        config_int(c, CONF_SLOWLOG_ON) ? config_int(c, CONF_SLOWLOG) : -1;
+    l->slowlog_max = (uint32_t)config_int(c, CONF_SLOWLOG_LEN);
+    l->latency_ms = (uint32_t)(config_int(c, CONF_LATENCY) / 1000);
+    l->protected_mode = config_int(c, CONF_PROTECTED) != 0;
+    l->enable_debug = config_int(c, CONF_DEBUG_COMMAND) != 0;
+    l->bound_to_all = is_bound_to_all(c);
+}
+
+static nq_rc
+apply_log(struct server *s, char err[CONFIG_ERR])
+{
+    const struct config *c = s->config;
+    const char *path = config_text(c, CONF_LOG_FILE);
+
+    log_set_level((enum log_level)config_int(c, CONF_LOG_LEVEL));
+    log_set_format((enum log_format)config_int(c, CONF_LOG_FORMAT));
+    if (log_set_file(path, (unsigned long long)config_int(c, CONF_LOG_SIZE),
+                     (unsigned)config_int(c, CONF_LOG_FILES)) == 0)
+        return NQ_OK;
+    snprintf(err, CONFIG_ERR, "the log file '%.300s' cannot be opened: %s",
+             path, strerror(errno));
+    return NQ_EINVAL;
+}
+
+static nq_rc
+apply_pool(struct server *s, char err[CONFIG_ERR])
+{
+    uint64_t bytes = (uint64_t)config_int(s->config, CONF_POOL);
+    uint64_t least = (uint64_t)store_page_size(s->store) * 128;
+
+    if (bytes < least) {
+        snprintf(err, CONFIG_ERR,
+                 "the buffer pool needs at least %llu bytes: 128 pages of %u",
+                 (unsigned long long)least, store_page_size(s->store));
+        return NQ_EINVAL;
+    }
+    store_set_pool(s->store, bytes);
+    s->engine->limits.maxmemory = bytes;
+    return NQ_OK;
+}
+
+static void
+apply_save_points(struct server *s)
+{
+    struct slice left = slice_str(config_text(s->config, CONF_SAVE));
+    int64_t seconds_, changes;
+
+    s->nsaves = 0;
+    while (s->nsaves < SAVE_POINTS &&
+           slice_to_i64(config_word(&left), &seconds_) &&
+           slice_to_i64(config_word(&left), &changes)) {
+        s->saves[s->nsaves].seconds = (uint32_t)seconds_;
+        s->saves[s->nsaves].changes = (uint32_t)changes;
+        s->nsaves++;
+    }
+}
+
+nq_rc
+hooks_apply(void *arg, unsigned hooks, char err[CONFIG_ERR])
+{
+    struct server *s = arg;
+    const struct config *c = s->config;
+    nq_rc rc = NQ_OK;
+
+    if ((hooks & HOOK_LOG) != 0)
+        rc = apply_log(s, err);
+    if (rc == NQ_OK && (hooks & HOOK_POOL) != 0)
+        rc = apply_pool(s, err);
+    if (rc != NQ_OK)
+        return rc;
+    if ((hooks & HOOK_LIMITS) != 0)
+        apply_limits(s);
+    if ((hooks & HOOK_WAL) != 0)
+        wal_set_fsync(store_wal(s->store),
+                      (enum wal_fsync)config_int(c, CONF_FSYNC),
+                      (uint64_t)config_int(c, CONF_FSYNC_INTERVAL) / 1000);
+    if ((hooks & HOOK_STORE) != 0) {
+        store_set_codec(s->store,
+                        config_int(c, CONF_COMPRESS) ? CODEC_ZSTD : CODEC_RAW);
+        store_set_max_bytes(s->store, (uint64_t)config_int(c, CONF_MAX_SIZE));
+    }
+    if ((hooks & HOOK_SAVE) != 0)
+        apply_save_points(s);
+    return NQ_OK;
+}
+
+/* --- what the engine asks
+ * ------------------------------------------------------ */
+
+static void
+host_config_get(const struct slice *patterns, unsigned n,
+                void (*pair)(void *arg, const char *name, const char *value),
+                void *arg)
+{
+    config_get(server->config, patterns, n, pair, arg);
+}
+
+static void
+copy_error(const char from[CONFIG_ERR], char *err, size_t err_size)
+{
+    snprintf(err, err_size, "%s", from);
+}
+
+static nq_rc
+host_config_set(const struct slice *names, const struct slice *values,
+                unsigned n, char *err, size_t err_size)
+{
+    char why[CONFIG_ERR] = "";
+    nq_rc rc =
+        config_set(server->config, names, values, n, hooks_apply, server, why);
+
+    copy_error(why, err, err_size);
+    return rc;
+}
+
+static nq_rc
+host_config_rewrite(char *err, size_t err_size)
+{
+    char why[CONFIG_ERR] = "";
+    nq_rc rc = config_rewrite(server->config, why);
+
+    if (rc != NQ_OK)
+        log_warn("%s", why);
+    copy_error(why, err, err_size);
+    return rc;
+}
+
+static void
+host_resetstat(void)
+{
+    engine_reset_stats(server->engine);
+    sampler_reset(server);
+}
+
+static void
+host_shutdown(bool save, bool now)
+{
+    server_end(server, save, now);
+}
+
+static bool
+host_shutdown_abort(void)
+{
+    /* The sockets are closed by then: there is no way back. */
+    return false;
+}
+
+void
+hooks_fill_host(struct engine_host *host)
+{
+    *host = (struct engine_host){
+        .info = info_write,
+        .config_get = host_config_get,
+        .config_set = host_config_set,
+        .config_rewrite = host_config_rewrite,
+        .config_resetstat = host_resetstat,
+        .shutdown = host_shutdown,
+        .shutdown_abort = host_shutdown_abort,
+    };
+}
