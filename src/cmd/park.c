@@ -281,8 +281,6 @@ queue_due(struct engine *e)
             queue(pk);
         else if (pk->durable != 0 && pk->durable < durable)
             queue(pk);
-        else if (pk->durable != 0)
-            wal_wake_at(w, pk->durable);
     }
 }
 
@@ -369,5 +367,4 @@ req_block_durable(struct req *rq, lsn at, uint64_t deadline_ms)
     req_block_until(rq, deadline_ms);
     rq->block_durable = at;
     wal_sync_soon(store_wal(rq->engine->store));
-    wal_wake_at(store_wal(rq->engine->store), at);
 }

@@ -307,9 +307,13 @@ wal_is_full(const struct wal *w)
 void
 wal_sync_soon(struct wal *w)
 {
-    if (atomic_load(&w->durable) >= w->position)
+    /* A frame under construction counts: no LSN within it is durable before
+     * it is committed. */
+    lsn to = w->position + (w->frame_count > 0 ? 1 : 0);
+
+    if (atomic_load(&w->durable) >= to)
         return;
-    atomic_store(&w->sync_to, w->position);
+    atomic_store(&w->sync_to, to);
     wal_thread_kick(w);
 }
 

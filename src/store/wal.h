@@ -103,8 +103,9 @@ lsn wal_durable(const struct wal *w); /* any thread: below is synced */
  * is so already. */
 void wal_wake_at(struct wal *w, lsn at);
 bool wal_is_full(const struct wal *w); /* the ring is 75 % full */
-/* Syncs what was committed soon, whatever the strategy (WAITAOF, checkpoint);
- * watch wal_durable(). */
+/* Syncs what was appended until now soon after it is committed, whatever the
+ * strategy (WAITAOF, checkpoint).  Calls opts.wake as wal_durable() moves, so
+ * wal_wake_at() is not needed, and would not wait for it. */
 void wal_sync_soon(struct wal *w);
 
 void wal_set_fsync(struct wal *w, enum wal_fsync fsync, uint64_t interval_ms);

@@ -104,8 +104,7 @@ publish(struct wal *w, lsn durable)
         atomic_store(&w->settled, settled);
     else
         settled = atomic_load(&w->settled);
-    if (atomic_load(&w->wake_at) < settled ||
-        (old < wanted && durable >= wanted))
+    if (atomic_load(&w->wake_at) < settled || (old < wanted && durable > old))
         wake_loop(w);
 }
 

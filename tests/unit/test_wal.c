@@ -99,6 +99,30 @@ never_syncs_only_when_asked(void **state)
 }
 
 static void
+a_sync_asked_for_within_a_turn_covers_its_frame(void **state)
+{
+    struct wal_fixture f;
+    unsigned before;
+    lsn at;
+
+    (void)state;
+    wal_fixture_init(&f, WAL_FSYNC_NEVER);
+    wal_fixture_open(&f, 1);
+    before = atomic_load(&f.wakes);
+    at = wal_position(f.w);
+    assert_int_equal(wal_fixture_put(&f, 10), NQ_OK);
+    wal_sync_soon(f.w);
+    wal_commit(f.w);
+    for (unsigned i = 0;
+         wal_durable(f.w) <= at || atomic_load(&f.wakes) == before; i++) {
+        assert_true(i < 100000);
+        thread_sleep_us(100);
+    }
+    wal_fixture_close(&f);
+    wal_fixture_fini(&f);
+}
+
+static void
 periodic_syncs_by_itself(void **state)
 {
     struct wal_fixture f;
@@ -493,6 +517,7 @@ main(void)
         cmocka_unit_test(settled_effects_survive_an_abandoned_log),
         cmocka_unit_test(always_settles_only_what_is_durable),
         cmocka_unit_test(never_syncs_only_when_asked),
+        cmocka_unit_test(a_sync_asked_for_within_a_turn_covers_its_frame),
         cmocka_unit_test(periodic_syncs_by_itself),
         cmocka_unit_test(the_strategy_can_change_while_frames_wait),
         cmocka_unit_test(the_loop_is_woken_when_it_asked),
