@@ -115,17 +115,29 @@ $(OBJ)/bench/%: $(OBJ)/bench/%.o $(LIB)
 ## make check          unit tests, fuzz corpora, lint: under a minute
 .PHONY: check
 check: deps-test
-	@$(MAKE) --no-print-directory MODE=debug check-unit check-fuzz lint
+	@$(MAKE) --no-print-directory -j$(CORES) MODE=debug build-tests
+	@$(MAKE) --no-print-directory -j1 MODE=debug check-unit check-fuzz lint
 
+CORES := $(shell nproc)
+BINS := $(OUT)nqdb-server $(OUT)nqdb-cli
+RUN_BINS := NQDB_SERVER=$(OUT)nqdb-server NQDB_CLI=$(OUT)nqdb-cli
+
+.PHONY: build-tests build-integ build-crash
+build-tests: $(UNIT) $(FUZZ)
+build-integ: $(BINS) $(INTEG)
+build-crash: $(BINS) $(CRASH)
+
+# Unit tests and fuzz corpora share nothing, so they run side by side.
 .PHONY: check-unit check-fuzz check-integ check-crash
 check-unit: $(UNIT)
-	@utils/run-tests $(UNIT)
+	@JOBS=$(CORES) utils/run-tests $(UNIT)
 check-fuzz: $(FUZZ)
-	@utils/run-tests $(foreach f,$(FUZZ),"$(f) tests/fuzz/corpus/$(patsubst fuzz_%,%,$(notdir $(f)))")
-check-integ: $(OUT)nqdb-server $(OUT)nqdb-cli $(INTEG)
-	@NQDB_SERVER=$(OUT)nqdb-server NQDB_CLI=$(OUT)nqdb-cli utils/run-tests $(INTEG)
-check-crash: $(OUT)nqdb-server $(CRASH)
-	@NQDB_SERVER=$(OUT)nqdb-server utils/run-tests $(CRASH)
+	@JOBS=$(CORES) utils/run-tests $(foreach f,$(FUZZ),\
+		"$(f) tests/fuzz/corpus/$(patsubst fuzz_%,%,$(notdir $(f)))")
+check-integ: build-integ
+	@$(RUN_BINS) utils/run-tests $(INTEG)
+check-crash: build-crash
+	@$(RUN_BINS) utils/run-tests $(CRASH)
 
 ## make test           all tests, in all the builds that they need
 .PHONY: test
