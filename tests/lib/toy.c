@@ -378,6 +378,27 @@ toy_read(struct toy *t, unsigned slot, uint64_t *value)
     return rc;
 }
 
+static void
+on_finding(void *arg, const char *text)
+{
+    (void)arg;
+    print_error("finding: %s\n", text);
+}
+
+/* Every page in use is a slot's, every sector is accounted for. */
+static void
+check_space(struct toy *t, bool read_extents)
+{
+    uint32_t n = t->fr->ids;
+    uint8_t *seen = nq_calloc(1, n / 8 + 1);
+
+    for (unsigned i = 0; i < TOY_SLOTS; i++)
+        seen[t->id[i] / 8] |= (uint8_t)(1u << (t->id[i] % 8));
+    assert_int_equal(
+        store_check(t->st, seen, n, read_extents, on_finding, NULL), NQ_OK);
+    nq_free(seen);
+}
+
 void
 toy_check(struct toy *t)
 {
@@ -395,4 +416,5 @@ toy_check(struct toy *t)
         assert_true(value == model[i]);
         frames_make_room(t->fr);
     }
+    check_space(t, true);
 }
