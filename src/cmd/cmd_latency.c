@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "cmd/cmd_command.h"
 #include "cmd/engine.h"
 #include "cmd/handlers.h"
 #include "cmd/reply.h"
@@ -60,22 +61,6 @@ reply_histograms(struct req *rq, const struct command *cmd)
     return n;
 }
 
-static const struct command *
-find_full_name(struct slice name)
-{
-    const uint8_t *bar = name.len == 0 ? NULL : memchr(name.p, '|', name.len);
-    const struct command *cmd;
-    size_t head;
-
-    if (bar == NULL)
-        return command_find(name);
-    head = (size_t)(bar - name.p);
-    cmd = command_find(slice_of(name.p, head));
-    if (cmd == NULL)
-        return NULL;
-    return command_find_sub(cmd, slice_of(bar + 1, name.len - head - 1));
-}
-
 void
 cmd_latency_histogram(struct req *rq)
 {
@@ -86,7 +71,7 @@ cmd_latency_histogram(struct req *rq)
         for (unsigned i = 0; i < command_count(); i++)
             n += reply_histograms(rq, command_at(i));
     for (uint32_t i = 2; i < rq->argc; i++) {
-        const struct command *cmd = find_full_name(rq->argv[i]);
+        const struct command *cmd = command_find_full(rq->argv[i]);
 
         if (cmd != NULL)
             n += reply_histograms(rq, cmd);

@@ -51,6 +51,7 @@ enum {
 /* First reading: the subcommands. */
 #define CMD(...)
 #define GROUP(...)
+#define GROUP_FN(...)
 #define SUBS(id) static const struct command subs_##id[] = {
 #define SUB(...) ROW(__VA_ARGS__, NULL)
 #define END_SUBS                                                               \
@@ -62,6 +63,7 @@ enum {
 #include "cmd/table.def"
 #undef CMD
 #undef GROUP
+#undef GROUP_FN
 #undef SUBS
 #undef SUB
 #undef END_SUBS
@@ -74,11 +76,16 @@ enum {
 #define GROUP(name, id, arity, flags, group, since, categories, summary)       \
     ROW(name, NULL, arity, flags, 0, 0, 0, group, since, categories, summary,  \
         subs_##id)
+#define GROUP_FN(name, id, fn, arity, flags, group, since, categories,         \
+                 summary)                                                      \
+    ROW(name, fn, arity, flags, 0, 0, 0, group, since, categories, summary,    \
+        subs_##id)
 static const struct command table[] = {
 #include "cmd/table.def"
 };
 #undef CMD
 #undef GROUP
+#undef GROUP_FN
 #undef SUBS
 #undef SUB
 #undef END_SUBS
@@ -179,12 +186,9 @@ command_find_argv(const struct slice *argv, uint32_t argc,
     if (cmd == NULL || cmd->subs == NULL || argc < 2)
         return cmd;
     sub = command_find_sub(cmd, argv[1]);
-    if (sub != NULL)
-        return sub;
-    if (cmd->fn != NULL)
-        return cmd;
-    *container = cmd;
-    return NULL;
+    if (sub == NULL)
+        *container = cmd;
+    return sub;
 }
 
 unsigned

@@ -110,7 +110,7 @@ struct engine {
     void (*drop_subs)(struct session *s);
     struct watches *watches;
     struct scan_cursors *scans; /* cmd/scan_cursor; made at first use */
-    struct parking *parking; /* sessions whose command waits */
+    struct parking *parking;    /* sessions whose command waits */
     struct errorstats *errors;
     struct slowlog *slowlog;
     struct latency *latency;

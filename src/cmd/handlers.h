@@ -12,11 +12,13 @@ struct req;
 #define SUBS(id)
 #define END_SUBS
 #define GROUP(name, id, ...)
+#define GROUP_FN(name, id, fn, ...) void fn(struct req *rq);
 #include "cmd/table.def"
 #undef CMD
 #undef SUB
 #undef SUBS
 #undef END_SUBS
 #undef GROUP
+#undef GROUP_FN
 
 #endif
