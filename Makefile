@@ -144,6 +144,18 @@ check-crash: build-crash
 test: deps-test
 	@utils/test-all
 
+# --- benches ---------------------------------------------------------------
+
+build/slow_sync.so: bench/slow_sync.c
+	@mkdir -p build
+	@$(CC) -O2 -fPIC -shared $< -ldl -o $@
+
+## make bench          beside redis-server: BENCH_ARGS="--rounds 5 --only cpu"
+.PHONY: bench
+bench: all build/slow_sync.so
+	@utils/install-deps bench
+	@python3 bench/bench.py $(BENCH_ARGS)
+
 ## make lint           layers, banned calls, file lists, format
 .PHONY: lint
 lint:

@@ -1,0 +1,66 @@
+/* cmd/args.c - shared argument readers. */
+#include "cmd/args.h"
+
+#include "base/check.h"
+#include "cmd/reply.h"
+
+#define EXPIRE_END (INT64_C(1) << 48) /* what a record can hold */
+
+bool
+arg_int(struct req *rq, uint32_t i, int64_t *out)
+{
+    if (slice_to_i64(rq->argv[i], out))
+        return true;
+    reply_rc(rq, NQ_ENOTINT);
+    return false;
+}
+
+bool
+arg_int_within(struct req *rq, uint32_t i, int64_t lo, int64_t hi,
+               const char *error, int64_t *out)
+{
+    if (slice_to_i64(rq->argv[i], out) && *out >= lo && *out <= hi)
+        return true;
+    reply_error(rq, "%s", error);
+    return false;
+}
+
+bool
+arg_expire(struct req *rq, uint32_t i, enum expire_unit unit, bool is_absolute,
+           uint64_t *out)
+{
+    int64_t v, now = (int64_t)db_now(rq->db);
+
+    if (!arg_int(rq, i, &v))
+        return false;
+    if (v <= 0 || v >= EXPIRE_END / (int64_t)unit ||
+        (!is_absolute && v * (int64_t)unit >= EXPIRE_END - now)) {
+        reply_error(rq, "invalid expire time in '%s' command", rq->cmd->name);
+        return false;
+    }
+    *out = (uint64_t)(v * (int64_t)unit + (is_absolute ? 0 : now));
+    return true;
+}
+
+bool
+arg_is_expire(const struct req *rq, uint32_t i, enum expire_unit *unit,
+              bool *is_absolute)
+{
+    static const struct {
+        const char *word;
+        enum expire_unit unit;
+        bool is_absolute;
+    } words[] = {{"EX", UNIT_S, false},
+                 {"PX", UNIT_MS, false},
+                 {"EXAT", UNIT_S, true},
+                 {"PXAT", UNIT_MS, true}};
+
+    for (size_t w = 0; w < nq_countof(words); w++) {
+        if (slice_is(rq->argv[i], words[w].word)) {
+            *unit = words[w].unit;
+            *is_absolute = words[w].is_absolute;
+            return true;
+        }
+    }
+    return false;
+}

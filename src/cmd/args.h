@@ -1,0 +1,27 @@
+/* cmd/args.h - arguments that many commands read the same way.
+ *
+ * Loop thread only.  Each call answers the client itself when it fails. */
+#ifndef NQ_CMD_ARGS_H
+#define NQ_CMD_ARGS_H
+
+#include "cmd/command.h"
+
+/* argv[i] as an integer; false: "value is not an integer or out of range". */
+bool arg_int(struct req *rq, uint32_t i, int64_t *out);
+/* The same within [lo, hi], with an error text of the command's own. */
+bool arg_int_within(struct req *rq, uint32_t i, int64_t lo, int64_t hi,
+                    const char *error, int64_t *out);
+
+enum expire_unit { UNIT_S = 1000, UNIT_MS = 1 };
+
+/* argv[i] as the expiry of a value that is being set: a positive number of
+ * `unit`, from now or absolute.  *out: wall ms, below 2^48.  False: answered
+ * "invalid expire time in 'set' command" or "value is not an integer ...". */
+bool arg_expire(struct req *rq, uint32_t i, enum expire_unit unit,
+                bool is_absolute, uint64_t *out);
+
+/* The EX PX EXAT PXAT words: whether argv[i] is one; sets its meaning. */
+bool arg_is_expire(const struct req *rq, uint32_t i, enum expire_unit *unit,
+                   bool *is_absolute);
+
+#endif
