@@ -1,0 +1,63 @@
+/* tests/lib/engine_env.h - an engine over a store in a temporary directory,
+ * and clients without sockets: what they are sent comes back as text. */
+#ifndef NQ_TESTS_ENGINE_ENV_H
+#define NQ_TESTS_ENGINE_ENV_H
+
+#include "base/buf.h"
+#include "cmd/dispatch.h"
+#include "cmd/engine.h"
+#include "cmd/session.h"
+#include "db/db.h"
+
+struct pool;
+
+struct engine_env {
+    char dir[64];
+    struct pool *pool;
+    struct store *store;
+    struct db *db;
+    struct engine *e;
+    uint64_t pool_bytes;
+    unsigned resumes; /* commands presented again */
+};
+
+void engine_env_init(struct engine_env *env, uint64_t pool_bytes);
+void engine_env_fini(struct engine_env *env);
+/* Engine turn, store turn, completions. */
+void engine_env_turn(struct engine_env *env);
+/* A checkpoint, and every page out of memory. */
+void engine_env_cool(struct engine_env *env);
+
+#define FAKE_ARGS 32
+#define FAKE_KEPT 64
+
+/* One request: arguments in memory of its own. */
+struct fake_request {
+    uint32_t argc;
+    struct slice argv[FAKE_ARGS];
+    char *bytes;
+};
+
+struct fake_client {
+    struct session s;
+    struct engine_env *env;
+    struct fake_request kept[FAKE_KEPT]; /* not yet executed, in order */
+    unsigned nkept;
+    bool is_closed;
+    struct buf text; /* of the last fake_read() */
+};
+
+void fake_open(struct engine_env *env, struct fake_client *c);
+void fake_close(struct fake_client *c);
+/* Sends words separated by blanks; 'a b' in quotes is one word, '' is empty. */
+void fake_send(struct fake_client *c, const char *line);
+/* The bytes put so far, CR LF shown as "|"; borrowed until the next read. */
+const char *fake_read(struct fake_client *c);
+/* Send, turns until nothing is kept, read. */
+const char *fake_ask(struct fake_client *c, const char *line);
+#define fake_expect(c, line, want) assert_string_equal(fake_ask(c, line), want)
+/* Several lines, of several clients, in one batch. */
+void fake_batch(struct fake_client **clients, const char *const *lines,
+                unsigned n);
+
+#endif
