@@ -399,7 +399,7 @@ finish(struct server *s, bool was_ready)
     if (s->engine != NULL)
         engine_free(s->engine);
     if (config_text(s->config, CONF_PIDFILE)[0] != '\0')
-        (void)unlink(config_text(s->config, CONF_PIDFILE));
+        (void)!dir_remove_file(config_text(s->config, CONF_PIDFILE));
 }
 
 int

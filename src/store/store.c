@@ -303,7 +303,9 @@ store_ready(struct store *st)
 {
     nq_rc rc = NQ_OK;
 
-    nq_assert(!st->is_ready && !st->opts.read_only);
+    nq_assert(!st->is_ready);
+    if (st->opts.read_only)
+        return NQ_OK; /* nothing will be appended */
     if (st->sb.is_clean)
         rc = publish_now(st, false, 0);
     if (rc == NQ_OK)

@@ -268,7 +268,7 @@ read_value(struct client *c, unsigned depth)
     if (strchr("$=*%~>", kind) == NULL || line.len - 1 >= sizeof number)
         return GARBAGE;
     memcpy(number, line.p + 1, line.len - 1);
-    n = atoll(number);
+    n = strtoll(number, NULL, 10);
     if (n == -1 && (kind == '$' || kind == '*')) {
         buf_put_str(&c->text, kind == '$' ? "(nil)" : "(nil array)");
         return FINE;
@@ -337,5 +337,5 @@ client_info(struct client *c, const char *section, const char *field)
     snprintf(line, sizeof line, "INFO %s", section);
     snprintf(key, sizeof key, "\\n%s:", field);
     at = strstr(client_ask(c, line), key);
-    return at == NULL ? -1 : atoll(at + strlen(key));
+    return at == NULL ? -1 : strtoll(at + strlen(key), NULL, 10);
 }

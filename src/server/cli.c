@@ -1,0 +1,453 @@
+/* server/cli.c - the program nqdb-cli: looks at a database that no server has
+ * open.  Opens read-only: what the log has behind the last checkpoint is
+ * replayed in memory, nothing on disk changes.
+ *
+ * Exit codes: 0, or 1 for damage, a bad argument, a directory that cannot be
+ * opened.  Data goes to the standard output, all else to the standard
+ * error. */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "db/db.h"
+#include "db/db_check.h"
+#include "db/string.h"
+#include "os/clock.h"
+#include "os/pool.h"
+#include "os/process.h"
+#include "os/thread.h"
+#include "server/config_int.h"
+#include "server/version.h"
+#include "store/frames.h"
+#include "store/store.h"
+
+#define REPLAY_SLICE_US 100000
+#define PIECE (1u << 20) /* bytes of a value at a time */
+#define DATABASES 16     /* at least so many are opened */
+
+struct tool {
+    const char *dir;
+    uint64_t pool_bytes;
+    bool is_quick, is_text;
+    int64_t only_db; /* -1: all */
+    struct slice prefix;
+    uint64_t from;
+    struct pool *pool;
+    struct store *store;
+    struct db *db;
+};
+
+static int
+complain(const char *what, const char *why)
+{
+    fprintf(stderr, "nqdb-cli: %s: %s\n", what, why);
+    return 1;
+}
+
+/* --- opening
+ * --------------------------------------------------------------------- */
+
+static nq_rc
+replay(struct tool *t)
+{
+    nq_rc rc;
+
+    while ((rc = db_replay(t->db, REPLAY_SLICE_US)) == NQ_AGAIN)
+        pool_drain(t->pool);
+    return rc;
+}
+
+static int
+open_tool(struct tool *t)
+{
+    struct store_opts so = {.dir = t->dir,
+                            .pool_bytes = t->pool_bytes,
+                            .read_only = true,
+                            .dirty_soft = 0.6,
+                            .dirty_hard = 0.8,
+                            .wal = {.segment_size = 16 << 20,
+                                    .buffer_size = 1 << 20,
+                                    .fsync = WAL_FSYNC_NEVER}};
+    struct db_opts dbo = {.databases = DATABASES};
+    nq_rc rc = pool_open(2, NULL, NULL, &t->pool);
+
+    if (rc == NQ_OK)
+        rc = store_open(&so, t->pool, &t->store);
+    if (rc != NQ_OK)
+        return complain(t->dir, rc_text(rc));
+    dbo.store = t->store;
+    rc = db_open(&dbo, &t->db);
+    if (rc == NQ_OK)
+        rc = replay(t);
+    if (rc != NQ_OK)
+        return complain(t->dir, rc_text(rc));
+    (void)frames_set_blocking(store_frames(t->store), true);
+    db_set_now(t->db, clock_wall_ms());
+    return 0;
+}
+
+static void
+close_tool(struct tool *t)
+{
+    if (t->db != NULL)
+        db_close(t->db);
+    if (t->store != NULL)
+        (void)!store_close(t->store, false);
+    if (t->pool != NULL)
+        pool_close(t->pool);
+}
+
+/* --- check
+ * ------------------------------------------------------------------------ */
+
+static void
+print_finding(void *arg, const char *text)
+{
+    nq_unused(arg);
+    puts(text);
+}
+
+static int
+run_check(struct tool *t)
+{
+    struct db_check_stats st;
+    nq_rc rc = db_check(t->db, !t->is_quick, print_finding, NULL, &st);
+
+    if (rc != NQ_OK && rc != NQ_ECORRUPT)
+        return complain(t->dir, rc_text(rc));
+    printf("%s: %llu keys, %llu pages, %llu findings\n",
+           rc == NQ_OK ? "good" : "damaged",
+           (unsigned long long)st.trees.records, (unsigned long long)st.pages,
+           (unsigned long long)st.findings);
+    return rc == NQ_OK ? 0 : 1;
+}
+
+/* --- stats
+ * ------------------------------------------------------------------------ */
+
+static void
+put_number(const char *name, uint64_t v)
+{
+    printf("%s:%llu\n", name, (unsigned long long)v);
+}
+
+static void
+ignore_finding(void *arg, const char *text)
+{
+    nq_unused(arg);
+    nq_unused(text);
+}
+
+/* The names are those of INFO where they mean the same. */
+static int
+run_stats(struct tool *t)
+{
+    struct store_stats st;
+    struct wal_stats ws;
+    struct db_check_stats cs;
+    nq_rc rc = db_check(t->db, false, ignore_finding, NULL, &cs);
+
+    store_get_stats(t->store, &st);
+    wal_get_stats(store_wal(t->store), &ws);
+    put_number("page_size", store_page_size(t->store));
+    put_number("data_file", st.file_bytes);
+    put_number("extent_bytes", st.extent_bytes);
+    put_number("free_bytes", st.free_bytes);
+    put_number("pages_stored", st.table_entries);
+    put_number("checkpoint_position", st.ckpt_lsn);
+    put_number("log_position", ws.position);
+    put_number("log_oldest", ws.oldest);
+    put_number("log_segments", ws.segments);
+    put_number("tree_leaves", cs.trees.leaves);
+    put_number("tree_inners", cs.trees.inners);
+    put_number("tree_height", cs.trees.height);
+    printf("tree_fill:%.3f\n",
+           (double)cs.trees.used_bytes /
+               (double)nq_max(cs.trees.page_bytes, (uint64_t)1));
+    put_number("blobs", cs.blobs);
+    put_number("blob_bytes", cs.blob_bytes);
+    for (uint32_t i = 0; i < db_count(t->db); i++) {
+        uint64_t keys = 0, expires = 0;
+
+        if (db_size(t->db, i, &keys) == NQ_OK && keys > 0 &&
+            db_expires(t->db, i, &expires) == NQ_OK)
+            printf("db%u:keys=%llu,expires=%llu\n", i, (unsigned long long)keys,
+                   (unsigned long long)expires);
+    }
+    return rc == NQ_OK ? 0 : complain(t->dir, rc_text(rc));
+}
+
+/* --- dump
+ * ------------------------------------------------------------------------- */
+
+static void
+put_bulk(struct slice s)
+{
+    printf("$%zu\r\n", s.len);
+    fwrite(s.p, 1, s.len, stdout);
+    fputs("\r\n", stdout);
+}
+
+static void
+put_text(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        uint8_t c = s.p[i];
+
+        if (c == '"' || c == '\\')
+            printf("\\%c", c);
+        else if (isprint(c))
+            putchar(c);
+        else
+            printf("\\x%02x", c);
+    }
+}
+
+static nq_rc
+put_value(struct tool *t, const struct entry *e)
+{
+    struct arena arena = ARENA_INIT;
+    uint64_t len = string_len(e);
+    struct slice s;
+    nq_rc rc = NQ_OK;
+
+    if (!t->is_text)
+        printf("$%llu\r\n", (unsigned long long)len);
+    for (uint64_t off = 0; off < len && rc == NQ_OK; off += PIECE) {
+        rc = string_range(t->db, e, off, PIECE, &arena, &s);
+        if (rc == NQ_OK && t->is_text)
+            put_text(s);
+        else if (rc == NQ_OK)
+            fwrite(s.p, 1, s.len, stdout);
+        arena_reset(&arena);
+    }
+    if (!t->is_text)
+        fputs("\r\n", stdout);
+    arena_fini(&arena);
+    return rc;
+}
+
+/* SET key value [PXAT ms], or: database, expiry, key, value in quotes. */
+static nq_rc
+put_key(struct tool *t, uint32_t dbi, struct slice key, const struct entry *e)
+{
+    char ms[24];
+    nq_rc rc;
+
+    if (t->is_text) {
+        printf("%u %llu \"", dbi, (unsigned long long)e->rec.expire_ms);
+        put_text(key);
+        fputs("\" \"", stdout);
+        rc = put_value(t, e);
+        puts("\"");
+        return rc;
+    }
+    printf("*%d\r\n$3\r\nSET\r\n", e->rec.expire_ms != 0 ? 5 : 3);
+    put_bulk(key);
+    rc = put_value(t, e);
+    if (e->rec.expire_ms != 0) {
+        put_bulk(slice_lit("PXAT"));
+        put_bulk(slice_of(ms, u64_to_text(ms, e->rec.expire_ms)));
+    }
+    return rc;
+}
+
+static int
+dump_database(struct tool *t, uint32_t dbi)
+{
+    uint64_t now = clock_wall_ms();
+    struct btree_cursor c;
+    struct entry e = {0};
+    char number[24];
+    bool is_first = true;
+    nq_rc rc;
+
+    btree_cursor_init(&c, db_tree(t->db, dbi));
+    rc = btree_seek(&c, t->prefix, false);
+    for (; rc == NQ_OK && c.valid && slice_has_prefix(c.key, t->prefix);
+         rc = btree_next(&c)) {
+        if ((rc = btree_record(&c, &e.rec)) != NQ_OK)
+            break;
+        if (e.rec.expire_ms != 0 && e.rec.expire_ms <= now)
+            continue;
+        if (is_first && !t->is_text) {
+            fputs("*2\r\n", stdout);
+            put_bulk(slice_lit("SELECT"));
+            put_bulk(slice_of(number, u64_to_text(number, dbi)));
+        }
+        is_first = false;
+        if ((rc = put_key(t, dbi, c.key, &e)) != NQ_OK)
+            break;
+        frames_make_room(store_frames(t->store));
+    }
+    btree_cursor_fini(&c);
+    return rc == NQ_OK ? 0 : complain(t->dir, rc_text(rc));
+}
+
+static int
+run_dump(struct tool *t)
+{
+    int code = 0;
+
+    for (uint32_t i = 0; i < db_count(t->db); i++) {
+        if (t->only_db < 0 || t->only_db == i)
+            code |= dump_database(t, i);
+    }
+    return code;
+}
+
+/* --- wal
+ * -------------------------------------------------------------------------- */
+
+static const char *
+effect_name(uint8_t effect)
+{
+    static const char *const names[256] = {
+#define EFFECT(code, name, apply) [code] = #name,
+#include "db/effect.def"
+#undef EFFECT
+    };
+
+    return names[effect] != NULL ? names[effect] : "?";
+}
+
+static int
+run_wal(struct tool *t)
+{
+    char path[1100];
+    nq_rc rc;
+
+    snprintf(path, sizeof path, "%s/wal", t->dir);
+    rc = wal_dump(path, t->from, effect_name, stdout);
+    return rc == NQ_OK ? 0 : complain(path, rc_text(rc));
+}
+
+/* --- the command line
+ * ---------------------------------------------------------------- */
+
+static const struct subcommand {
+    const char *name;
+    int (*run)(struct tool *t);
+    bool opens;
+    const char *help;
+} subcommands[] = {
+    {"check", run_check, true,
+     "check DIR [--quick]\n"
+     "    walks trees, values, page table and space, and reads every page on\n"
+     "    disk (not with --quick); prints what is wrong; exit code 1 if "
+     "any is"},
+    {"stats", run_stats, true,
+     "stats DIR\n"
+     "    sizes, keys and fill, one name:value a line"},
+    {"dump", run_dump, true,
+     "dump DIR [--format resp|text] [--db N] [--prefix P]\n"
+     "    all keys with values and expiries: as commands for redis-cli "
+     "--pipe,\n    or one line a key: database, expiry in Unix ms, key, "
+     "value"},
+    {"wal", run_wal, false,
+     "wal DIR [--from LSN]\n"
+     "    the log: segments, frames and their records"},
+};
+
+static int
+print_help(FILE *out)
+{
+    fputs("nqdb-cli " NQDB_VERSION
+          " - looks at a database that no server has open; changes nothing\n\n",
+          out);
+    for (size_t i = 0; i < nq_countof(subcommands); i++)
+        fprintf(out, "  nqdb-cli %s\n", subcommands[i].help);
+    fputs("\n  --pool SIZE   memory for pages (256mb)\n"
+          "  --path DIR    the same as DIR\n"
+          "\n  Exit code 0, or 1 for damage and anything else that is "
+          "wrong.\n",
+          out);
+    return 0;
+}
+
+/* An option with its value; false: unknown or wrong. */
+static bool
+take_option(struct tool *t, const char *name, const char *value)
+{
+    struct slice text = slice_str(value);
+    int64_t v = 0;
+
+    if (strcmp(name, "--path") == 0)
+        t->dir = value;
+    else if (strcmp(name, "--prefix") == 0)
+        t->prefix = text;
+    else if (strcmp(name, "--format") == 0)
+        t->is_text = strcmp(value, "text") == 0;
+    else if (strcmp(name, "--db") == 0 && slice_to_i64(text, &t->only_db))
+        return t->only_db >= 0;
+    else if (strcmp(name, "--from") == 0 && slice_to_i64(text, &v))
+        t->from = (uint64_t)v;
+    else if (strcmp(name, "--pool") == 0 && config_size_text(text, 1, &v))
+        t->pool_bytes = (uint64_t)nq_max(v, (int64_t)4 << 20);
+    else
+        return false;
+    return strcmp(name, "--format") != 0 || t->is_text ||
+           strcmp(value, "resp") == 0;
+}
+
+static bool
+take_options(struct tool *t, int argc, char **argv)
+{
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "--quick") == 0)
+            t->is_quick = true;
+        else if (argv[i][0] != '-' && t->dir == NULL)
+            t->dir = argv[i];
+        else if (i + 1 < argc && take_option(t, argv[i], argv[i + 1]))
+            i++;
+        else
+            return complain(argv[i], "not understood; see nqdb-cli --help") ==
+                   0;
+    }
+    return t->dir != NULL ||
+           complain(argv[1], "which directory?  See nqdb-cli --help") == 0;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct tool t = {.pool_bytes = 256 << 20, .only_db = -1};
+    const struct subcommand *sub = NULL;
+    int code;
+
+    if (argc < 2)
+        return print_help(stderr) + 1;
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0)
+        return print_help(stdout);
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("nqdb-cli " NQDB_VERSION);
+        return 0;
+    }
+    for (size_t i = 0; i < nq_countof(subcommands); i++) {
+        if (strcmp(argv[1], subcommands[i].name) == 0)
+            sub = &subcommands[i];
+    }
+    if (sub == NULL)
+        return complain(argv[1], "no such subcommand; see nqdb-cli --help");
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0)
+            return puts(sub->help) < 0;
+    }
+    process_print_crashes("nqdb-cli " NQDB_VERSION);
+    (void)log_set_file("/dev/stderr", 0, 0); /* data has the other stream */
+    log_set_level(LOG_WARN);
+    if (!take_options(&t, argc, argv))
+        return 1;
+    code = sub->opens ? open_tool(&t) : 0;
+    if (code == 0)
+        code = sub->run(&t);
+    close_tool(&t);
+    if (fflush(stdout) != 0)
+        code = complain("standard output", "cannot be written");
+    return code;
+}
