@@ -39,6 +39,7 @@ static const struct sm_def wal_sm[] = {
 static void
 wal_free(struct wal *w)
 {
+    wal_sync_stop(w);
     wal_segments_fini(&w->segments);
     wal_buffer_fini(&w->buffer);
     nq_free(w->reader.window);
@@ -91,10 +92,11 @@ wal_start(struct wal *w)
 
     nq_assert(w->magic == WAL_MAGIC && !w->start.read_only);
     wal_thread_note_files(w);
-    rc = thread_start("wal", wal_thread_main, w, &w->thread);
-    if (rc == NQ_OK)
-        sm_move(&w->life, WAL_RUNNING);
-    return rc;
+    if ((rc = wal_sync_start(w)) != NQ_OK ||
+        (rc = thread_start("wal", wal_thread_main, w, &w->thread)) != NQ_OK)
+        return rc;
+    sm_move(&w->life, WAL_RUNNING);
+    return NQ_OK;
 }
 
 static void

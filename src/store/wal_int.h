@@ -97,7 +97,8 @@ struct wal_segment {
     uint64_t salt, previous_salt;
     uint64_t size, time_us;
     struct file *file; /* NULL when closed */
-    bool is_dirty;     /* written since the last sync */
+    bool is_dirty;     /* written since its last sync began */
+    bool is_syncing;
 };
 
 struct wal_segments {
@@ -153,6 +154,45 @@ NQ_MUST_USE nq_rc wal_frame_get(struct wal *w, unsigned i, lsn at,
 /* Finds where to begin; nothing but headers was read. */
 NQ_MUST_USE nq_rc wal_replay_begin(struct wal *w);
 
+/* --- wal_sync.c ----------------------------------------------------------- */
+
+#define WAL_SYNC_FILES 32u /* unsynced segments; then writing waits */
+
+enum wal_sync_state {
+    WAL_SYNC_IDLE,
+    WAL_SYNC_ASKED,
+    WAL_SYNC_DONE,
+    WAL_SYNC_STOP
+};
+
+struct wal_sync {
+    /* log thread */
+    bool is_under_way;
+    lsn target;       /* durable up to here when it succeeds */
+    uint64_t last_us; /* monotonic; when the last one began */
+    struct thread *thread;
+    /* the helper's while WAL_SYNC_ASKED, else the log thread's */
+    struct file *files[WAL_SYNC_FILES];
+    unsigned count;
+    nq_rc rc;
+    /* both */
+    struct monitor *monitor;
+    enum wal_sync_state state; /* under the monitor */
+    _Atomic bool is_done;
+};
+
+NQ_MUST_USE nq_rc wal_sync_start(struct wal *w);
+void wal_sync_stop(struct wal *w); /* after the log thread has ended */
+/* Log thread.  Monotonic time when the strategy wants a sync; UINT64_MAX:
+ * nothing to sync, or one is under way. */
+uint64_t wal_sync_due_us(const struct wal *w);
+/* Begins one; with strategy always, or when stopping, ends it as well. */
+void wal_sync_run(struct wal *w);
+/* Ends the one under way if it is done, or waits until it is. */
+void wal_sync_collect(struct wal *w, bool wait);
+/* So many segments are unsynced that no other should be begun. */
+bool wal_sync_is_behind(const struct wal *w);
+
 /* --- the log -------------------------------------------------------------- */
 
 enum wal_life { WAL_REPLAYING, WAL_READY, WAL_RUNNING, WAL_CLOSED };
@@ -196,9 +236,9 @@ struct wal {
     lsn next; /* first LSN not written */
     struct wal_segments segments;
     struct wal_reader reader;
-    uint64_t last_sync_us; /* monotonic */
-    uint64_t retry_at_us;  /* for space; 0: nothing to retry */
-    bool is_stuck;         /* committed frames wait for space */
+    struct wal_sync sync;
+    uint64_t retry_at_us; /* for space; 0: nothing to retry */
+    bool is_stuck;        /* committed frames wait for space */
 };
 
 /* wal_thread.c */
@@ -206,6 +246,10 @@ void wal_thread_main(void *arg);
 /* Before the thread runs: begins a segment at w->next, durable.  On a full
  * disk the log goes on without one, and refuses appends. */
 NQ_MUST_USE nq_rc wal_thread_begin(struct wal *w);
+/* Moves what the loop sees; wakes it if it waits for that. */
+void wal_thread_publish(struct wal *w, lsn durable);
+/* The end of writing, for any error but a full disk. */
+void wal_thread_fail(struct wal *w, const char *what, nq_rc rc);
 /* Makes the log thread look again if it sleeps. */
 void wal_thread_kick(struct wal *w);
 /* Notes the counters of the files for wal_get_stats(). */

@@ -362,7 +362,7 @@ release_oldest(struct wal *w)
     char from[WAL_PATH_MAX], to[WAL_PATH_MAX];
     nq_rc rc;
 
-    nq_assert(!old->is_dirty && s->count > 1);
+    nq_assert(!old->is_dirty && !old->is_syncing && s->count > 1);
     file_close(old->file);
     old->file = NULL;
     wal_segment_path(w, old->number, from);
@@ -390,7 +390,7 @@ wal_segments_release(struct wal *w, lsn keep, unsigned n)
     nq_rc rc = NQ_OK;
 
     while (rc == NQ_OK && s->count > nq_max(n, 1u) && s->at[0].end <= keep &&
-           !s->at[0].is_dirty)
+           !s->at[0].is_dirty && !s->at[0].is_syncing)
         rc = release_oldest(w);
     if (rc == NQ_OK && s->count != before)
         rc = dir_sync(w->opts.dir);

@@ -1,13 +1,11 @@
-/* store/wal_thread.c - the log thread: writes committed frames, syncs them by
- * strategy, prepares and recycles segments.
+/* store/wal_thread.c - the log thread: writes committed frames, has them
+ * synced, prepares and recycles segments.
  *
  * Each round: write all that is committed, one write for each contiguous run;
- * sync if the strategy says so (always: each round, so that what was
- * committed during the last sync shares the next one); release old
- * segments; keep a spare; sleep if there is nothing to do.
+ * sync if the strategy says so (wal_sync.c); release old segments; keep a
+ * spare; sleep if there is nothing to do.
  *
- * I1  `durable` never passes what a successful sync covered, in all segments
- *     below it.
+ * I1  Frames are written in order, so that `written` says all.
  * I2  A failed write or sync is final: the state becomes NQ_EREADONLY and
  *     this thread touches no file again.
  * I3  While no spare can be had for want of space, appends are refused
@@ -28,7 +26,6 @@
 #include "os/thread.h"
 
 #define RUN_MAX ((uint64_t)1 << 20)
-#define DIRTY_MAX 8u /* unsynced segments kept open */
 #define RETRY_US 1000000u
 
 /* --- telling the loop ----------------------------------------------------- */
@@ -59,9 +56,8 @@ set_state(struct wal *w, nq_rc rc, const char *why)
     wake_loop(w);
 }
 
-/* The end of writing for any error but a full disk (I2). */
-static void
-fail(struct wal *w, const char *what, nq_rc rc)
+void
+wal_thread_fail(struct wal *w, const char *what, nq_rc rc)
 {
     char why[128];
 
@@ -78,7 +74,7 @@ no_segment(struct wal *w, nq_rc rc)
         w->retry_at_us = clock_mono_us() + RETRY_US;
         set_state(w, rc, "no space left for the next segment");
     } else {
-        fail(w, "preparing a segment", rc);
+        wal_thread_fail(w, "preparing a segment", rc);
     }
 }
 
@@ -89,9 +85,8 @@ has_failed(const struct wal *w)
            atomic_load(&w->is_abandoned);
 }
 
-/* Moves what the loop sees; wakes it if it waits for that. */
-static void
-publish(struct wal *w, lsn durable)
+void
+wal_thread_publish(struct wal *w, lsn durable)
 {
     lsn old = atomic_load(&w->durable), wanted = atomic_load(&w->sync_to);
     bool always = atomic_load(&w->fsync) == WAL_FSYNC_ALWAYS;
@@ -158,8 +153,16 @@ seal_frames(struct wal *w, uint8_t *p, uint64_t len, uint64_t room)
 static nq_rc
 next_segment(struct wal *w, uint64_t bytes)
 {
-    nq_rc rc = wal_segment_begin(w, w->next, bytes);
+    nq_rc rc;
 
+    if (wal_sync_is_behind(w)) {
+        wal_sync_collect(w, true);
+        if (wal_sync_due_us(w) == 0)
+            wal_sync_run(w);
+    }
+    if (has_failed(w))
+        return NQ_EREADONLY;
+    rc = wal_segment_begin(w, w->next, bytes);
     if (rc != NQ_OK)
         no_segment(w, rc);
     else
@@ -185,7 +188,7 @@ write_run(struct wal *w, lsn committed)
     rc = file_write(seg->file, p, n,
                     WAL_SEGMENT_HEADER + (w->next - seg->first));
     if (rc != NQ_OK) {
-        fail(w, "a write", rc);
+        wal_thread_fail(w, "a write", rc);
         return false;
     }
     seg->is_dirty = true;
@@ -194,7 +197,7 @@ write_run(struct wal *w, lsn committed)
     w->stats.bytes += n;
     w->stats.writes++;
     monitor_unlock(w->monitor);
-    publish(w, atomic_load(&w->durable));
+    wal_thread_publish(w, atomic_load(&w->durable));
     return true;
 }
 
@@ -210,81 +213,7 @@ write_committed(struct wal *w)
             return;
         }
     }
-    publish(w, atomic_load(&w->durable));
-}
-
-/* --- syncing -------------------------------------------------------------- */
-
-static unsigned
-dirty_segments(const struct wal *w)
-{
-    unsigned n = 0;
-
-    for (unsigned i = w->segments.count; i > 0; i--)
-        n += w->segments.at[i - 1].is_dirty;
-    return n;
-}
-
-/* When the strategy wants the next sync, if anything is unsynced then. */
-static uint64_t
-sync_due_us(const struct wal *w)
-{
-    if (atomic_load(&w->durable) == w->next)
-        return UINT64_MAX;
-    if (atomic_load(&w->sync_to) > atomic_load(&w->durable) ||
-        atomic_load(&w->stop) || dirty_segments(w) > DIRTY_MAX)
-        return 0;
-    switch ((enum wal_fsync)atomic_load(&w->fsync)) {
-    case WAL_FSYNC_ALWAYS:
-        return 0;
-    case WAL_FSYNC_PERIODIC:
-        return w->last_sync_us + atomic_load(&w->interval_us);
-    case WAL_FSYNC_NEVER:
-        break;
-    }
-    return UINT64_MAX;
-}
-
-static nq_rc
-sync_segment(struct wal *w, struct wal_segment *seg, bool is_last)
-{
-    uint64_t began = clock_mono_us(), took;
-    nq_rc rc = file_sync(seg->file);
-
-    took = clock_mono_us() - began;
-    monitor_lock(w->monitor);
-    w->stats.syncs++;
-    w->stats.sync_us_last = took;
-    w->stats.sync_us_total += took;
-    w->stats.sync_us_max = nq_max(w->stats.sync_us_max, took);
-    histogram_add(&w->stats.sync_us, took);
-    monitor_unlock(w->monitor);
-    if (rc != NQ_OK)
-        return rc;
-    seg->is_dirty = false;
-    if (!is_last) {
-        file_close(seg->file);
-        seg->file = NULL;
-    }
-    return NQ_OK;
-}
-
-static void
-sync_written(struct wal *w)
-{
-    struct wal_segments *s = &w->segments;
-    nq_rc rc;
-
-    w->last_sync_us = clock_mono_us();
-    for (unsigned i = 0; i < s->count; i++) {
-        if (!s->at[i].is_dirty)
-            continue;
-        if ((rc = sync_segment(w, &s->at[i], i + 1 == s->count)) != NQ_OK) {
-            fail(w, "a sync", rc);
-            return;
-        }
-    }
-    publish(w, w->next);
+    wal_thread_publish(w, atomic_load(&w->durable));
 }
 
 /* --- segments ------------------------------------------------------------- */
@@ -299,7 +228,7 @@ release_segments(struct wal *w)
     rc = wal_segments_release(w, atomic_load(&w->keep),
                               atomic_load(&w->keep_segments));
     if (rc != NQ_OK)
-        fail(w, "recycling a segment", rc);
+        wal_thread_fail(w, "recycling a segment", rc);
     w->retry_at_us = 0;
     wal_thread_note_files(w);
 }
@@ -369,14 +298,14 @@ next_work_us(const struct wal *w)
         return 0;
     if (has_failed(w))
         return UINT64_MAX;
-    if (atomic_load(&w->release_asked) ||
+    if (atomic_load(&w->release_asked) || atomic_load(&w->sync.is_done) ||
         (!w->is_stuck && atomic_load(&w->committed) != w->next))
         return 0;
     /* The strategy was made looser: what is written is settled now. */
     if (atomic_load(&w->fsync) != WAL_FSYNC_ALWAYS &&
         atomic_load(&w->settled) < w->next)
         return 0;
-    due = sync_due_us(w);
+    due = wal_sync_due_us(w);
     if (w->is_stuck || wants_spare(w))
         due = nq_min(due, w->retry_at_us);
     return due;
@@ -418,8 +347,9 @@ wal_thread_main(void *arg)
             thread_sleep_us(w->opts.group_delay_us);
         if (!has_failed(w))
             write_committed(w);
-        if (!has_failed(w) && sync_due_us(w) <= clock_mono_us())
-            sync_written(w);
+        wal_sync_collect(w, stop);
+        if (!has_failed(w) && wal_sync_due_us(w) <= clock_mono_us())
+            wal_sync_run(w);
         if (!has_failed(w))
             release_segments(w);
         if (!has_failed(w))

@@ -9,6 +9,7 @@
 #include "../lib/wal_fixture.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "os/clock.h"
 #include "os/fault.h"
 #include "os/thread.h"
 
@@ -89,6 +90,22 @@ a_failed_sync_is_final(void **state)
 {
     (void)state;
     fails_for_good(FAULT_SYNC, FAULT_EIO);
+}
+
+static void
+a_failed_sync_of_the_helper_is_final(void **state)
+{
+    struct wal_fixture f;
+
+    (void)state;
+    wal_fixture_init(&f, WAL_FSYNC_PERIODIC);
+    wal_fixture_open(&f, 1);
+    thread_sleep_us(50000);
+    fault_after(FAULT_SYNC, 0, FAULT_EIO);
+    wal_fixture_frame(&f, 1, 50);
+    assert_true(wal_fixture_state(&f, NQ_EREADONLY));
+    assert_true(wal_durable(f.w) < wal_position(f.w));
+    wal_fixture_fini(&f);
 }
 
 static void
@@ -254,6 +271,36 @@ one_slow_sync_covers_what_came_meanwhile(void **state)
     wal_fixture_fini(&f);
 }
 
+/* Periodic: the disk takes its time, those who write do not. */
+static void
+a_slow_sync_holds_nobody_up_unless_always(void **state)
+{
+    struct wal_fixture f;
+
+    (void)state;
+    wal_fixture_init(&f, WAL_FSYNC_PERIODIC);
+    f.opts.fsync_interval_ms = 1;
+    wal_fixture_open(&f, 1);
+    thread_sleep_us(20000);
+    fault_slow_sync(200000);
+    for (unsigned i = 0; i < 50; i++) {
+        uint64_t began = clock_mono_us();
+
+        wal_fixture_frame(&f, 1, 20);
+        assert_true(wal_fixture_settle(&f));
+        assert_true(clock_mono_us() - began < 150000);
+        thread_sleep_us(2000);
+    }
+    assert_true(wal_durable(f.w) < wal_position(f.w));
+    fault_slow_sync(0);
+    wal_set_fsync(f.w, WAL_FSYNC_ALWAYS, 0);
+    wal_fixture_frame(&f, 1, 20);
+    assert_true(wal_fixture_settle(&f));
+    assert_true(wal_durable(f.w) == wal_position(f.w));
+    wal_fixture_close(&f);
+    wal_fixture_fini(&f);
+}
+
 /* --- crashes -------------------------------------------------------------- */
 
 /* Frames of mixed sizes over several segments, with releases, until the
@@ -391,6 +438,8 @@ main(void)
         cmocka_unit_test_teardown(a_failed_write_is_final, clear_faults),
         cmocka_unit_test_teardown(a_torn_write_is_final, clear_faults),
         cmocka_unit_test_teardown(a_failed_sync_is_final, clear_faults),
+        cmocka_unit_test_teardown(a_failed_sync_of_the_helper_is_final,
+                                  clear_faults),
         cmocka_unit_test_teardown(who_waits_is_woken_by_a_failure,
                                   clear_faults),
         cmocka_unit_test_teardown(one_turn_gets_one_answer, clear_faults),
@@ -400,6 +449,8 @@ main(void)
                                   clear_faults),
         cmocka_unit_test_teardown(a_log_opens_on_a_full_disk, clear_faults),
         cmocka_unit_test_teardown(one_slow_sync_covers_what_came_meanwhile,
+                                  clear_faults),
+        cmocka_unit_test_teardown(a_slow_sync_holds_nobody_up_unless_always,
                                   clear_faults),
         cmocka_unit_test_teardown(dying_at_any_operation_loses_nothing_durable,
                                   clear_faults),
