@@ -34,7 +34,7 @@
 #include "store/store_int.h"
 
 #define SLICE_PAGES 2048u /* settled or released by one turn: < 0.5 ms */
-#define RETRY_US 1000000u /* after a failure, doubled up to 32 times that */
+#define DOUBLINGS 5u      /* of the wait after failures in a row */
 #define LOG_SPARES 2u
 
 struct ckpt_request {
@@ -181,7 +181,8 @@ give_up(struct checkpoint *c, nq_rc rc)
     c->stats.failed++;
     c->stats.last_rc = rc;
     c->is_asked = true;
-    c->retry_us = clock_mono_us() + (RETRY_US << nq_min(c->failures, 5u));
+    c->retry_us =
+        clock_mono_us() + (d->retry_step_us << nq_min(c->failures, DOUBLINGS));
     c->failures++;
     sm_move(&c->sm, CKPT_IDLE);
     answer(&c->running, rc);
@@ -324,7 +325,7 @@ publish(struct checkpoint *c)
             log_error("the superblock could not be written: %s; trying again",
                       rc_text(c->job_rc));
             c->stats.failed++;
-            c->retry_us = clock_mono_us() + RETRY_US;
+            c->retry_us = clock_mono_us() + c->st->disk.retry_step_us;
         } else if (clock_mono_us() >= c->retry_us) {
             c->retry_us = 0;
             submit(c, run_publish);

@@ -211,7 +211,7 @@ failed(struct flush_job *j)
         d->cut_rc = j->rc;
     if (j->rc == NQ_ENOSPC)
         flush_no_space(d);
-    d->retry_us = clock_mono_us() + RETRY_US;
+    d->retry_us = clock_mono_us() + d->retry_step_us;
 }
 
 static void
@@ -351,6 +351,7 @@ flush_init(struct disk *d)
 {
     list_init(&d->jobs);
     list_init(&d->held);
+    d->retry_step_us = RETRY_US;
 }
 
 bool

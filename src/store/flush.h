@@ -35,10 +35,11 @@ struct disk {
     bool is_limited;  /* nothing is placed behind `allocated` */
     struct list jobs; /* flush jobs under way */
     unsigned jobs_count;
-    unsigned cut_jobs; /* of them, those with pages of the cut */
-    nq_rc cut_rc;      /* why pages of the cut could not be written */
-    nq_rc last_rc;     /* of the last batch */
-    uint64_t retry_us; /* after a failure: not before, monotonic */
+    unsigned cut_jobs;      /* of them, those with pages of the cut */
+    nq_rc cut_rc;           /* why pages of the cut could not be written */
+    nq_rc last_rc;          /* of the last batch */
+    uint64_t retry_us;      /* after a failure: not before, monotonic */
+    uint64_t retry_step_us; /* from failure to retry: one second */
     uint64_t cut_pages, cut_bytes; /* staged for the running checkpoint */
     uint64_t bytes_written;
 };
