@@ -20,6 +20,7 @@
 #include "cmd/latency.h"
 #include "cmd/multi.h"
 #include "cmd/park.h"
+#include "cmd/pubsub.h"
 #include "cmd/reply.h"
 #include "cmd/slowlog.h"
 #include "os/clock.h"
@@ -257,7 +258,11 @@ run_call(struct batch *b, unsigned i)
     rq->dbi = s->dbi;
     if (!b->are_fingers_good || rq->dbi != rq->probed_dbi)
         rq->nfingers = 0;
+    rq->engine->running = s;
     result = execute(rq);
+    if (nq_unlikely(rq->engine->has_own_messages))
+        pubsub_deliver_own(rq->engine);
+    rq->engine->running = NULL;
     s->active_ms = b->engine->now_ms;
     if (rq->cmd != NULL &&
         (rq->cmd->fn == cmd_exec ||

@@ -9,6 +9,7 @@
 #include "cmd/latency.h"
 #include "cmd/multi.h"
 #include "cmd/park.h"
+#include "cmd/pubsub.h"
 #include "cmd/scan_cursor.h"
 #include "cmd/slowlog.h"
 #include "cmd/watch.h"
@@ -41,6 +42,7 @@ engine_new(void)
     rng_seed(&e->rng, rng_seed_from_os());
     draw_run_id(e);
     e->parking = parking_new(e);
+    pubsub_init(e);
     e->watches = watches_new();
     e->slowlog = slowlog_new();
     e->latency = latency_new();
@@ -55,6 +57,7 @@ engine_free(struct engine *e)
         return;
     nq_assert(e->magic == ENGINE_MAGIC && list_empty(&e->sessions));
     parking_free(e->parking);
+    pubsub_fini(e);
     watches_free(e->watches);
     scan_cursors_free(e->scans);
     slowlog_free(e->slowlog);

@@ -105,7 +105,9 @@ struct engine {
     uint64_t clock_ns; /* when the last command of the batch ended */
     lsn settled;       /* of the log, when the batch began */
     struct rng rng;
+    struct session *running; /* whose command runs now; NULL: none */
     struct pubsub *pubsub;
+    bool has_own_messages; /* pubsub_deliver_own() is due */
     /* Ends all subscriptions of a session (close, RESET); set by pubsub. */
     void (*drop_subs)(struct session *s);
     struct watches *watches;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "cmd/notify.h"
 
 struct slice
 config_word(struct slice *text)
@@ -123,12 +124,14 @@ config_check_save(struct slice text, struct buf *out, char err[CONFIG_ERR])
 bool
 config_check_notify(struct slice text, struct buf *out, char err[CONFIG_ERR])
 {
-    nq_unused(out);
-    for (size_t i = 0; i < text.len; i++) {
-        if (strchr("AKEg$lshzxetmdn", text.p[i]) == NULL)
-            return refuse(err, "Invalid event class character. "
-                               "Use 'Ag$lshzxeKEtmdn'.");
-    }
+    char canonical[NOTIFY_TEXT_MAX];
+    uint32_t classes;
+
+    if (!notify_parse(text, &classes))
+        return refuse(err, "Invalid event class character. "
+                           "Use 'Ag$lshzxeKEtmdn'.");
+    notify_format(classes, canonical);
+    buf_put_str(out, canonical);
     return true;
 }
 

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cmd/notify.h"
 #include "server/config_int.h"
 #include "server/server_int.h"
 #include "store/store.h"
@@ -72,6 +73,9 @@ apply_limits(struct server *s)
     l->timeout_s = seconds(c, CONF_TIMEOUT);
     l->max_transactions = (uint32_t)config_int(c, CONF_MAX_TRANSACTIONS);
     l->transaction_timeout_s = seconds(c, CONF_TRANSACTION_TIMEOUT);
+    /* The text was checked when it was set. */
+    if (!notify_parse(slice_str(config_text(c, CONF_NOTIFY)), &l->notify))
+        l->notify = 0;
     l->slowlog_us =
         config_int(c, CONF_SLOWLOG_ON) ? config_int(c, CONF_SLOWLOG) : -1;
     l->slowlog_max = (uint32_t)config_int(c, CONF_SLOWLOG_LEN);

@@ -26,6 +26,15 @@ on_settled(void *arg)
     return wal_settled(store_wal(s->store));
 }
 
+static bool
+on_is_log_dead(void *arg)
+{
+    struct server *s = arg;
+
+    return s->store != NULL &&
+           wal_writable(store_wal(s->store)) == NQ_EREADONLY;
+}
+
 static void
 on_wake_at(void *arg, lsn at)
 {
@@ -143,6 +152,7 @@ server_loop_opts(struct server *s)
         .engine = s->engine,
         .settled = on_settled,
         .wake_at = on_wake_at,
+        .is_log_dead = on_is_log_dead,
         .on_turn = on_turn,
         .on_wake = on_wake,
         .on_cron = on_cron,
