@@ -4,7 +4,7 @@
 #include "base/check.h"
 #include "cmd/reply.h"
 
-#define EXPIRE_END (INT64_C(1) << 48) /* what a record can hold */
+#define EXPIRE_MAX ((INT64_C(1) << 48) - 1) /* what a record can hold */
 
 bool
 arg_int(struct req *rq, uint32_t i, int64_t *out)
@@ -26,19 +26,29 @@ arg_int_within(struct req *rq, uint32_t i, int64_t lo, int64_t hi,
 }
 
 bool
+expire_time(int64_t v, enum expire_unit unit, uint64_t base, int64_t *out)
+{
+    if (__builtin_mul_overflow(v, (int64_t)unit, out) ||
+        __builtin_add_overflow(*out, (int64_t)base, out))
+        return false;
+    *out = nq_min(*out, EXPIRE_MAX);
+    return true;
+}
+
+bool
 arg_expire(struct req *rq, uint32_t i, enum expire_unit unit, bool is_absolute,
            uint64_t *out)
 {
-    int64_t v, now = (int64_t)db_now(rq->db);
+    int64_t v, at;
 
     if (!arg_int(rq, i, &v))
         return false;
-    if (v <= 0 || v >= EXPIRE_END / (int64_t)unit ||
-        (!is_absolute && v * (int64_t)unit >= EXPIRE_END - now)) {
+    if (v <= 0 ||
+        !expire_time(v, unit, is_absolute ? 0 : db_now(rq->db), &at)) {
         reply_error(rq, "invalid expire time in '%s' command", rq->cmd->name);
         return false;
     }
-    *out = (uint64_t)(v * (int64_t)unit + (is_absolute ? 0 : now));
+    *out = (uint64_t)at;
     return true;
 }
 

@@ -14,8 +14,13 @@ bool arg_int_within(struct req *rq, uint32_t i, int64_t lo, int64_t hi,
 
 enum expire_unit { UNIT_S = 1000, UNIT_MS = 1 };
 
+/* `v` units from `base` (wall ms; 0 for absolute times) as wall ms.  False:
+ * beyond an int64, where Redis refuses it too.  What a record cannot hold, the
+ * year 10889 and later, becomes the last moment that it can. */
+bool expire_time(int64_t v, enum expire_unit unit, uint64_t base, int64_t *out);
+
 /* argv[i] as the expiry of a value that is being set: a positive number of
- * `unit`, from now or absolute.  *out: wall ms, below 2^48.  False: answered
+ * `unit`, from now or absolute.  *out: wall ms.  False: answered
  * "invalid expire time in 'set' command" or "value is not an integer ...". */
 bool arg_expire(struct req *rq, uint32_t i, enum expire_unit unit,
                 bool is_absolute, uint64_t *out);

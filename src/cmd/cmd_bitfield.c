@@ -212,8 +212,11 @@ run_field(struct req *rq, const struct field *f)
         reply_null(rq);
         return NQ_OK;
     }
-    insert(f, bytes, (uint64_t)fresh);
     reply_int(rq, (int64_t)(f->op == FIELD_SET ? old : fresh));
+    if (fresh == old && found &&
+        first_byte(f) + byte_count(f) <= string_len(&e))
+        return NQ_OK; /* nothing changes: nothing is logged */
+    insert(f, bytes, (uint64_t)fresh);
     return string_write(rq->db, rq->dbi, rq->argv[1], &e, found, first_byte(f),
                         slice_of(bytes, byte_count(f)), "setbit", &len);
 }

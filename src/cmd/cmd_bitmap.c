@@ -59,6 +59,8 @@ cmd_setbit(struct req *rq)
     mask = (uint8_t)(0x80 >> (off & 7));
     byte = old.len > 0 ? old.p[0] : 0;
     reply_int(rq, (byte & mask) != 0);
+    if (old.len > 0 && ((byte & mask) != 0) == (bit == 1))
+        return; /* nothing changes: nothing is logged, no watcher is told */
     byte = (uint8_t)((byte & ~mask) | (bit ? mask : 0));
     rc = string_write(rq->db, rq->dbi, rq->argv[1], &e, found, off >> 3,
                       slice_of(&byte, 1), "setbit", &len);

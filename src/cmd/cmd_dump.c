@@ -2,12 +2,11 @@
 #include "base/check.h"
 #include "cmd/cmd_key.h"
 #include "cmd/engine.h"
+#include "cmd/args.h"
 #include "cmd/handlers.h"
 #include "cmd/rdb.h"
 #include "cmd/reply.h"
 #include "db/string.h"
-
-#define EXPIRE_END (INT64_C(1) << 48) /* what a record can hold */
 
 void
 cmd_dump(struct req *rq)
@@ -82,18 +81,16 @@ parse_restore(struct req *rq, struct restore_args *a)
 static bool
 parse_restore_ttl(struct req *rq, struct restore_args *a)
 {
-    int64_t now = (int64_t)db_now(rq->db), ttl;
+    int64_t ttl, at;
 
-    if (!slice_to_i64(rq->argv[2], &ttl)) {
-        reply_rc(rq, NQ_ENOTINT);
+    if (!arg_int(rq, 2, &ttl))
+        return false;
+    if (ttl < 0 ||
+        !expire_time(ttl, UNIT_MS, a->is_absolute ? 0 : db_now(rq->db), &at)) {
+        reply_error(rq, "Invalid TTL value, must be >= 0");
         return false;
     }
-    if (ttl < 0 || ttl >= EXPIRE_END - (a->is_absolute ? 0 : now)) {
-        reply_error(rq, "-ERR Invalid TTL value, must be >= 0");
-        return false;
-    }
-    if (ttl > 0)
-        a->expire_ms = (uint64_t)(ttl + (a->is_absolute ? 0 : now));
+    a->expire_ms = ttl > 0 ? (uint64_t)at : 0;
     return true;
 }
 

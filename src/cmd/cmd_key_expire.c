@@ -2,11 +2,9 @@
 #include "cmd/cmd_key.h"
 
 #include "base/check.h"
+#include "cmd/args.h"
 #include "cmd/handlers.h"
 #include "cmd/reply.h"
-
-/* What a record can hold is below 2^48 ms, the year 10889. */
-#define EXPIRE_END (INT64_C(1) << 48)
 
 enum expire_when {
     WHEN_NX = 1 << 0,
@@ -51,22 +49,18 @@ parse_when(struct req *rq, unsigned *when)
     return true;
 }
 
-/* argv[2] in `unit` ms from `base`, as wall ms; in the past it may be
+/* argv[2] in `unit` from `base`, as wall ms; in the past it may be
  * negative. */
 static bool
-parse_time(struct req *rq, int64_t unit, int64_t base, int64_t *out)
+parse_time(struct req *rq, enum expire_unit unit, uint64_t base, int64_t *out)
 {
     int64_t v;
 
-    if (!slice_to_i64(rq->argv[2], &v)) {
-        reply_rc(rq, NQ_ENOTINT);
+    if (!arg_int(rq, 2, &v))
         return false;
-    }
-    if (v >= INT64_MIN / unit && v < (EXPIRE_END - base) / unit) {
-        *out = v * unit + base;
+    if (expire_time(v, unit, base, out))
         return true;
-    }
-    reply_error(rq, "-ERR invalid expire time in '%s' command", rq->cmd->name);
+    reply_error(rq, "invalid expire time in '%s' command", rq->cmd->name);
     return false;
 }
 
@@ -86,7 +80,7 @@ is_expiry_wanted(unsigned when, const struct entry *e, int64_t at)
 }
 
 static void
-expire_at(struct req *rq, int64_t unit, int64_t base)
+expire_at(struct req *rq, enum expire_unit unit, uint64_t base)
 {
     struct entry e;
     unsigned when;
@@ -113,25 +107,25 @@ expire_at(struct req *rq, int64_t unit, int64_t base)
 void
 cmd_expire(struct req *rq)
 {
-    expire_at(rq, 1000, (int64_t)db_now(rq->db));
+    expire_at(rq, UNIT_S, db_now(rq->db));
 }
 
 void
 cmd_pexpire(struct req *rq)
 {
-    expire_at(rq, 1, (int64_t)db_now(rq->db));
+    expire_at(rq, UNIT_MS, db_now(rq->db));
 }
 
 void
 cmd_expireat(struct req *rq)
 {
-    expire_at(rq, 1000, 0);
+    expire_at(rq, UNIT_S, 0);
 }
 
 void
 cmd_pexpireat(struct req *rq)
 {
-    expire_at(rq, 1, 0);
+    expire_at(rq, UNIT_MS, 0);
 }
 
 void
