@@ -4,7 +4,6 @@
 #include "cmd/handlers.h"
 #include "cmd/reply.h"
 #include "db/string.h"
-#include "store/blob.h"
 #include "store/store.h"
 
 static void

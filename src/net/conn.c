@@ -198,6 +198,7 @@ static ssize_t
 send_vectors(int fd, struct iovec *iov, int n)
 {
 #ifdef NQ_HARSH
+    nq_unused(n);
     return write(fd, iov[0].iov_base, nq_min(iov[0].iov_len, (size_t)61));
 #else
     return n == 1 ? write(fd, iov[0].iov_base, iov[0].iov_len)
