@@ -2,6 +2,8 @@
  * the words that clients and redis-cli expect. */
 #include "cmd/cmd_command.h"
 
+#include <stdio.h>
+
 #include "base/check.h"
 #include "cmd/handlers.h"
 #include "cmd/reply.h"
@@ -53,9 +55,9 @@ static void
 put_category(void *arg, const char *category)
 {
     struct counted *c = arg;
-    char text[32] = "@";
+    char text[32];
 
-    strncat(text, category, sizeof text - 2);
+    snprintf(text, sizeof text, "@%s", category);
     reply_status(c->rq, text);
     c->n++;
 }

@@ -19,7 +19,7 @@ struct config;
 
 enum config_id {
 #define TYPED(id) CONF_##id,
-#include "server/config_ids.h"
+#include "server/config_ids.def"
 #undef TYPED
     CONF_COUNT
 };

@@ -60,6 +60,7 @@ static _Noreturn void
 become_server(const struct live_server *s)
 {
     static char extra[1024], port[16];
+    char *rest = NULL;
     const char *env = getenv("NQDB_SERVER_ARGS");
     const char *binary = getenv("NQDB_SERVER");
     char *argv[ARGS_MAX] = {NULL};
@@ -80,8 +81,8 @@ become_server(const struct live_server *s)
     for (int i = 0; s->options[i] != NULL; i++)
         argv[n++] = strdup(s->options[i]);
     snprintf(extra, sizeof extra, "%s", env == NULL ? "" : env);
-    for (char *p = strtok(extra, " "); p != NULL && n < ARGS_MAX - 1;
-         p = strtok(NULL, " "))
+    for (char *p = strtok_r(extra, " ", &rest); p != NULL && n < ARGS_MAX - 1;
+         p = strtok_r(NULL, " ", &rest))
         argv[n++] = p;
     execv(argv[0], argv);
     fprintf(stderr, "cannot run NQDB_SERVER=%s: %s\n", argv[0],
