@@ -20,7 +20,7 @@ info_stats(struct server *s, struct buf *out)
     struct db_stats ds;
     struct frames_stats fs;
 
-    loop_get_stats(s->loop, &ls);
+    sampler_loop(s, &ls);
     db_get_stats(s->db, &ds);
     frames_get_stats(store_frames(s->store), &fs);
     info_u64(out, "total_connections_received", es->connections_received);
@@ -61,7 +61,7 @@ info_batch(struct server *s, struct buf *out)
     const struct engine_stats *es = &s->engine->stats;
     struct loop_stats ls;
 
-    loop_get_stats(s->loop, &ls);
+    sampler_loop(s, &ls);
     info_u64(out, "turns", ls.turns);
     info_u64(out, "batches", es->batches);
     buf_printf(out, "commands_per_batch:%.2f\r\n",
@@ -69,7 +69,7 @@ info_batch(struct server *s, struct buf *out)
                    (double)nq_max(es->batches, (uint64_t)1));
     info_u64(out, "parked_commands", es->parked_commands);
     info_u64(out, "sliced_yields", es->sliced_yields);
-    info_u64(out, "longest_turn_usec", ls.lag_us_max);
+    info_u64(out, "longest_turn_usec", s->turn_us_max);
 }
 
 /* Each command that was called, and each subcommand. */

@@ -1,6 +1,8 @@
 /* server/sampler.c - rates from counters: ten samples a second, the mean of
  * the last 16 is what INFO calls instantaneous. */
+#include "base/check.h"
 #include "base/mem.h"
+#include "net/loop.h"
 #include "os/clock.h"
 #include "server/server_int.h"
 #include "store/frames.h"
@@ -37,8 +39,16 @@ sampler_memory(const struct server *s)
 }
 
 void
+sampler_loop(struct server *s, struct loop_stats *out)
+{
+    loop_get_stats(s->loop, out);
+    s->turn_us_max = nq_max(s->turn_us_max, out->lag_us_max);
+}
+
+void
 sampler_cron(struct server *s)
 {
+    struct loop_stats ls;
     const struct engine_stats *es = &s->engine->stats;
     uint64_t now = clock_mono_us(), passed = now - s->sampled_us;
     uint64_t memory = sampler_memory(s);
@@ -49,6 +59,7 @@ sampler_cron(struct server *s)
         sample(&s->output, es->net_output_bytes, passed);
     }
     s->sampled_us = now;
+    sampler_loop(s, &ls);
     if (memory > s->memory_peak)
         s->memory_peak = memory;
 }
@@ -57,5 +68,5 @@ void
 sampler_reset(struct server *s)
 {
     s->ops = s->input = s->output = (struct rate){0};
-    s->memory_peak = 0;
+    s->memory_peak = s->turn_us_max = 0;
 }

@@ -9,6 +9,7 @@
 
 struct db;
 struct loop;
+struct loop_stats;
 struct pool;
 struct store;
 
@@ -60,6 +61,7 @@ struct server {
 
     struct rate ops, input, output;
     uint64_t sampled_us;
+    uint64_t turn_us_max; /* longest turn of the loop since CONFIG RESETSTAT */
     uint64_t memory_peak; /* greatest sampler_memory() that cron saw */
 };
 
@@ -107,6 +109,8 @@ void info_write(struct engine *e, const struct slice *sections, unsigned n,
 void sampler_cron(struct server *s);
 /* Heap and pages in memory. */
 uint64_t sampler_memory(const struct server *s);
+/* The loop's counters; what they say about turns goes to turn_us_max. */
+void sampler_loop(struct server *s, struct loop_stats *out);
 void sampler_reset(struct server *s);
 uint64_t rate_per_second(const struct rate *r);
 
