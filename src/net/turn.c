@@ -72,7 +72,8 @@ settle(struct conn *c)
         c->parsed = c->done;
         c->was_kept = false;
     }
-    input_consume(l->inputs, &c->in, c->parsed);
+    if (nq_likely(c->state == CONN_OPEN)) /* else the input is gone */
+        input_consume(l->inputs, &c->in, c->parsed);
     c->parsed = c->done = 0;
     c->calls = 0;
     conn_mark_dirty(c);
