@@ -41,6 +41,17 @@ tree_key_tail(struct btree *t, const struct page_key *key, struct slice *tail)
     return key->tail == 0 ? NQ_OK : frames_chunk(t->fr, key->tail, tail);
 }
 
+/* The child is a leaf: its first lines are asked for before they are
+ * needed, all at once. */
+static inline __attribute__((always_inline)) void
+prefetch_leaf(const struct btree *t, pgno id)
+{
+    const uint8_t *p = frames_peek(t->fr, id);
+
+    if (p != NULL)
+        tree_prefetch(p, LEAF_LINES);
+}
+
 nq_rc
 tree_descend(struct btree *t, struct slice key, struct btree_path *path,
              const struct page **leaf)
@@ -55,16 +66,20 @@ tree_descend(struct btree *t, struct slice key, struct btree_path *path,
 
         if ((rc = tree_page(t, id, &pg)) != NQ_OK)
             return rc;
-        path->at[depth++] = (struct btree_step){id, 0};
+        path->at[depth].id = id;
         if (pg->kind == PAGE_LEAF)
             break;
-        if ((rc = page_find_child(pg, key, tree_tail, t->fr, &slot)) != NQ_OK)
+        rc = page_find_child_inline(pg, key, tree_tail, t->fr, &slot);
+        if (rc != NQ_OK)
             return rc;
-        nq_assert(depth < BTREE_MAX_HEIGHT);
-        path->at[depth - 1].slot = slot;
+        nq_assert(depth + 1 < BTREE_MAX_HEIGHT);
+        path->at[depth++].slot = slot;
         id = page_children(pg)[slot];
+        if (pg->level == 1)
+            prefetch_leaf(t, id);
     }
-    path->depth = depth;
+    path->at[depth].slot = 0;
+    path->depth = depth + 1;
     *leaf = pg;
     return NQ_OK;
 }

@@ -11,6 +11,19 @@
 
 #define KEY_ROOM (1 << (PAGE_MAX_SHIFT - 2)) /* any key's in-page part */
 
+#define LEAF_LINES                                                             \
+    7 /* of a leaf's header and heads, worth asking for ahead                  \
+       */
+
+/* Always inline: gcc takes a call of a function that only prefetches for one
+ * without effect, and drops it. */
+static inline __attribute__((always_inline)) void
+tree_prefetch(const void *p, unsigned lines)
+{
+    for (unsigned i = 0; i < lines; i++)
+        __builtin_prefetch((const uint8_t *)p + (size_t)64 * i);
+}
+
 static inline const struct page *
 page_of(const uint8_t *bytes)
 {

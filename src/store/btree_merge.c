@@ -27,14 +27,13 @@ join_leaves(struct btree *t, pgno left, const struct page *b)
 {
     _Alignas(64) uint8_t copy[1 << PAGE_MAX_SHIFT];
     const struct page *a = tree_peek(t, left);
-    struct page_mix mix = {.shift = a->shift};
+    struct page_mix mix;
 
-    page_mix_add(&mix, a);
-    page_mix_add(&mix, b);
+    memcpy(copy, a, page_size(a));
+    page_mix_init(&mix, a->shift);
+    page_mix_sources(&mix, page_of(copy), b);
     if (!page_mix_fits(&mix, 0, page_mix_count(&mix)))
         return false;
-    memcpy(copy, a, page_size(a));
-    mix.source[0] = page_of(copy);
     page_mix_write(&mix, 0, page_mix_count(&mix), tree_mut(t, left));
     return true;
 }

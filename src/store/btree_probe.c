@@ -7,7 +7,6 @@
 #include "store/btree_int.h"
 
 #define PROBE_MAX 64
-#define LEAF_LINES 7 /* of the header and the heads, fetched ahead */
 
 struct lane {
     struct probe *p;
@@ -24,13 +23,6 @@ lane_fails(struct lane *l)
     l->id = 0;
 }
 
-static void
-prefetch_lines(const void *p, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        __builtin_prefetch((const uint8_t *)p + 64 * i);
-}
-
 /* From page id to page; its first lines are on their way afterwards. */
 static void
 load_pages(struct lane *lanes, unsigned n)
@@ -45,7 +37,7 @@ load_pages(struct lane *lanes, unsigned n)
             lane_fails(l);
             continue;
         }
-        prefetch_lines(l->pg, LEAF_LINES);
+        tree_prefetch(l->pg, LEAF_LINES);
     }
 }
 
@@ -62,7 +54,8 @@ choose_children(struct lane *lanes, unsigned n)
 
         if (l->id == 0 || l->pg->kind == PAGE_LEAF)
             continue;
-        if (page_find_child(l->pg, l->p->key, tree_tail, fr, &slot) != NQ_OK) {
+        if (page_find_child_inline(l->pg, l->p->key, tree_tail, fr, &slot) !=
+            NQ_OK) {
             lane_fails(l);
             continue;
         }
@@ -89,8 +82,7 @@ search_leaves(struct lane *lanes, unsigned n)
 
         if (l->id == 0 || !l->guess.is_tied)
             continue;
-        prefetch_lines(page_at_const(l->pg, page_offs(l->pg)[l->guess.slot]),
-                       2);
+        tree_prefetch(page_at_const(l->pg, page_offs(l->pg)[l->guess.slot]), 2);
     }
 }
 

@@ -19,37 +19,58 @@
 #include "store/page_mix.h"
 
 #define RUN_MIN 4 /* ascending inserts in a row that make a run */
+#define ROOMY 8   /* a neighbour with this part of its page free takes some */
 
 struct split {
     struct btree *t;
     struct btree_path *path;
     unsigned level; /* of the leaf in the path */
     struct page_mix mix;
-    struct slice key;      /* the whole key of the change */
-    int first;             /* slot of the first source - slot of the leaf */
-    pgno id[PAGE_MIX_MAX]; /* of the sources */
-    unsigned parts, cut[PAGE_MIX_MAX + 1];
+    struct slice key;        /* the whole key of the change */
+    int first;               /* slot of the first source - slot of the leaf */
+    pgno id[PAGE_MIX_PARTS]; /* of the sources, then of new pages */
+    unsigned parts, cut[PAGE_MIX_PARTS + 1];
     /* The keys between the parts: sep[i] before part i + 1.  What does not
      * stand in the page is in `rest`, for a chunk of its own. */
-    struct page_key sep[PAGE_MIX_MAX];
-    struct slice rest[PAGE_MIX_MAX];
-    uint8_t sep_bytes[PAGE_MIX_MAX][KEY_ROOM];
+    struct page_key sep[PAGE_MIX_PARTS];
+    struct slice rest[PAGE_MIX_PARTS];
+    uint8_t sep_bytes[PAGE_MIX_PARTS][KEY_ROOM];
+    _Alignas(64) uint8_t copy[PAGE_MIX_SOURCES][1 << PAGE_MAX_SHIFT];
 };
 
 /* --- planning --------------------------------------------------------------
  */
 
-static void
-take_sources(struct split *s, const struct page *a, const struct page *b)
+/* Copies the pages that will be written anew; a value that stands in one of
+ * them is from now on read from the copy. */
+static const struct page *
+copy_source(struct split *s, unsigned i, const struct page *pg)
 {
-    unsigned slot = s->path->at[s->level].slot;
-    bool is_second = s->first != 0;
+    struct slice *val = &s->mix.value.val;
+    const uint8_t *from = page_at_const(pg, 0);
+    size_t size = page_size(pg);
 
-    page_mix_clear(&s->mix);
-    page_mix_add(&s->mix, a);
-    if (b != NULL)
-        page_mix_add(&s->mix, b);
-    s->mix.at = slot + (is_second ? a->count : 0);
+    memcpy(s->copy[i], from, size);
+    if (val->p >= from && val->p < from + size)
+        val->p = s->copy[i] + (val->p - from);
+    return page_of(s->copy[i]);
+}
+
+/* The leaf and, if not NULL, its neighbour. */
+static void
+take_sources(struct split *s, const struct page *leaf, const struct page *other)
+{
+    const struct page *a = copy_source(s, 0, leaf), *b = NULL;
+
+    s->mix.at = s->path->at[s->level].slot;
+    if (other != NULL)
+        b = copy_source(s, 1, other);
+    if (s->first < 0) {
+        s->mix.at += other->count;
+        page_mix_sources(&s->mix, b, a);
+    } else {
+        page_mix_sources(&s->mix, a, b);
+    }
 }
 
 static bool
@@ -61,19 +82,18 @@ is_rightmost(struct btree *t, const struct btree_path *path, unsigned levels)
     return true;
 }
 
-/* The leaf alone becomes two, at a place that suits the order of inserts.
- * False: the inserts have no order. */
+/* Do the inserts come in order, so that the leaf should be cut where they
+ * are? */
 static bool
-plan_in_order(struct split *s, const struct page *leaf)
+is_in_order(const struct split *s, const struct page *leaf)
 {
     unsigned slot = s->path->at[s->level].slot;
 
-    if (s->mix.replaces)
+    if (s->mix.replaces || slot == 0)
         return false;
     if (slot == leaf->count && is_rightmost(s->t, s->path, s->level))
-        return page_mix_cut_at(&s->mix, slot, s->cut);
-    return slot == leaf->run_slot + 1u && leaf->run_len >= RUN_MIN &&
-           page_mix_cut_at(&s->mix, slot, s->cut);
+        return true;
+    return slot == leaf->run_slot + 1u && leaf->run_len >= RUN_MIN;
 }
 
 /* The roomier resident neighbour; NULL if there is none. */
@@ -108,30 +128,25 @@ find_neighbour(struct split *s)
 static void
 plan_parts(struct split *s, const struct page *leaf)
 {
+    bool in_order = is_in_order(s, leaf), fits;
     const struct page *other;
-    bool cut;
 
     s->first = 0;
     s->parts = 2;
-    take_sources(s, leaf, NULL);
-    if (plan_in_order(s, leaf)) {
-        s->id[0] = s->path->at[s->level].id;
-        return;
-    }
-    other = find_neighbour(s);
+    other = in_order ? NULL : find_neighbour(s);
     if (other != NULL) {
-        take_sources(s, s->first < 0 ? other : leaf,
-                     s->first < 0 ? leaf : other);
-        s->parts = page_free(other) >= page_size(leaf) / 8 ? 2 : 3;
+        take_sources(s, leaf, other);
+        s->parts = page_free(other) >= page_size(leaf) / ROOMY ? 2 : 3;
         if (page_mix_cut(&s->mix, s->parts, s->cut))
             return;
         s->parts = 2;
         s->first = 0;
-        take_sources(s, leaf, NULL);
     }
+    take_sources(s, leaf, NULL);
     s->id[0] = s->path->at[s->level].id;
-    cut = page_mix_cut_any(&s->mix, s->cut);
-    nq_assert(cut);
+    fits = (in_order && page_mix_cut_at(&s->mix, s->mix.at, s->cut)) ||
+           page_mix_cut_any(&s->mix, s->cut);
+    nq_assert(fits);
 }
 
 /* The bytes of record `i`'s key that are not in the page. */
@@ -317,27 +332,15 @@ rekey(struct btree *t, struct page *parent, unsigned slot,
     tree_free_tail(t, old.tail);
 }
 
-/* Works on copies of the sources: the results overwrite them. */
 static void
 write_parts(struct split *s)
 {
-    _Alignas(64) uint8_t copy[2][1 << PAGE_MAX_SHIFT];
     struct btree_step up = s->path->at[s->level - 1];
     unsigned first = up.slot + (unsigned)s->first;
     struct page *parent = tree_mut(s->t, up.id);
-    struct slice *val = &s->mix.value.val;
-    struct slice old = *val;
 
-    for (unsigned i = 0; i < s->mix.sources; i++) {
-        const uint8_t *from = page_at_const(s->mix.source[i], 0);
-
-        memcpy(copy[i], from, s->t->fr->page_size);
-        s->mix.source[i] = page_of(copy[i]);
-        if (old.p >= from && old.p < from + s->t->fr->page_size)
-            val->p = copy[i] + (old.p - from);
-    }
     for (unsigned i = 0; i < s->parts; i++) {
-        bool is_new = i >= s->mix.sources;
+        bool is_new = i >= s->mix.sources, fits;
         struct page_entry e;
         uint8_t *bytes;
 
@@ -349,9 +352,7 @@ write_parts(struct split *s)
                        (struct page *)(void *)bytes);
         e = tree_leaf_entry(page_of(bytes), s->id[i]);
         if (is_new) {
-            bool fits =
-                page_entry_insert(parent, first + i, &s->sep[i - 1], &e);
-
+            fits = page_entry_insert(parent, first + i, &s->sep[i - 1], &e);
             nq_assert(fits);
             continue;
         }
@@ -389,10 +390,10 @@ tree_split(struct btree *t, struct btree_path *path, struct slice key,
     s.path = path;
     s.level = path->depth - 1;
     s.key = key;
-    s.mix = (struct page_mix){.shift = t->fr->page_shift,
-                              .changes = true,
-                              .replaces = replaces,
-                              .value = *v};
+    page_mix_init(&s.mix, t->fr->page_shift);
+    s.mix.changes = true;
+    s.mix.replaces = replaces;
+    s.mix.value = *v;
     if (replaces)
         page_key_at(tree_peek(t, leaf.id), leaf.slot, bytes, &s.mix.key);
     else

@@ -250,8 +250,10 @@ page_rebuild(struct page *pg, size_t prefix_len, unsigned capacity)
     pg->capacity = (uint16_t)capacity;
     pg->run_slot = old->run_slot;
     pg->run_len = old->run_len;
-    for (unsigned i = 0; i < old->count; i++)
-        page_append_from(pg, old, i);
+    if (pg->kind == PAGE_LEAF)
+        page_append_range(pg, old, 0, old->count);
+    else
+        page_entries_append(pg, old, 0, old->count);
 }
 
 /* --- leaf records ----------------------------------------------------------
@@ -328,50 +330,121 @@ page_append(struct page *pg, const struct page_key *key,
     note_value(pg, v);
 }
 
-/* The same prefix on both sides: bytes go over as they are. */
-static void
-append_verbatim(struct page *pg, const struct page *src, unsigned slot)
-{
-    uint32_t off = page_offs(src)[slot];
-    struct page_record r;
-    size_t size;
-    bool fits;
+/* Where the parts of a record stand. */
+struct parts {
+    const uint8_t *start, *second; /* suffix length; value length */
+    const uint8_t *suffix, *end;
+    uint32_t suffix_len;
+    uint8_t meta;
+};
 
-    record_decode(src, off, &r);
-    size = (size_t)(r.v.val.p + r.v.val.len - page_at_const(src, off));
-    fits = page_reserve(pg, size);
-    nq_assert(fits);
-    pg->data_off -= (uint32_t)size;
-    memcpy(page_at(pg, pg->data_off), page_at_const(src, off), size);
-    page_offs_mut(pg)[pg->count] = (uint16_t)pg->data_off;
-    pg->head[pg->count] = src->head[slot];
-    pg->count++;
-    note_value(pg, &r.v);
-    if (r.tail != 0)
+static inline void
+take_apart(const struct page *pg, uint32_t off, struct parts *out)
+{
+    const uint8_t *p;
+    uint32_t val;
+
+    out->start = page_at_const(pg, off);
+    out->second = get_varint(out->start, &out->suffix_len);
+    p = get_varint(out->second, &val);
+    out->meta = *p;
+    out->suffix = p + (out->meta & REC_EXPIRES ? 7 : 1);
+    out->end = out->suffix + out->suffix_len + val;
+    if (nq_unlikely(page_is_long(pg, pg->prefix_len + out->suffix_len)))
+        out->end += TAIL_REF;
+}
+
+static inline void
+note_parts(struct page *pg, const struct page *src, const struct parts *r)
+{
+    uint64_t expire_ms = 0;
+
+    if (r->meta & REC_EXPIRES) {
+        memcpy(&expire_ms, r->suffix - 6, 6);
+        pg->earliest = nq_min(pg->earliest, expire_ms);
+    }
+    if (r->meta & PAGE_META(0, 1)) /* REC_OWNS */
         pg->flags |= PAGE_OWNS;
+    if (nq_unlikely(page_is_long(src, src->prefix_len + r->suffix_len))) {
+        uint32_t len;
+        pgno tail;
+
+        get_tail_ref(r->suffix + r->suffix_len, &tail, &len);
+        if (tail != 0)
+            pg->flags |= PAGE_OWNS;
+    }
+}
+
+/* The prefix of the record's new page is shorter (more > 0: that many bytes
+ * come back from the old prefix) or longer (less > 0: that many go). */
+static uint8_t *
+put_with_prefix(uint8_t *end, const struct parts *r, const uint8_t *back,
+                size_t more, size_t less)
+{
+    size_t suffix = r->suffix_len + more - less;
+    size_t fixed = (size_t)(r->suffix - r->second);
+    size_t body = (size_t)(r->end - r->suffix) - less;
+    uint8_t *p = end - body - more - fixed - short_varint_size(suffix), *q;
+
+    q = put_varint(p, suffix);
+    memcpy(q, r->second, fixed);
+    if (more > 0)
+        memcpy(q + fixed, back, more);
+    memcpy(q + fixed + more, r->suffix + less, body);
+    return p;
 }
 
 void
-page_append_from(struct page *pg, const struct page *src, unsigned slot)
+page_append_range(struct page *pg, const struct page *src, unsigned lo,
+                  unsigned hi)
 {
-    uint8_t buf[1 << (PAGE_MAX_SHIFT - 2)];
-    struct page_record r;
-    struct page_entry e;
-    struct page_key k;
+    const uint16_t *from = page_offs(src);
+    uint16_t *to = page_offs_mut(pg) + pg->count;
+    size_t common = nq_min(pg->prefix_len, src->prefix_len);
+    size_t more = src->prefix_len - common, less = pg->prefix_len - common;
+    const uint8_t *back = page_prefix(src).p + common;
+    uint8_t *end = page_at(pg, pg->data_off);
 
-    if (pg->kind == PAGE_LEAF) {
-        if (pg->prefix_len == src->prefix_len) {
-            append_verbatim(pg, src, slot);
-            return;
+    nq_dassert(pg->count + hi - lo <= pg->capacity);
+    if (more == 0 && less == 0)
+        memcpy(pg->head + pg->count, src->head + lo, 4 * (size_t)(hi - lo));
+    for (unsigned i = lo; i < hi; i++) {
+        struct parts r;
+
+        take_apart(src, from[i], &r);
+        note_parts(pg, src, &r);
+        if (nq_likely(more == 0 && less == 0)) {
+            end -= r.end - r.start;
+            memcpy(end, r.start, (size_t)(r.end - r.start));
+        } else {
+            uint32_t suffix;
+
+            end = put_with_prefix(end, &r, back, more, less);
+            (void)get_varint(end, &suffix);
+            pg->head[pg->count + i - lo] = page_head_of(
+                end + short_varint_size(suffix) + (r.suffix - r.second),
+                suffix);
         }
-        page_record_at(src, slot, &r);
-        page_key_at(src, slot, buf, &k);
-        page_append(pg, &k, &r.v);
-        return;
+        *to++ = (uint16_t)(end - page_at(pg, 0));
     }
-    page_key_at(src, slot, buf, &k);
-    page_entry_at(src, slot, &e);
-    page_entry_append(pg, &k, &e);
+    pg->count = (uint16_t)(pg->count + hi - lo);
+    pg->data_off = (uint32_t)(end - page_at(pg, 0));
+    nq_assert(pg->data_off >= PAGE_HEADER + LEAF_SLOT * (size_t)pg->capacity);
+}
+
+uint32_t
+page_record_sizes(const struct page *pg, uint32_t sum, uint32_t *sums)
+{
+    const uint16_t *off = page_offs(pg);
+
+    for (unsigned i = 0; i < pg->count; i++) {
+        struct parts r;
+
+        take_apart(pg, off[i], &r);
+        sum += LEAF_SLOT + (uint32_t)(r.end - r.start);
+        sums[i] = sum;
+    }
+    return sum;
 }
 
 /* --- changing leaves -------------------------------------------------------

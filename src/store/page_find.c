@@ -17,15 +17,6 @@ struct lookup {
     void *arg;
 };
 
-/* What the page would hold of a key that has its prefix. */
-static inline struct slice
-suffix_of(const struct page *pg, struct slice key)
-{
-    size_t in = nq_min(key.len, (size_t)page_max_key(pg->shift) + 1);
-
-    return slice_of(key.p + pg->prefix_len, in - pg->prefix_len);
-}
-
 /* The whole key against one whose in-page part is a prefix of it. */
 static nq_rc
 compare_tail(const struct lookup *l, pgno tail, int *cmp)
@@ -113,7 +104,7 @@ lookup_of(const struct page *pg, struct slice key, page_tail_fn *tail,
     return (struct lookup){.pg = pg,
                            .off = page_offs(pg),
                            .key = key,
-                           .suffix = suffix_of(pg, key),
+                           .suffix = page_suffix_of(pg, key),
                            .tail = tail,
                            .arg = arg};
 }
@@ -130,7 +121,7 @@ page_find_heads(const struct page *pg, struct slice key,
         *guess = (struct page_guess){c < 0 ? 0 : pg->count, false};
         return;
     }
-    suffix = suffix_of(pg, key);
+    suffix = page_suffix_of(pg, key);
     h = page_head_of(suffix.p, suffix.len);
     guess->slot = page_lower_bound(pg->head, pg->count, h);
     guess->is_tied = guess->slot < pg->count && pg->head[guess->slot] == h;
@@ -163,32 +154,23 @@ page_find(const struct page *pg, struct slice key, page_tail_fn *tail,
 }
 
 nq_rc
+page_find_child_tied(const struct page *pg, struct slice key, unsigned lo,
+                     page_tail_fn *tail, void *arg, unsigned *slot)
+{
+    struct lookup l = lookup_of(pg, key, tail, arg);
+    unsigned end = end_of_ties(pg, lo, pg->head[lo]);
+    bool found;
+    nq_rc rc = find_tied(&l, lo, end, &lo, &found);
+
+    *slot = found ? lo : lo - 1;
+    return rc;
+}
+
+nq_rc
 page_find_child(const struct page *pg, struct slice key, page_tail_fn *tail,
                 void *arg, unsigned *slot)
 {
-    unsigned n = pg->count, lo;
-    int c = page_prefix_compare(pg, key);
-    struct slice suffix;
-    struct lookup l;
-    bool found;
-    uint32_t h;
-    nq_rc rc;
-
-    if (nq_unlikely(c != 0 || n <= 1)) {
-        *slot = c < 0 || n <= 1 ? 0 : n - 1;
-        return NQ_OK;
-    }
-    suffix = suffix_of(pg, key);
-    h = page_head_of(suffix.p, suffix.len);
-    lo = 1 + page_lower_bound(pg->head + 1, n - 1, h);
-    if (lo == n || pg->head[lo] != h) {
-        *slot = lo - 1;
-        return NQ_OK;
-    }
-    l = lookup_of(pg, key, tail, arg);
-    rc = find_tied(&l, lo, end_of_ties(pg, lo, h), &lo, &found);
-    *slot = found ? lo : lo - 1;
-    return rc;
+    return page_find_child_inline(pg, key, tail, arg, slot);
 }
 
 nq_rc

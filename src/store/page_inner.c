@@ -189,6 +189,21 @@ page_entry_append(struct page *pg, const struct page_key *sep,
     write_entry(pg, pg->count, sep, e);
 }
 
+void
+page_entries_append(struct page *pg, const struct page *src, unsigned lo,
+                    unsigned hi)
+{
+    uint8_t bytes[KEY_ROOM];
+    struct page_entry e;
+    struct page_key k;
+
+    for (; lo < hi; lo++) {
+        page_key_at(src, lo, bytes, &k);
+        page_entry_at(src, lo, &e);
+        page_entry_append(pg, &k, &e);
+    }
+}
+
 /* The first key gives the page its prefix. */
 static void
 adopt_prefix(struct page *pg, const struct page_key *sep)
@@ -244,8 +259,7 @@ page_entries_write(struct page *dst, const struct page *src, unsigned lo,
     page_init(dst, PAGE_INNER, src->shift, src->level,
               shared_by(&first, &last));
     dst->capacity = (uint16_t)(hi - lo);
-    for (unsigned i = lo; i < hi; i++)
-        page_append_from(dst, src, i);
+    page_entries_append(dst, src, lo, hi);
 }
 
 bool
@@ -269,12 +283,10 @@ page_entries_join(struct page *dst, const struct page *a,
         return false;
     page_init(dst, PAGE_INNER, a->shift, a->level, prefix);
     dst->capacity = (uint16_t)(a->count + b->count);
-    for (unsigned i = 0; i < a->count; i++)
-        page_append_from(dst, a, i);
+    page_entries_append(dst, a, 0, a->count);
     page_entry_at(b, 0, &e);
     page_entry_append(dst, sep, &e);
-    for (unsigned i = 1; i < b->count; i++)
-        page_append_from(dst, b, i);
+    page_entries_append(dst, b, 1, b->count);
     return true;
 }
 

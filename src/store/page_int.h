@@ -107,22 +107,23 @@ page_head_of(const uint8_t *p, size_t len)
     return v;
 }
 
-/* How many of the `n` heads are below `h`.  Branchless: the steps depend on
- * n alone, so nothing is mispredicted. */
+/* How many of the `n` heads are below `h`.  The steps depend on n alone and
+ * the choice is arithmetic, so nothing is mispredicted; a compiler that saw a
+ * condition would make a branch of it. */
 static inline unsigned
 page_lower_bound(const uint32_t *head, unsigned n, uint32_t h)
 {
-    const uint32_t *p = head;
+    size_t at = 0;
 
     if (n == 0)
         return 0;
     while (n > 1) {
         unsigned half = n / 2;
 
-        p += p[half - 1] < h ? half : 0;
+        at += half & (0 - (size_t)(head[at + half - 1] < h));
         n -= half;
     }
-    return (unsigned)(p - head) + (*p < h);
+    return (unsigned)(at + (head[at] < h));
 }
 
 /* --- keys ------------------------------------------------------------------
@@ -170,7 +171,18 @@ bytes_common(const uint8_t *a, size_t an, const uint8_t *b, size_t bn)
     return i;
 }
 
-/* `key` against the page's prefix: 0 if it has it. */
+static inline uint64_t
+load_u64(const uint8_t *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, 8);
+    return v;
+}
+
+/* `key` against the page's prefix: 0 if it has it.  Prefixes up to 16 bytes
+ * and keys of at least that length take two masked words and no loop; the
+ * bytes behind a short prefix belong to the header. */
 static inline int
 page_prefix_compare(const struct page *pg, struct slice key)
 {
@@ -178,14 +190,19 @@ page_prefix_compare(const struct page *pg, struct slice key)
     const uint8_t *p = page_at_const(pg, pg->prefix_off);
     int c;
 
-    if (nq_likely(key.len >= n)) {
-        for (size_t i = 0; i < n; i++)
-            if (key.p[i] != p[i])
-                return key.p[i] < p[i] ? -1 : 1;
-        return 0;
+    if (nq_likely(n <= 16 && key.len >= 16)) {
+        uint64_t a = load_u64(key.p) ^ load_u64(p);
+        uint64_t b = load_u64(key.p + 8) ^ load_u64(p + 8);
+        uint64_t last = n % 8 == 0 ? 0 : ~(uint64_t)0 >> (64 - 8 * (n % 8));
+
+        if (n < 8)
+            a &= last;
+        b = n < 8 ? 0 : n < 16 ? b & last : b;
+        if (nq_likely((a | b) == 0))
+            return 0;
     }
-    c = bytes_compare(key.p, key.len, p, n);
-    return c == 0 ? -1 : c;
+    c = bytes_compare(key.p, nq_min(key.len, n), p, n);
+    return c;
 }
 
 /* --- records ---------------------------------------------------------------
@@ -284,6 +301,45 @@ entry_decode(const struct page *pg, uint32_t off, struct page_key *out)
         get_tail_ref(p + suffix, &out->tail, &out->len);
 }
 
+/* --- searching -------------------------------------------------------------
+ */
+
+/* What the page would hold of a key that has its prefix. */
+static inline struct slice
+page_suffix_of(const struct page *pg, struct slice key)
+{
+    size_t in = nq_min(key.len, (size_t)page_max_key(pg->shift) + 1);
+
+    return slice_of(key.p + pg->prefix_len, in - pg->prefix_len);
+}
+
+/* page_find_child() where the head of `lo` equals that of the key. */
+NQ_MUST_USE nq_rc page_find_child_tied(const struct page *pg, struct slice key,
+                                       unsigned lo, page_tail_fn *tail,
+                                       void *arg, unsigned *slot);
+
+static inline NQ_MUST_USE nq_rc
+page_find_child_inline(const struct page *pg, struct slice key,
+                       page_tail_fn *tail, void *arg, unsigned *slot)
+{
+    unsigned n = pg->count, lo;
+    int c = page_prefix_compare(pg, key);
+    struct slice suffix;
+    uint32_t h;
+
+    if (nq_unlikely(c != 0 || n <= 1)) {
+        *slot = c < 0 || n <= 1 ? 0 : n - 1;
+        return NQ_OK;
+    }
+    suffix = page_suffix_of(pg, key);
+    h = page_head_of(suffix.p, suffix.len);
+    lo = 1 + page_lower_bound(pg->head + 1, n - 1, h);
+    *slot = lo - 1;
+    if (nq_likely(lo == n || pg->head[lo] != h))
+        return NQ_OK;
+    return page_find_child_tied(pg, key, lo, tail, arg, slot);
+}
+
 /* --- shared by page.c, page_inner.c and page_mix.c -------------------------
  */
 
@@ -326,8 +382,15 @@ size_t page_size_with(const struct page *pg, size_t prefix_len);
 /* Opens the arrays at `slot`, page_reserve() has been asked. */
 void page_open_slot(struct page *pg, unsigned slot);
 void page_close_slot(struct page *pg, unsigned slot);
-/* `src`'s record or entry of `slot` becomes the last of `pg`.  Fits. */
-void page_append_from(struct page *pg, const struct page *src, unsigned slot);
+/* Records or entries [lo, hi) of `src` become the last of `pg`, which has the
+ * slots and the space. */
+void page_append_range(struct page *pg, const struct page *src, unsigned lo,
+                       unsigned hi);
+void page_entries_append(struct page *pg, const struct page *src, unsigned lo,
+                         unsigned hi);
+/* sums[i] is `sum` and the sizes of records 0 to i with their slots; returns
+ * the last. */
+uint32_t page_record_sizes(const struct page *pg, uint32_t sum, uint32_t *sums);
 /* The key part must have the page's prefix.  Fits. */
 void page_append(struct page *pg, const struct page_key *key,
                  const struct page_value *v);
