@@ -220,6 +220,8 @@ cmd_reset(struct req *rq)
     s->flags &= ~(uint32_t)(SESSION_AUTHENTICATED | SESSION_NO_EVICT |
                             SESSION_NO_TOUCH | SESSION_REPLY_OFF |
                             SESSION_REPLY_SKIP | SESSION_REPLY_SKIP_NEXT);
+    if (rq->engine->limits.requirepass == NULL)
+        s->flags |= SESSION_AUTHENTICATED;
     session_set_text(&s->name, slice_lit(""));
     reply_status(rq, "RESET");
 }

@@ -17,6 +17,8 @@ session_open(struct engine *e, struct session *s)
     s->out = OUTQ_INIT;
     s->id = e->next_session_id++;
     s->resp = 2;
+    if (e->limits.requirepass == NULL)
+        s->flags |= SESSION_AUTHENTICATED; /* and stays it, as in Redis */
     s->created_ms = s->active_ms = clock_wall_ms();
     list_push_back(&e->sessions, &s->link);
     e->session_count++;

@@ -96,16 +96,22 @@ struct edit {
     struct buf text;
 };
 
+/* A [table] of the file, or one to be added; the name is empty for what
+ * stands before the first. */
+struct place {
+    char name[TOML_MAX_KEY + 1];
+    size_t end;         /* behind the line of its last item */
+    bool is_new;        /* not in the file */
+    struct buf missing; /* lines to be added to it */
+};
+
 struct rewriting {
     const struct config *config;
     struct slice text; /* of the file */
     struct edit *edits;
     size_t count, cap;
     bool *is_there; /* by row: the file has it */
-    struct place {
-        char name[TOML_MAX_KEY + 1];
-        size_t end; /* behind the line of its last item */
-    } * places;
+    struct place *places;
     size_t nplaces, places_cap;
 };
 
@@ -129,32 +135,33 @@ table_of(const char *key)
     return slice_of(key, dot == NULL ? 0 : (size_t)(dot - key));
 }
 
+/* The place of that name; a new one if there is none. */
 static struct place *
-find_place(struct rewriting *r, struct slice name)
+place_of(struct rewriting *r, struct slice name)
 {
+    struct place *p;
+
     for (size_t i = 0; i < r->nplaces; i++) {
         if (slice_eq(slice_str(r->places[i].name), name))
             return &r->places[i];
     }
-    return NULL;
+    if (r->nplaces == r->places_cap) {
+        r->places_cap = r->places_cap == 0 ? 16 : 2 * r->places_cap;
+        r->places = nq_realloc(r->places, r->places_cap * sizeof *r->places);
+    }
+    p = &r->places[r->nplaces++];
+    *p = (struct place){.is_new = name.len > 0, .missing = BUF_INIT};
+    memcpy(p->name, name.p, name.len);
+    return p;
 }
 
 static void
 note_place(struct rewriting *r, struct slice table, size_t at)
 {
     const uint8_t *end = memchr(r->text.p + at, '\n', r->text.len - at);
-    struct place *p = find_place(r, table);
+    struct place *p = place_of(r, table);
 
-    if (p == NULL) {
-        if (r->nplaces == r->places_cap) {
-            r->places_cap = r->places_cap == 0 ? 16 : 2 * r->places_cap;
-            r->places =
-                nq_realloc(r->places, r->places_cap * sizeof *r->places);
-        }
-        p = &r->places[r->nplaces++];
-        memcpy(p->name, table.p, table.len);
-        p->name[table.len] = '\0';
-    }
+    p->is_new = false;
     p->end = end == NULL ? r->text.len : (size_t)(end - r->text.p) + 1;
 }
 
@@ -192,7 +199,7 @@ compare_item(void *arg, const struct toml_item *item)
     return NQ_OK;
 }
 
-/* Settings that the file lacks. */
+/* Settings that the file lacks, to the end of their tables. */
 static void
 add_missing(struct rewriting *r)
 {
@@ -200,25 +207,26 @@ add_missing(struct rewriting *r)
         const struct config_row *row = &config_rows[i];
         const struct config_value *v = &r->config->values[i];
         struct slice table = table_of(row->key);
-        struct place *p = find_place(r, table);
-        struct buf *text;
+        struct place *p;
 
         if (r->is_there[i] || v->source == FROM_DEFAULT)
             continue;
-        text = add_edit(r,
-                        p != NULL        ? p->end
-                        : table.len == 0 ? 0
-                                         : r->text.len,
-                        0);
-        if (p != NULL && p->end > 0 && r->text.p[p->end - 1] != '\n')
+        p = place_of(r, table);
+        buf_printf(&p->missing,
+                   "%s = ", row->key + table.len + (table.len > 0));
+        config_format_toml(row, v, &p->missing);
+        buf_put_str(&p->missing, "\n");
+    }
+    for (size_t i = 0; i < r->nplaces; i++) {
+        struct place *p = &r->places[i];
+        struct buf *text;
+
+        if (p->is_new || p->missing.len == 0)
+            continue;
+        text = add_edit(r, p->end, 0);
+        if (p->end > 0 && r->text.p[p->end - 1] != '\n')
             buf_put_str(text, "\n");
-        if (p == NULL && table.len > 0) {
-            buf_printf(text, "\n[%.*s]\n", (int)table.len, row->key);
-            note_place(r, table, r->text.len);
-        }
-        buf_printf(text, "%s = ", row->key + table.len + (table.len > 0));
-        config_format_toml(row, v, text);
-        buf_put_str(text, "\n");
+        buf_put_slice(text, buf_slice(&p->missing));
     }
 }
 
@@ -267,13 +275,48 @@ replace_file(const char *path, struct slice text)
     return rc;
 }
 
+/* The text with all edits, and the new tables behind it. */
+static void
+apply_edits(const struct rewriting *r, struct buf *out)
+{
+    size_t at = 0;
+
+    for (size_t i = 0; i < r->count; i++) {
+        const struct edit *e = &r->edits[i];
+
+        buf_put(out, r->text.p + at, e->at - at);
+        buf_put_slice(out, buf_slice(&e->text));
+        at = e->at + e->len;
+    }
+    buf_put(out, r->text.p + at, r->text.len - at);
+    for (size_t i = 0; i < r->nplaces; i++) {
+        if (!r->places[i].is_new)
+            continue;
+        if (out->len > 0 && out->p[out->len - 1] != '\n')
+            buf_put_str(out, "\n");
+        buf_printf(out, "\n[%s]\n", r->places[i].name);
+        buf_put_slice(out, buf_slice(&r->places[i].missing));
+    }
+}
+
+static void
+rewriting_fini(struct rewriting *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        buf_fini(&r->edits[i].text);
+    for (size_t i = 0; i < r->nplaces; i++)
+        buf_fini(&r->places[i].missing);
+    nq_free(r->edits);
+    nq_free(r->places);
+    nq_free(r->is_there);
+}
+
 nq_rc
 config_rewrite(const struct config *c, char err[CONFIG_ERR])
 {
     struct rewriting r = {.config = c};
     struct buf text = BUF_INIT, out = BUF_INIT;
     struct toml_error bad;
-    size_t at = 0;
     nq_rc rc;
 
     if (c->path[0] == '\0') {
@@ -289,25 +332,14 @@ config_rewrite(const struct config *c, char err[CONFIG_ERR])
     if (rc == NQ_OK) {
         add_missing(&r);
         sort_edits(&r);
-        for (size_t i = 0; i < r.count; i++) {
-            const struct edit *e = &r.edits[i];
-
-            buf_put(&out, text.p + at, e->at - at);
-            buf_put_slice(&out, buf_slice(&e->text));
-            at = e->at + e->len;
-        }
-        buf_put(&out, text.p + at, text.len - at);
+        apply_edits(&r, &out);
         rc = replace_file(c->path, buf_slice(&out));
         snprintf(err, CONFIG_ERR, "Rewriting config file: %s", rc_text(rc));
     } else {
         snprintf(err, CONFIG_ERR, "Rewriting config file: line %u: %s",
                  bad.line, bad.text);
     }
-    for (size_t i = 0; i < r.count; i++)
-        buf_fini(&r.edits[i].text);
-    nq_free(r.edits);
-    nq_free(r.places);
-    nq_free(r.is_there);
+    rewriting_fini(&r);
     buf_fini(&text);
     buf_fini(&out);
     return rc;

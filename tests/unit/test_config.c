@@ -518,7 +518,7 @@ rewrite_keeps_comments_and_changes_only_what_changed(void **state)
         "hz = 20\n# top\n[system]\nmax_connections = 50 # was 99\n"
         "\n# log\n[storage.wal]\nfsync_interval = \"1000ms\"\n"
         "fsync_strategy = \"always\"\n[server]\nport = 0\n"
-        "[security]\npassword = \"a \\\"b\\\" \\\\\"\n");
+        "\n[security]\npassword = \"a \\\"b\\\" \\\\\"\n");
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0604);
     config_free(c);
@@ -526,6 +526,29 @@ rewrite_keeps_comments_and_changes_only_what_changed(void **state)
     assert_int_equal(config_load(c, path, err), NQ_OK);
     assert_string_equal(config_text(c, CONF_PASSWORD), "a \"b\" \\");
     assert_int_equal(config_int(c, CONF_FSYNC), 0);
+    unlink(path);
+    config_free(c);
+}
+
+/* New tables go behind what is added to the last one of the file. */
+static void
+rewrite_keeps_tables_apart(void **state)
+{
+    char path[] = "/tmp/nqdb-config-XXXXXX";
+    struct config *c = config_new();
+
+    (void)state;
+    close(mkstemp(path));
+    write_file(path, "[system]\nmax_connections = 99\n");
+    assert_int_equal(config_load(c, path, err), NQ_OK);
+    assert_int_equal(put(c, "port", "7000"), NQ_OK);
+    assert_int_equal(put(c, "timeout", "10"), NQ_OK);
+    assert_int_equal(put(c, "databases", "3"), NQ_OK);
+    assert_int_equal(config_rewrite(c, err), NQ_OK);
+    assert_string_equal(read_file(path),
+                        "[system]\nmax_connections = 99\n"
+                        "client_timeout = \"10s\"\n"
+                        "\n[server]\nport = 7000\ndatabases = 3\n");
     unlink(path);
     config_free(c);
 }
@@ -697,6 +720,7 @@ main(void)
         cmocka_unit_test(mistakes_in_the_file_are_named_with_their_line),
         cmocka_unit_test(the_stated_part_of_toml_is_read),
         cmocka_unit_test(rewrite_keeps_comments_and_changes_only_what_changed),
+        cmocka_unit_test(rewrite_keeps_tables_apart),
         cmocka_unit_test(rewrite_without_a_file_is_refused_as_redis_does),
         cmocka_unit_test(config_set_is_all_or_nothing),
         cmocka_unit_test(config_set_answers_as_redis_does),
