@@ -147,7 +147,8 @@ deadline_of(struct req *rq, uint64_t deadline_ms)
 static bool
 is_over(const struct req *rq, uint64_t deadline_ms)
 {
-    return deadline_ms != 0 && rq->engine->now_ms >= deadline_ms;
+    return rq->is_cut ||
+           (deadline_ms != 0 && rq->engine->now_ms >= deadline_ms);
 }
 
 /* There are no replicas, so the answer is 0, after as long as was asked. */

@@ -173,7 +173,11 @@ channels(struct req *rq, enum pubsub_kind kind)
     struct reply_deferred d;
 
     if (rq->argc > 3) {
-        reply_unknown_sub(rq);
+        reply_error(rq,
+                    "unknown subcommand or wrong number of arguments for "
+                    "'%.*s'. Try PUBSUB HELP.",
+                    (int)nq_min(rq->argv[1].len, (size_t)128),
+                    (const char *)rq->argv[1].p);
         return;
     }
     d = reply_array_begin(rq);

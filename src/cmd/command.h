@@ -89,6 +89,7 @@ struct req {
     uint64_t start_ns;       /* when this run began */
     uint64_t block_until_ms; /* REQ_BLOCK: wall ms, 0: no end */
     lsn block_durable;       /* REQ_BLOCK: until the log is durable, 0: not */
+    bool is_cut;             /* waited, and is to end as if for too long */
 };
 
 /* Any case; NULL if there is none. */

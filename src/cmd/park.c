@@ -34,6 +34,8 @@ struct parked {
     void (*free_memory)(void *);
     uint64_t deadline_ms; /* EVENT; 0: none */
     lsn durable;          /* EVENT; 0: not */
+    bool may_be_cut;      /* EVENT */
+    enum { CUT_NOT, CUT_SHORT, CUT_ERROR } cut;
 };
 
 struct parking {
@@ -173,6 +175,7 @@ park(struct req *rq)
         pk->state = EVENT;
         pk->deadline_ms = rq->block_until_ms;
         pk->durable = rq->block_durable;
+        pk->may_be_cut = (rq->cmd->flags & CMD_ADMIN) == 0;
         p->deadlines += pk->deadline_ms != 0;
         p->durables += pk->durable != 0;
         list_push_back(&p->waiting, &pk->link);
@@ -203,6 +206,9 @@ park_take(struct req *rq)
     rq->state = pk->memory;
     rq->free_state = pk->free_memory;
     pk->memory = NULL;
+    rq->is_cut = pk->cut == CUT_SHORT;
+    if (pk->cut == CUT_ERROR)
+        return NQ_EUNBLOCKED;
     return pk->has_wait ? pk->wait.rc : NQ_OK;
 }
 
@@ -222,6 +228,18 @@ park_done(struct session *s)
     s->flags &= ~(uint32_t)SESSION_BLOCKED;
     pk->magic = 0;
     nq_free(pk);
+}
+
+bool
+park_cut(struct session *s, bool with_error)
+{
+    struct parked *pk = s->parked == NULL ? NULL : of_session(s);
+
+    if (pk == NULL || pk->state != EVENT || !pk->may_be_cut)
+        return false;
+    pk->cut = with_error ? CUT_ERROR : CUT_SHORT;
+    queue(pk);
+    return true;
 }
 
 void

@@ -27,6 +27,11 @@ void park_done(struct session *s);
 /* Starts reading what the probe of a batch noted as missing. */
 void park_read_ahead(struct engine *e);
 
+/* CLIENT UNBLOCK: ends the waiting of a command for its event, as if it had
+ * lasted too long (req.is_cut) or with an error.  False: it does not wait for
+ * an event, or is none that a client may end. */
+bool park_cut(struct session *s, bool with_error);
+
 /* Lets paused sessions go on. */
 void park_end_pause(struct engine *e);
 /* Resumes what is due; true: there is more at once. */
