@@ -135,6 +135,7 @@ parked_of(struct req *rq)
     pk->memory = rq->state;
     pk->free_memory = rq->free_state;
     rq->state = NULL;
+    s->last_cmd = rq->cmd;
     s->flags |= SESSION_BLOCKED;
     return pk;
 }
