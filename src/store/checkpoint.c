@@ -33,9 +33,10 @@
 #include "store/space.h"
 #include "store/store_int.h"
 
-#define SLICE_PAGES 2048u /* settled or released by one turn: < 0.5 ms */
+#define SLICE_PAGES 4096u /* settled or released at a time: < 0.5 ms */
 #define DOUBLINGS 5u      /* of the wait after failures in a row */
 #define LOG_SPARES 2u
+#define SHRINK_MIN (16u << 20) /* less is not worth it */
 
 struct ckpt_request {
     struct ckpt_request *next;
@@ -116,6 +117,20 @@ submit(struct checkpoint *c, void (*run)(struct job *))
     c->job_rc = NQ_OK;
     c->job = (struct job){.run = run, .done = job_done};
     pool_submit(c->st->disk.pool, &c->job, POOL_FLUSH);
+}
+
+static void
+run_nothing(struct job *job)
+{
+    (void)job;
+}
+
+/* More of the same to do: comes back soon, after others had their turn. */
+static void
+come_back(struct checkpoint *c)
+{
+    if (!c->job_running)
+        submit(c, run_nothing);
 }
 
 static void
@@ -274,8 +289,13 @@ copy(struct checkpoint *c)
         give_up(c, d->cut_rc);
         return;
     }
-    if (all->lists[1 - all->current].count > 0 ||
-        !pagetable_settle(d->table, SLICE_PAGES) || !plan(c, &rc))
+    if (all->lists[1 - all->current].count > 0 || c->job_running)
+        return;
+    if (!pagetable_settle(d->table, SLICE_PAGES)) {
+        come_back(c);
+        return;
+    }
+    if (!plan(c, &rc))
         return;
     if (rc != NQ_OK) {
         give_up(c, rc);
@@ -361,6 +381,32 @@ free_old_parts(struct checkpoint *c)
 }
 
 static void
+run_shrink(struct job *job)
+{
+    struct checkpoint *c = of_job(job);
+
+    c->job_rc = c->grow_rc = file_truncate(c->st->disk.file, c->grow_to);
+}
+
+/* Gives the free end of the file back if it is a good part of it.  Nobody
+ * writes there meanwhile: to the writers it is like another's growing. */
+static void
+shrink(struct checkpoint *c)
+{
+    struct disk *d = &c->st->disk;
+    uint64_t last = space_last_used(d->space), end = space_end(d->space);
+
+    if (d->is_growing || end - last < SHRINK_MIN || end - last < end / 4)
+        return;
+    space_cut(d->space, last);
+    d->allocated = last;
+    d->is_growing = true;
+    c->grow_from = 0;
+    c->grow_to = last;
+    submit(c, run_shrink);
+}
+
+static void
 succeeded(struct checkpoint *c)
 {
     struct disk *d = &c->st->disk;
@@ -384,8 +430,12 @@ trim(struct checkpoint *c)
 {
     struct disk *d = &c->st->disk;
 
-    if (!pagetable_release(d->table, SLICE_PAGES))
+    if (c->job_running)
         return;
+    if (!pagetable_release(d->table, SLICE_PAGES)) {
+        come_back(c);
+        return;
+    }
     free_old_parts(c);
     c->st->sb = c->next;
     c->is_planned = false;
@@ -395,6 +445,7 @@ trim(struct checkpoint *c)
     frames_cut_end(d->frames, true);
     wal_release(c->st->wal, c->st->sb.lsn, LOG_SPARES);
     sm_move(&c->sm, CKPT_IDLE);
+    shrink(c);
     succeeded(c);
 }
 

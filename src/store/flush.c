@@ -98,6 +98,7 @@ take_frame(struct flush_job *j, uint32_t f, bool in_cut)
     frame_unlist(all, f);
     m->is_flushing = true;
     m->writable = 0;
+    frame_protect(all, f);
 }
 
 /* The page is where its frame says again: dirty, or of no use. */

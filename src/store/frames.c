@@ -91,6 +91,40 @@ grow_ids(struct frames_all *all, pgno id)
     all->pub.ids = ids;
 }
 
+#ifdef NQ_DEBUG
+
+#define PROTECTED_MAX 4096u /* each costs the kernel a mapping */
+
+static void
+protect(struct frames_all *all, uint32_t f, bool on)
+{
+    struct frame *m;
+
+    if (frame_is_chunk(f) || f >= PROTECTED_MAX ||
+        all->pub.page_size % (uint64_t)sysconf(_SC_PAGESIZE) != 0)
+        return;
+    m = frame_get(all, f);
+    if (m->is_protected == on)
+        return;
+    m->is_protected = on;
+    nq_assert(mprotect(frame_bytes(all, f), all->pub.page_size,
+                       on ? PROT_READ : PROT_READ | PROT_WRITE) == 0);
+}
+
+void
+frame_protect(struct frames_all *all, uint32_t f)
+{
+    protect(all, f, true);
+}
+
+void
+frame_unprotect(struct frames_all *all, uint32_t f)
+{
+    protect(all, f, false);
+}
+
+#endif
+
 /* --- page ids ------------------------------------------------------------- */
 
 void
@@ -232,6 +266,7 @@ release_frame(struct frames_all *all, uint32_t f)
     struct frame *m = &all->frame[f];
 
     nq_dassert(m->id != 0 && m->list == FRAME_ON_NONE);
+    frame_unprotect(all, f);
 #ifdef NQ_DEBUG
     memset(frame_bytes(all, f), 0xdb, all->pub.page_size);
 #endif
@@ -374,6 +409,7 @@ make_writable(struct frames_all *all, uint32_t f)
     if (m->list == FRAME_ON_NONE)
         frame_set_dirty(all, f);
     m->writable = all->epoch;
+    frame_unprotect(all, f);
 }
 
 static uint32_t
@@ -455,6 +491,11 @@ frames_cut(struct frames_all *all)
     all->epoch++; /* F3: nothing may be written in place any more */
     all->current = 1 - all->current;
     all->cut_running = true;
+#ifdef NQ_DEBUG
+    for (uint32_t f = all->lists[1 - all->current].head; f != 0;
+         f = frame_get(all, f)->next)
+        frame_protect(all, f);
+#endif
 }
 
 void
@@ -488,6 +529,7 @@ frames_pin(struct frames *fr, pgno id)
     nq_assert(!frame_is_mark(f));
     m = frame_get(all, f);
     m->writable = 0;
+    frame_protect(all, f);
     all->pinned += m->pins++ == 0;
     return f;
 }

@@ -135,6 +135,25 @@ start_flushes(struct frames_all *all)
     }
 }
 
+#ifdef NQ_HARSH
+/* Clean pages go now and then though there is room, so that every command
+ * sees misses. */
+static void
+evict_for_nothing(struct frames_all *all)
+{
+    if (++all->harsh % 7 == 0) {
+        visit_frame(all);
+        visit_chunk(all);
+    }
+}
+#else
+static void
+evict_for_nothing(struct frames_all *all)
+{
+    (void)all;
+}
+#endif
+
 void
 frames_make_room(struct frames *fr)
 {
@@ -142,6 +161,7 @@ frames_make_room(struct frames *fr)
 
     if (all->disk == NULL)
         return;
+    evict_for_nothing(all);
     if (needs_room(all)) {
         evict(all);
         if (all->warm_count > 0 && all->chunks_used > 0)

@@ -200,6 +200,7 @@ take_extent(struct frames_all *all, pgno id, struct entry e, struct slice bytes)
         frame_unmapped(all, f);
         return damaged(all, id, e, &fault);
     }
+    frame_protect(all, all->pub.frame_of[id]);
     return NQ_OK;
 }
 
@@ -289,11 +290,13 @@ settle_page(struct page_read *r)
     all->pub.frame_of[r->id] = 0;
     if (r->rc == NQ_OK && !is_good_size(all, &r->extent, &r->fault))
         r->rc = NQ_ECORRUPT;
-    if (r->rc == NQ_OK)
+    if (r->rc == NQ_OK) {
         memcpy(install(all, r->id, &r->extent, r->origin), r->raw,
                r->extent.raw_len);
-    else if (r->rc == NQ_ECORRUPT)
+        frame_protect(all, all->pub.frame_of[r->id]);
+    } else if (r->rc == NQ_ECORRUPT) {
         (void)damaged(all, r->id, r->entry, &r->fault);
+    }
 }
 
 static void

@@ -30,8 +30,9 @@ struct frame {
     uint8_t list;
     uint8_t kind;     /* enum page_kind */
     bool is_flushing; /* a worker reads it: as good as a pin */
-    uint8_t heat;     /* what the eviction policy remembers */
-    uint32_t holds;   /* parked commands that need it in memory */
+    bool is_protected;
+    uint8_t heat;   /* what the eviction policy remembers */
+    uint32_t holds; /* parked commands that need it in memory */
 };
 
 struct chunk {
@@ -92,7 +93,7 @@ struct frames_all {
     uint8_t *tier_buf;         /* one extent, for reads on the loop */
     uint32_t tier_cap;
     /* eviction */
-    uint32_t hand, chunk_hand, chunk_share;
+    uint32_t hand, chunk_hand, chunk_share, harsh;
     uint64_t copies, misses, read_jobs, tier_hits, evictions, flushes,
         blocking_reads, references;
 };
@@ -152,6 +153,26 @@ frame_is_mutable(const struct frames_all *all, const struct frame *m)
 {
     return m->pins == 0 && !m->is_flushing && !frame_is_in_cut(all, m);
 }
+
+/* Debug builds keep bytes that must not change (I1) write-protected, as long
+ * as the pool is small; elsewhere these do nothing. */
+#ifdef NQ_DEBUG
+void frame_protect(struct frames_all *all, uint32_t f);
+void frame_unprotect(struct frames_all *all, uint32_t f);
+#else
+static inline void
+frame_protect(struct frames_all *all, uint32_t f)
+{
+    (void)all;
+    (void)f;
+}
+static inline void
+frame_unprotect(struct frames_all *all, uint32_t f)
+{
+    (void)all;
+    (void)f;
+}
+#endif
 
 /* A frame without a page: never fails (borrows beyond the pool). */
 uint32_t frame_take(struct frames_all *all, pgno id, enum page_kind kind);
