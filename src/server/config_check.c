@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "cmd/notify.h"
+#include "cmd/notify.h"
 
 struct slice
 config_word(struct slice *text)

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "cmd/command.h"
 #include "cmd/errorstats.h"
+#include "cmd/pubsub.h"
 #include "db/db.h"
 #include "net/loop.h"
 #include "server/config_int.h"
@@ -40,6 +41,10 @@ info_stats(struct server *s, struct buf *out)
     info_u64(out, "keyspace_misses", es->keyspace_misses);
     info_u64(out, "lazyfreed_objects", ds.lazyfreed);
     info_u64(out, "lazyfree_pending_objects", ds.lazyfree_pending);
+    info_u64(out, "pubsub_channels", pubsub_topics(s->engine, PUBSUB_CHANNEL));
+    info_u64(out, "pubsub_patterns", pubsub_topics(s->engine, PUBSUB_PATTERN));
+    info_u64(out, "pubsubshard_channels",
+             pubsub_topics(s->engine, PUBSUB_SHARD));
     info_u64(out, "total_forks", 0);
     info_u64(out, "unexpected_error_replies", es->unexpected_errors);
     info_u64(out, "total_error_replies", es->total_error_replies);
