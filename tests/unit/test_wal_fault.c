@@ -32,6 +32,19 @@ seed_of_run(void)
     return seed;
 }
 
+/* Until the log thread has nothing to do: faults are set between I/O. */
+static void
+wait_for_spare(struct wal_fixture *f)
+{
+    struct wal_stats st;
+
+    do {
+        thread_sleep_us(1000);
+        wal_get_stats(f->w, &st);
+    } while (st.segments < 2 || wal_durable(f->w) < st.written);
+    thread_sleep_us(5000);
+}
+
 /* --- failures ------------------------------------------------------------- */
 
 static void
@@ -47,7 +60,7 @@ fails_for_good(enum fault_point point, enum fault_kind kind)
     wal_fixture_frame(&f, 3, 50);
     assert_true(wal_fixture_settle(&f));
     acknowledged = f.put;
-    thread_sleep_us(20000); /* the spare is there */
+    wait_for_spare(&f);
     fault_after(point, 0, kind);
     wal_fixture_frame(&f, 1, 50);
     assert_true(wal_fixture_state(&f, NQ_EREADONLY));
@@ -100,7 +113,7 @@ a_failed_sync_of_the_helper_is_final(void **state)
     (void)state;
     wal_fixture_init(&f, WAL_FSYNC_PERIODIC);
     wal_fixture_open(&f, 1);
-    thread_sleep_us(50000);
+    wait_for_spare(&f);
     fault_after(FAULT_SYNC, 0, FAULT_EIO);
     wal_fixture_frame(&f, 1, 50);
     assert_true(wal_fixture_state(&f, NQ_EREADONLY));
@@ -118,7 +131,7 @@ who_waits_is_woken_by_a_failure(void **state)
     (void)state;
     wal_fixture_init(&f, WAL_FSYNC_ALWAYS);
     wal_fixture_open(&f, 1);
-    thread_sleep_us(20000);
+    wait_for_spare(&f);
     fault_after(FAULT_SYNC, 0, FAULT_EIO);
     before = atomic_load(&f.wakes);
     at = wal_fixture_frame(&f, 1, 50);
@@ -143,7 +156,7 @@ one_turn_gets_one_answer(void **state)
     (void)state;
     wal_fixture_init(&f, WAL_FSYNC_ALWAYS);
     wal_fixture_open(&f, 1);
-    thread_sleep_us(20000);
+    wait_for_spare(&f);
     wal_fixture_frame(&f, 1, 10);
     assert_true(wal_fixture_settle(&f));
     fault_slow_sync(30000);
@@ -181,7 +194,7 @@ a_full_disk_refuses_before_acknowledging_and_heals(void **state)
     (void)state;
     wal_fixture_init(&f, WAL_FSYNC_ALWAYS);
     wal_fixture_open(&f, 1);
-    thread_sleep_us(20000);
+    wait_for_spare(&f);
     /* The spare becomes the segment; no next spare can be had. */
     fault_after(FAULT_ALLOCATE, 0, FAULT_ENOSPC);
     fill_segment(&f);
@@ -216,7 +229,7 @@ released_segments_end_a_shortage_at_once(void **state)
     (void)state;
     wal_fixture_init(&f, WAL_FSYNC_ALWAYS);
     wal_fixture_open(&f, 1);
-    thread_sleep_us(20000);
+    wait_for_spare(&f);
     fault_after(FAULT_ALLOCATE, 0, FAULT_ENOSPC);
     fill_segment(&f);
     while (wal_writable(f.w) == NQ_OK)
@@ -259,7 +272,7 @@ one_slow_sync_covers_what_came_meanwhile(void **state)
     (void)state;
     wal_fixture_init(&f, WAL_FSYNC_ALWAYS);
     wal_fixture_open(&f, 1);
-    thread_sleep_us(20000);
+    wait_for_spare(&f);
     fault_slow_sync(10000);
     for (unsigned i = 0; i < 200; i++)
         wal_fixture_frame(&f, 1, 20);
@@ -281,7 +294,7 @@ a_slow_sync_holds_nobody_up_unless_always(void **state)
     wal_fixture_init(&f, WAL_FSYNC_PERIODIC);
     f.opts.fsync_interval_ms = 1;
     wal_fixture_open(&f, 1);
-    thread_sleep_us(20000);
+    wait_for_spare(&f);
     fault_slow_sync(200000);
     for (unsigned i = 0; i < 50; i++) {
         uint64_t began = clock_mono_us();
@@ -365,8 +378,9 @@ dying_at_any_operation_loses_nothing_durable(void **state)
             rng_seed(&rng, seed + n);
             wal_fixture_init(&f, WAL_FSYNC_NEVER);
             f.opts.segment_size = 16 << 10;
-            wal_fixture_open(&f, 1);
             fault_record(true);
+            wal_fixture_open(&f, 1);
+            wait_for_spare(&f);
             fault_after(points[p], n, FAULT_DIE);
             settled = work_until_death(&f, &rng, 40, &first);
             died = fault_is_dead();
@@ -460,6 +474,8 @@ main(void)
             what_a_kill_left_is_made_durable_by_the_next_life, clear_faults),
     };
 
-    (void)log_set_file("/dev/null", 0, 0); /* faults are on purpose here */
+    /* Faults are on purpose here. */
+    (void)log_set_file(getenv("LOG") != NULL ? getenv("LOG") : "/dev/null", 0,
+                       0);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
