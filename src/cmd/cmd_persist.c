@@ -205,7 +205,10 @@ cmd_waitaof(struct req *rq)
     is_durable = want == 0 || wal_durable(store_wal(rq->engine->store)) > want;
     if ((is_durable || local == 0) && replicas == 0)
         deadline_ms = 1; /* nothing left to wait for */
-    if (rq->in_multi || is_over(rq, deadline_ms)) {
+    if (!is_durable && local > 0 &&
+        wal_writable(store_wal(rq->engine->store)) == NQ_EREADONLY) {
+        reply_rc(rq, NQ_EREADONLY);
+    } else if (rq->in_multi || is_over(rq, deadline_ms)) {
         reply_array(rq, 2);
         reply_int(rq, is_durable);
         reply_int(rq, 0);

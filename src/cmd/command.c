@@ -163,6 +163,12 @@ command_find(struct slice name)
     return NULL;
 }
 
+bool
+command_is_named(const struct command *cmd, struct slice name)
+{
+    return cmd != NULL && cmd->subs == NULL && is_name(cmd->name, name);
+}
+
 const struct command *
 command_find_sub(const struct command *cmd, struct slice name)
 {

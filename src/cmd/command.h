@@ -97,6 +97,9 @@ const struct command *command_find(struct slice name);
 /* `name` without its command: "list" of CLIENT. */
 const struct command *command_find_sub(const struct command *cmd,
                                        struct slice name);
+/* Whether `cmd` (may be NULL) is a plain command of that name: what a pipeline
+ * repeats is found without a lookup. */
+bool command_is_named(const struct command *cmd, struct slice name);
 /* What argv names: the subcommand of a command that has some.  NULL:
  * *container tells the command whose subcommand is unknown, or is NULL. */
 const struct command *command_find_argv(const struct slice *argv, uint32_t argc,

@@ -227,10 +227,10 @@ static void
 prepare(struct batch *b, const struct call *calls)
 {
     struct engine *e = b->engine;
+    const struct command *last = NULL, *container;
 
     for (unsigned i = 0; i < b->n; i++) {
         struct req *rq = &b->reqs[i];
-        const struct command *container;
 
         *rq = (struct req){.s = calls[i].session,
                            .engine = e,
@@ -241,7 +241,9 @@ prepare(struct batch *b, const struct call *calls)
                            .dbi = calls[i].session->dbi,
                            .outcome = REQ_DONE};
         rq->probed_dbi = rq->dbi;
-        rq->cmd = command_find_argv(rq->argv, rq->argc, &container);
+        if (!command_is_named(last, rq->argv[0]))
+            last = command_find_argv(rq->argv, rq->argc, &container);
+        rq->cmd = last;
     }
 }
 
@@ -294,6 +296,8 @@ dispatch_batch(struct engine *e, struct call *calls, unsigned n)
             if (!outq_is_empty(&calls[i].session->out))
                 calls[i].session->ops->wake(calls[i].session);
     }
+    if (e->store != NULL) /* what was noted in vain */
+        frames_forget_wanted(store_frames(e->store));
     e->stats.batches++;
     e->is_dispatching = false;
 }

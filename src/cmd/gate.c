@@ -168,6 +168,13 @@ is_plain(const struct req *rq)
            s->multi == NULL && s->subs == NULL && session_is_authenticated(s);
 }
 
+/* CLIENT PAUSE WRITE holds back PUBLISH, too, as Redis does. */
+static bool
+is_publish(const struct command *cmd)
+{
+    return (cmd->flags & (CMD_PUBSUB | CMD_FAST)) == (CMD_PUBSUB | CMD_FAST);
+}
+
 static bool
 is_held(const struct req *rq)
 {
@@ -177,7 +184,7 @@ is_held(const struct req *rq)
         return false;
     if (!e->pause_writes_only)
         return true;
-    return rq->cmd->flags & (CMD_WRITE | CMD_PUBSUB) ||
+    return rq->cmd->flags & CMD_WRITE || is_publish(rq->cmd) ||
            (rq->cmd->fn == cmd_exec && multi_has_writes(rq->s));
 }
 

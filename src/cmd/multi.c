@@ -182,7 +182,8 @@ cmd_discard(struct req *rq)
 /* --- EXEC ---------------------------------------------------------------- */
 
 /* I1.  SELECT in the queue only makes the probe look in vain; what it missed
- * is then read by I2. */
+ * is then read by I2.  So is what is damaged or more than the pool takes:
+ * there is nothing to wait for then. */
 static bool
 are_keys_resident(struct req *rq, const struct multi *m)
 {
@@ -208,7 +209,7 @@ are_keys_resident(struct req *rq, const struct multi *m)
     }
     if (n > 0)
         missed += btree_probe(probes, n);
-    return missed == 0;
+    return missed == 0 || frames_wanted(store_frames(rq->engine->store)) == 0;
 }
 
 /* Runs the queue; false: a miss before any effect, EXEC is to be parked. */

@@ -43,7 +43,6 @@ struct parking {
     struct list waiting; /* EVENT, PAUSE */
     struct list queue;   /* QUEUED */
     unsigned deadlines, durables;
-    lsn seen_durable;
     struct frames_wait ahead;
     bool is_ahead; /* a read-ahead is under way */
 };
@@ -140,19 +139,20 @@ parked_of(struct req *rq)
     return pk;
 }
 
+/* What an earlier round read stays held until the command ran, so each round
+ * makes progress however small the pool is. */
 static void
 park_for_pages(struct engine *e, struct parked *pk)
 {
     struct frames *fr = store_frames(e->store);
 
     e->stats.parked_commands++;
-    end_wait(pk);
     pk->state = PAGES;
     if (frames_wanted(fr) == 0) {
         queue(pk); /* they came in meanwhile: run it again */
         return;
     }
-    pk->wait = (struct frames_wait){.ready = on_pages_ready};
+    pk->wait.ready = on_pages_ready;
     pk->has_wait = true;
     frames_fetch(fr, &pk->wait);
 }
@@ -290,8 +290,10 @@ queue_due(struct engine *e)
     struct wal *w = p->durables > 0 ? store_wal(e->store) : NULL;
     lsn durable = w == NULL ? 0 : wal_durable(w);
 
-    if (now == 0 && durable == 0)
+    if (now == 0 && w == NULL)
         return;
+    if (w != NULL && wal_writable(w) == NQ_EREADONLY)
+        durable = UINT64_MAX; /* nothing will be: let them say so */
     list_each(it, &p->waiting)
     {
         struct parked *pk = nq_container(it, struct parked, link);
