@@ -7,7 +7,6 @@
 
 #include "base/check.h"
 #include "cmd/notify.h"
-#include "cmd/notify.h"
 
 struct slice
 config_word(struct slice *text)

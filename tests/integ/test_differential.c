@@ -1,0 +1,579 @@
+/* The same random commands to redis-server and to ours: every reply must be
+ * the same, text for text.
+ *
+ * SEED repeats a run, DIFF_COMMANDS sets its length.  Skipped aloud where
+ * there is no redis-server. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../lib/client.h"
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/rng.h"
+
+#define REDIS "/usr/bin/redis-server"
+#define HISTORY 12
+#define DIFFERENCES 10 /* then it is enough */
+
+static struct live_server ours, redis;
+static struct rng rng;
+static uint64_t seed;
+
+/* What the lower-case letters stand for: see put_word(). */
+static const char *const templates[] = {
+    "SET k v",
+    "SET k v",
+    "SET k v",
+    "SET k v NX",
+    "SET k v XX",
+    "SET k v GET",
+    "SET k v NX GET",
+    "SET k v KEEPTTL",
+    "SET k v EX t",
+    "SET k v PX T",
+    "SET k v EXAT a",
+    "SET k v PXAT A",
+    "SET k v EX i",
+    "SET k v EX t PX T",
+    "SET k v NX XX",
+    "SET k v FOO",
+    "SETNX k v",
+    "SETEX k t v",
+    "PSETEX k T v",
+    "SETEX k i v",
+    "GET k",
+    "GET k",
+    "GET k",
+    "GETSET k v",
+    "GETDEL k",
+    "GETEX k",
+    "GETEX k EX t",
+    "GETEX k PERSIST",
+    "GETEX k PXAT A",
+    "GETEX k EX t PERSIST",
+    "APPEND k v",
+    "STRLEN k",
+    "SETRANGE k o v",
+    "GETRANGE k n n",
+    "SUBSTR k n n",
+    "INCR k",
+    "DECR k",
+    "INCRBY k i",
+    "DECRBY k i",
+    "INCRBYFLOAT k f",
+    "MSET k v k v",
+    "MSET k v k",
+    "MSETNX k v k v",
+    "MGET k k k",
+    "LCS k k",
+    "LCS k k LEN",
+    "LCS k k IDX",
+    "LCS k k IDX MINMATCHLEN 2 WITHMATCHLEN",
+    "LCS k k IDX LEN",
+    "SETBIT k o b",
+    "GETBIT k o",
+    "SETBIT k i b",
+    "BITCOUNT k",
+    "BITCOUNT k n n",
+    "BITCOUNT k n n BIT",
+    "BITCOUNT k n",
+    "BITPOS k b",
+    "BITPOS k b n",
+    "BITPOS k b n n",
+    "BITPOS k b n n BIT",
+    "BITOP AND k k k",
+    "BITOP OR k k k",
+    "BITOP XOR k k k",
+    "BITOP NOT k k",
+    "BITOP NOT k k k",
+    "BITFIELD k GET u8 o",
+    "BITFIELD k SET y o i",
+    "BITFIELD k INCRBY y #o i",
+    "BITFIELD k OVERFLOW SAT INCRBY y o i",
+    "BITFIELD k OVERFLOW FAIL INCRBY y o i GET y o",
+    "BITFIELD_RO k GET y o",
+    "BITFIELD_RO k SET y o i",
+    "DEL k",
+    "DEL k k k",
+    "UNLINK k k",
+    "EXISTS k",
+    "EXISTS k k k",
+    "TYPE k",
+    "RENAME k k",
+    "RENAMENX k k",
+    "COPY k k",
+    "COPY k k REPLACE",
+    "COPY k k DB d REPLACE",
+    "COPY k k DB d",
+    "MOVE k d",
+    "TOUCH k k",
+    "EXPIRE k t",
+    "PEXPIRE k T",
+    "EXPIREAT k a",
+    "PEXPIREAT k A",
+    "EXPIRE k t NX",
+    "EXPIRE k t XX",
+    "PEXPIRE k T GT",
+    "PEXPIREAT k A LT",
+    "EXPIRE k t NX GT",
+    "EXPIRE k i",
+    "EXPIRE k -1",
+    "TTL k",
+    "PTTL k",
+    "EXPIRETIME k",
+    "PEXPIRETIME k",
+    "PERSIST k",
+    "KEYS p",
+    "DBSIZE",
+    "SELECT d",
+    "SWAPDB d d",
+    "FLUSHDB",
+    "OBJECT ENCODING k",
+    "OBJECT REFCOUNT nokey",
+    "MULTI",
+    "MULTI",
+    "EXEC",
+    "EXEC",
+    "EXEC",
+    "DISCARD",
+    "WATCH k",
+    "UNWATCH",
+    "PING",
+    "PING v",
+    "ECHO v",
+    "SELECT 99",
+    "SELECT i",
+    "OBJECT",
+    "OBJECT FOO k",
+    "GET",
+    "GET k k",
+    "SET k",
+    "FOO k v",
+    "SETBIT k o 2",
+    "SCAN x",
+    "EXPIRE k v",
+    "SCAN 0 COUNT 0",
+    "COPY k k DB 99",
+    "TIME x",
+    "PUBLISH k v",
+    "CLIENT GETNAME",
+    "COMMAND COUNT x",
+    "WAIT 0 0",
+    "LASTSAVE x",
+    "RESET",
+    "DEBUG",
+    "CONFIG FOO",
+    "HELLO 9",
+};
+
+static void
+put_choice(struct buf *out, const char *const *list, size_t n)
+{
+    buf_put_str(out, list[rng_below(&rng, n)]);
+}
+#define PUT_CHOICE(out, list) put_choice(out, list, nq_countof(list))
+
+static void
+put_value(struct buf *out)
+{
+    static const char *const fixed[] = {
+        "0",
+        "1",
+        "-1",
+        "42",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "9223372036854775808",
+        "3.5",
+        "-0.1",
+        "1e3",
+        "nan",
+        "inf",
+        " 1",
+        "01",
+        "\"\"",
+        "hello",
+        "\"a b\"",
+        "\"\\x00\\xff\\x80\"",
+        "\"x\\r\\ny\"",
+        "ohmytext",
+        "mynewtext",
+        "foobar",
+        "1.0",
+        "5.0e3",
+        "+5",
+        "170141183460469231731687303715884105727",
+    };
+    uint64_t n;
+
+    if (rng_below(&rng, 4) != 0) {
+        PUT_CHOICE(out, fixed);
+        return;
+    }
+    n = rng_below(&rng, 8) == 0 ? rng_below(&rng, 9000) : rng_below(&rng, 60);
+    buf_put_str(out, "v");
+    while (n-- > 0)
+        buf_put_u8(out, (uint8_t)('a' + rng_below(&rng, 4)));
+}
+
+static void
+put_word(struct buf *out, char letter)
+{
+    static const char *const ints[] = {
+        "0",
+        "1",
+        "-1",
+        "7",
+        "100",
+        "-100",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "99999999999999999999",
+        "abc",
+        "1.5",
+        "4294967296",
+        "-0",
+    };
+    static const char *const floats[] = {
+        "0.1", "1",   "-2.5",  "1e10",      "3.0e-5", "abc",
+        "inf", "nan", "1e400", "0.0000001", "-5.0e3",
+    };
+    static const char *const patterns[] = {
+        "*", "key:*", "key:1?", "key:[0-5]", "nothing", "k*:*[^1]", "key:\\*",
+    };
+    static const char *const types[] = {
+        "u1", "u8", "i8", "u16", "i16", "i64", "u63", "i5", "u64", "i0", "x8",
+    };
+    /* Far ahead, so that nothing expires while the test runs. */
+    const unsigned long long ahead = 4000000000u;
+
+    switch (letter) {
+    case 'k':
+        buf_printf(out, "key:%u", (unsigned)rng_below(&rng, 24));
+        break;
+    case 'v':
+        put_value(out);
+        break;
+    case 'i':
+        PUT_CHOICE(out, ints);
+        break;
+    case 'f':
+        PUT_CHOICE(out, floats);
+        break;
+    case 'n':
+        buf_printf(out, "%d", (int)rng_below(&rng, 40) - 20);
+        break;
+    case 'o':
+        buf_printf(out, "%u", (unsigned)rng_below(&rng, 300));
+        break;
+    case 'b':
+        buf_printf(out, "%u", (unsigned)rng_below(&rng, 2));
+        break;
+    case 'd':
+        buf_printf(out, "%u", (unsigned)rng_below(&rng, 3));
+        break;
+    case 't':
+        buf_printf(out, "%u", 5000 + (unsigned)rng_below(&rng, 5000));
+        break;
+    case 'T':
+        buf_printf(out, "%u", 5000000 + (unsigned)rng_below(&rng, 5000));
+        break;
+    case 'a':
+        buf_printf(out, "%llu", ahead + rng_below(&rng, 1000));
+        break;
+    case 'A':
+        buf_printf(out, "%llu", 1000 * ahead + rng_below(&rng, 1000));
+        break;
+    case 'p':
+        PUT_CHOICE(out, patterns);
+        break;
+    case 'y':
+        PUT_CHOICE(out, types);
+        break;
+    default:
+        buf_put_u8(out, (uint8_t)letter);
+        break;
+    }
+}
+
+/* A template with its single-letter words replaced; "#o" keeps its '#'. */
+static void
+make_command(struct buf *out)
+{
+    const char *p = templates[rng_below(&rng, nq_countof(templates))];
+
+    buf_clear(out);
+    while (*p != '\0') {
+        size_t n = strcspn(p, " ");
+
+        if (n == 2 && p[0] == '#') {
+            buf_put_u8(out, '#');
+            put_word(out, p[1]);
+        } else if (n == 1 && p[0] != 'x') {
+            put_word(out, p[0]);
+        } else {
+            buf_put(out, p, n);
+        }
+        p += n;
+        while (*p == ' ')
+            buf_put_u8(out, (uint8_t)*p++);
+    }
+    buf_put_u8(out, 0);
+}
+
+static int
+compare_words(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* "[b, a]" as "[a, b]": for answers without an order. */
+static void
+sort_array(char *text)
+{
+    char *words[256], *copy = nq_strdup(text), *save = NULL;
+    unsigned n = 0;
+
+    if (text[0] != '[')
+        goto out;
+    for (char *w = strtok_r(copy, "[], ", &save); w != NULL && n < 256;
+         w = strtok_r(NULL, "[], ", &save))
+        words[n++] = w;
+    qsort(words, n, sizeof *words, compare_words);
+    text[0] = '\0';
+    for (unsigned i = 0; i < n; i++) {
+        strcat(text, words[i]);
+        strcat(text, " ");
+    }
+out:
+    nq_free(copy);
+}
+
+/* Times left may differ by what passed in between. */
+static bool
+is_near(const char *command, const char *a, const char *b)
+{
+    long long x, y, slack = 3;
+
+    if (a[0] != ':' || b[0] != ':' ||
+        (strncmp(command, "TTL ", 4) != 0 &&
+         strncmp(command, "PTTL ", 5) != 0 &&
+         strstr(command, "EXPIRETIME ") == NULL))
+        return false;
+    x = strtoll(a + 1, NULL, 10);
+    y = strtoll(b + 1, NULL, 10);
+    if (command[0] == 'P')
+        slack = 3000;
+    return x > 0 && y > 0 && x - y < slack && y - x < slack;
+}
+
+/* Inside EXEC times cannot be told apart, so no transaction has them. */
+static bool
+is_timely(const char *command)
+{
+    return strstr(command, "TTL ") == command ||
+           strstr(command, "PTTL ") == command ||
+           strstr(command, "EXPIRETIME ") != NULL ||
+           strstr(command, "KEYS ") == command;
+}
+
+static char history[HISTORY][9300];
+
+static void
+print_difference(unsigned resp, unsigned i, const char *text,
+                 const char *theirs, const char *mine)
+{
+    print_message("SEED=%llu RESP%u command %u, after\n",
+                  (unsigned long long)seed, resp, i);
+    for (unsigned k = HISTORY; k > 1; k--) {
+        if (i + 1 >= k)
+            print_message("    %.200s\n", history[(i + 1 - k) % HISTORY]);
+    }
+    print_message("  %.600s\n    redis: %.600s\n    ours:  %.600s\n", text,
+                  theirs, mine);
+}
+
+/* One command to both; whether they agree. */
+static bool
+compare(struct client *a, struct client *b, const char *text, unsigned resp,
+        unsigned i)
+{
+    char *mine = nq_strdup(client_ask(a, text));
+    char *theirs = nq_strdup(client_ask(b, text));
+    bool same;
+
+    snprintf(history[i % HISTORY], sizeof history[0], "%s", text);
+    if (strncmp(text, "KEYS", 4) == 0) {
+        sort_array(mine);
+        sort_array(theirs);
+    }
+    same = strcmp(mine, theirs) == 0 || is_near(text, mine, theirs);
+    if (!same)
+        print_difference(resp, i, text, theirs, mine);
+    nq_free(mine);
+    nq_free(theirs);
+    return same;
+}
+
+static void
+run_stream(unsigned resp, unsigned commands)
+{
+    struct client a, b;
+    struct buf command = BUF_INIT;
+    bool in_multi = false;
+    unsigned different = 0;
+    char hello[16];
+
+    client_open(&a, &ours);
+    client_open(&b, &redis);
+    snprintf(hello, sizeof hello, "HELLO %u", resp);
+    client_expect(&a, "FLUSHALL", "+OK");
+    client_expect(&b, "FLUSHALL", "+OK");
+    (void)client_ask(&a, hello);
+    (void)client_ask(&b, hello);
+    for (unsigned i = 0; i < commands && different < DIFFERENCES; i++) {
+        const char *text;
+
+        do
+            make_command(&command);
+        while (in_multi && is_timely((const char *)command.p));
+        text = (const char *)command.p;
+        different += !compare(&a, &b, text, resp, i);
+        if (strcmp(text, "MULTI") == 0)
+            in_multi = true;
+        else if (strcmp(text, "EXEC") == 0 || strcmp(text, "DISCARD") == 0 ||
+                 strcmp(text, "RESET") == 0)
+            in_multi = false;
+        if (strcmp(text, "RESET") == 0) {
+            (void)client_ask(&a, hello);
+            (void)client_ask(&b, hello);
+        }
+    }
+    buf_fini(&command);
+    client_close(&a);
+    client_close(&b);
+    assert_int_equal(different, 0);
+}
+
+static unsigned
+stream_length(void)
+{
+    const char *env = getenv("DIFF_COMMANDS");
+
+    return env != NULL ? (unsigned)strtoul(env, NULL, 10) : 20000;
+}
+
+static void
+every_reply_is_that_of_redis_in_resp2(void **state)
+{
+    (void)state;
+    run_stream(2, stream_length());
+}
+
+static void
+every_reply_is_that_of_redis_in_resp3(void **state)
+{
+    (void)state;
+    run_stream(3, stream_length());
+}
+
+/* DUMP of one server is RESTOREd by the other. */
+static void
+dumped_strings_travel_both_ways(void **state)
+{
+    static const char *const values[] = {
+        "1",
+        "-7",
+        "300",
+        "70000",
+        "5000000000",
+        "hello",
+        "\"\"",
+        "\"\\x00\\x01\"",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    };
+    struct client a, b;
+    char line[4096];
+
+    (void)state;
+    client_open(&a, &ours);
+    client_open(&b, &redis);
+    for (size_t i = 0; i < 2 * nq_countof(values); i++) {
+        struct client *from = i % 2 == 0 ? &a : &b;
+        struct client *to = i % 2 == 0 ? &b : &a;
+        char *want;
+
+        snprintf(line, sizeof line, "SET dumped %s", values[i / 2]);
+        client_expect(from, line, "+OK");
+        want = nq_strdup(client_ask(from, "GET dumped"));
+        snprintf(line, sizeof line, "RESTORE restored 0 %s REPLACE",
+                 client_ask(from, "DUMP dumped"));
+        client_expect(to, line, "+OK");
+        client_expect(to, "GET restored", want);
+        nq_free(want);
+    }
+    client_close(&a);
+    client_close(&b);
+}
+
+static int
+start(void **state)
+{
+    const char *env = getenv("SEED");
+    char *binary;
+
+    (void)state;
+    seed = env != NULL ? strtoull(env, NULL, 10) : rng_seed_from_os();
+    rng_seed(&rng, seed);
+    printf("SEED=%llu\n", (unsigned long long)seed);
+    live_init(&ours);
+    if (!live_start(&ours))
+        return -1;
+    binary = nq_strdup(getenv("NQDB_SERVER"));
+    setenv("NQDB_SERVER", REDIS, 1);
+    unsetenv("NQDB_SERVER_ARGS");
+    live_init(&redis);
+    redis.options[0] = "--save";
+    redis.options[1] = "";
+    if (!live_start(&redis))
+        return -1;
+    setenv("NQDB_SERVER", binary, 1);
+    nq_free(binary);
+    return 0;
+}
+
+static int
+stop(void **state)
+{
+    int code = live_stop(&ours);
+
+    (void)state;
+    if (code != 0)
+        live_print_log(&ours);
+    live_fini(&ours);
+    live_fini(&redis);
+    return code;
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_reply_is_that_of_redis_in_resp2),
+        cmocka_unit_test(every_reply_is_that_of_redis_in_resp3),
+        cmocka_unit_test(dumped_strings_travel_both_ways),
+    };
+
+    if (access(REDIS, X_OK) != 0) {
+        puts("SKIP test_differential: there is no " REDIS);
+        return 0;
+    }
+    return cmocka_run_group_tests(tests, start, stop);
+}
