@@ -7,8 +7,8 @@
  * request, a parked one) moves to a buffer of its own, from a free list.
  *
  * I1 in->own == NULL and in->len > 0 only within a turn.
- * I2 A buffer grows with what arrived: at most twice that, or one step of
- *    GROW_STEP, whatever length was announced. */
+ * I2 A buffer grows with what arrived: to at most twice that and a half, or
+ *    one step of GROW_STEP, whatever length was announced. */
 #include "net/input.h"
 
 #include "base/check.h"
@@ -127,7 +127,7 @@ grow(struct input_pool *pool, struct input *in, size_t want)
     size_t least = in->len + INPUT_READ, cap = in->cap;
     size_t before = (size_t)(in->p - in->own);
 
-    if (want > in->len)
+    if (want > least)
         least = nq_min(want, nq_max(2 * in->len, in->len + GROW_STEP));
     if (before + least <= cap)
         return;
@@ -136,8 +136,9 @@ grow(struct input_pool *pool, struct input *in, size_t want)
         in->p = in->own;
         return;
     }
+    least = nq_max(least, cap + cap / 2); /* few moves, however it arrives */
     if (before > 0 || cap == BUFFER_BYTES) {
-        move_to(pool, in, nq_max(least, (size_t)BUFFER_BYTES + 1));
+        move_to(pool, in, least);
         return;
     }
     in->own = in->p = nq_realloc(in->own, least);
@@ -159,8 +160,8 @@ input_room(struct input_pool *pool, struct input *in, size_t want, size_t *room)
         move_to(pool, in, BUFFER_BYTES);
     grow(pool, in, want);
     *room = in->cap - (size_t)(in->p - in->own) - in->len;
-    *room =
-        nq_min(*room, want > in->len ? (size_t)READ_MAX : (size_t)INPUT_READ);
+    *room = nq_min(*room, in->len >= INPUT_READ ? (size_t)READ_MAX
+                                                : (size_t)INPUT_READ);
     return in->p + in->len;
 }
 
