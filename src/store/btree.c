@@ -84,6 +84,35 @@ tree_descend(struct btree *t, struct slice key, struct btree_path *path,
     return NQ_OK;
 }
 
+bool
+tree_is_rightmost(struct btree *t, const struct btree_path *path,
+                  unsigned levels)
+{
+    for (unsigned i = 0; i < levels; i++)
+        if (path->at[i].slot + 1 != tree_peek(t, path->at[i].id)->count)
+            return false;
+    return true;
+}
+
+nq_rc
+tree_rightmost(struct btree *t, struct btree_path *path)
+{
+    pgno id = t->root;
+
+    for (unsigned depth = 0;; depth++) {
+        const struct page *pg;
+        nq_rc rc = tree_page(t, id, &pg);
+
+        if (rc != NQ_OK)
+            return rc;
+        path->at[depth] = (struct btree_step){id, pg->count - 1u};
+        path->depth = depth + 1;
+        if (pg->kind == PAGE_LEAF)
+            return NQ_OK;
+        id = page_children(pg)[pg->count - 1u];
+    }
+}
+
 void
 tree_free_tail(struct btree *t, pgno tail)
 {
@@ -302,6 +331,7 @@ replace(struct btree *t, struct slice key, struct place *p,
         return rc;
     w = tree_mut(t, p->leaf);
     follow_move(v, p->pg, w);
+    t->version++; /* cursors know where the value stands */
     if (page_replace(w, p->slot, v)) {
         if (raises)
             tree_raise(t, &p->path, p->path.depth - 1, &e);
@@ -310,6 +340,46 @@ replace(struct btree *t, struct slice key, struct place *p,
     if ((rc = need_path(t, key, p)) != NQ_OK)
         return rc;
     return tree_split(t, &p->path, key, NULL, v, true);
+}
+
+/* Keys put behind all others, one after the other: their leaf is remembered,
+ * so that the next such key is compared with the last record only. */
+static void
+note_append(struct btree *t, const struct place *p)
+{
+    if (nq_likely(p->slot != p->pg->count || t->append_leaf == p->leaf))
+        return;
+    if (tree_is_rightmost(t, &p->path, p->path.depth - 1)) {
+        t->append_leaf = p->leaf;
+        t->append_shape = t->shape;
+    }
+}
+
+/* Does `key` go behind the last record of the remembered leaf? */
+static nq_rc
+find_append(struct btree *t, struct slice key, struct place *p, bool *is_append)
+{
+    pgno leaf = t->append_leaf;
+    int cmp;
+    nq_rc rc;
+
+    *is_append = false;
+    t->append_leaf = 0;
+    if (t->append_shape != t->shape)
+        return NQ_OK;
+    if ((rc = tree_page(t, leaf, &p->pg)) != NQ_OK ||
+        (rc = page_compare(p->pg, p->pg->count - 1u, key, tree_tail, t->fr,
+                           &cmp)) != NQ_OK)
+        return rc;
+    if (cmp >= 0)
+        return NQ_OK;
+    t->append_leaf = leaf;
+    p->leaf = leaf;
+    p->slot = p->pg->count;
+    p->found = false;
+    p->has_path = true;
+    *is_append = true;
+    return tree_rightmost(t, &p->path);
 }
 
 static nq_rc
@@ -324,8 +394,10 @@ insert(struct btree *t, struct slice key, struct place *p, struct page_value *v)
         return rc;
     w = tree_mut(t, p->leaf);
     follow_move(v, p->pg, w);
+    p->pg = w;
     in.tail = new_tail(t, key, &in);
     e.owns |= in.tail != 0;
+    note_append(t, p);
     if (page_insert(w, p->slot, &in, v)) {
         tree_add(t, &p->path, p->path.depth - 1, 1);
         tree_raise(t, &p->path, p->path.depth - 1, &e);
@@ -361,6 +433,7 @@ btree_put(struct btree *t, struct slice key, const struct record *rec,
 {
     struct page_value v = {rec->val, rec->expire_ms,
                            PAGE_META(rec->type, rec->flags)};
+    bool is_append = false;
     struct place p;
     nq_rc rc;
 
@@ -374,11 +447,17 @@ btree_put(struct btree *t, struct slice key, const struct record *rec,
         finger_set(t, f, t->root, 0, true);
         return NQ_OK;
     }
-    if ((rc = find(t, key, f, &p)) != NQ_OK)
+    if (t->append_leaf != 0 &&
+        (rc = find_append(t, key, &p, &is_append)) != NQ_OK)
+        return rc;
+    if (!is_append && (rc = find(t, key, f, &p)) != NQ_OK)
         return rc;
     rc = p.found ? replace(t, key, &p, &v) : insert(t, key, &p, &v);
-    if (rc == NQ_OK && f != NULL)
+    if (rc == NQ_OK && f != NULL) {
+        if (is_append)
+            finger_set(t, f, p.leaf, p.slot, true);
         f->found = true; /* void anyway if the shape moved */
+    }
     return rc;
 }
 

@@ -23,10 +23,13 @@ struct frames;
 struct btree {
     struct frames *fr;
     pgno root;        /* 0: empty */
-    uint64_t version; /* moves whenever records come, go or move between
-                         slots; validates cursors */
+    uint64_t version; /* moves whenever records come, go or stand elsewhere;
+                         validates cursors */
     uint64_t shape;   /* moves whenever keys change pages; validates fingers.
                          Change the root with btree_set_root() only. */
+    /* private: the last leaf, while keys are put behind all others */
+    pgno append_leaf;
+    uint64_t append_shape;
 };
 
 /* Another root, or none: fingers and cursors must notice. */
@@ -110,6 +113,11 @@ struct btree_cursor {
     struct slice key; /* full key, in memory owned by the cursor */
     uint8_t *key_buf; /* private, as all below */
     size_t key_cap;
+    uint32_t val_off, val_len; /* of the record, in its leaf */
+    uint64_t expire_ms;
+    uint8_t meta;
+    uint16_t ahead_lines; /* of the next leaf, to be fetched with each step */
+    const uint8_t *ahead; /* in the next leaf; never read, only prefetched */
     struct btree_path path;
 };
 void btree_cursor_init(struct btree_cursor *c, struct btree *t);

@@ -33,37 +33,109 @@ grow_key(struct btree_cursor *c, size_t len)
     c->key_buf = nq_realloc(c->key_buf, c->key_cap);
 }
 
-/* The key of the page's slot into the cursor. */
 static nq_rc
-load_key(struct btree_cursor *c, const struct page *pg, unsigned slot)
+load_long_key(struct btree_cursor *c, const struct page *pg,
+              const struct page_record *r)
 {
-    struct slice tail = {NULL, 0};
-    struct page_record r;
-    size_t in;
+    size_t in = pg->prefix_len + r->suffix.len;
+    struct slice tail;
+    nq_rc rc = frames_chunk(c->tree->fr, r->tail, &tail);
 
-    page_record_at(pg, slot, &r);
-    in = pg->prefix_len + r.suffix.len;
+    if (rc != NQ_OK)
+        return rc;
+    if (in + tail.len >= c->key_cap)
+        grow_key(c, in + tail.len + 1);
+    memcpy(c->key_buf, page_prefix(pg).p, pg->prefix_len);
+    memcpy(c->key_buf + pg->prefix_len, r->suffix.p, r->suffix.len);
+    memcpy(c->key_buf + in, tail.p, tail.len);
+    c->key = slice_of(c->key_buf, in + tail.len);
+    return NQ_OK;
+}
+
+/* Short copies without a call. */
+static inline void
+copy_bytes(uint8_t *dst, const uint8_t *src, size_t n)
+{
+    if (n >= 8 && n <= 16) {
+        uint64_t a = load_u64(src), b = load_u64(src + n - 8);
+
+        memcpy(dst, &a, 8);
+        memcpy(dst + n - 8, &b, 8);
+    } else if (n < 8) {
+        for (size_t i = 0; i < n; i++)
+            dst[i] = src[i];
+    } else {
+        memcpy(dst, src, n);
+    }
+}
+
+/* The key of the page's slot into the cursor; with `same_leaf` its prefix is
+ * there already. */
+static inline nq_rc
+load_key(struct btree_cursor *c, const struct page *pg, unsigned slot,
+         bool same_leaf)
+{
+    struct page_record r;
+    size_t len;
+
+    record_decode(pg, page_offs(pg)[slot], &r);
+    len = pg->prefix_len + r.suffix.len;
     if (nq_unlikely(r.tail != 0)) {
-        nq_rc rc = frames_chunk(c->tree->fr, r.tail, &tail);
+        nq_rc rc = load_long_key(c, pg, &r);
 
         if (rc != NQ_OK)
             return rc;
+    } else {
+        if (nq_unlikely(len >= c->key_cap))
+            grow_key(c, len + 1);
+        if (!same_leaf)
+            memcpy(c->key_buf, page_prefix(pg).p, pg->prefix_len);
+        copy_bytes(c->key_buf + pg->prefix_len, r.suffix.p, r.suffix.len);
+        c->key = slice_of(c->key_buf, len);
     }
-    if (nq_unlikely(in + tail.len >= c->key_cap))
-        grow_key(c, in + tail.len + 1);
-    memcpy(c->key_buf, page_prefix(pg).p, pg->prefix_len);
-    memcpy(c->key_buf + pg->prefix_len, r.suffix.p, r.suffix.len);
-    if (nq_unlikely(tail.len > 0))
-        memcpy(c->key_buf + in, tail.p, tail.len);
-    c->key = slice_of(c->key_buf, in + tail.len);
+    c->val_off = (uint32_t)(r.v.val.p - page_at_const(pg, 0));
+    c->val_len = (uint32_t)r.v.val.len;
+    c->expire_ms = r.v.expire_ms;
+    c->meta = r.v.meta;
     return NQ_OK;
+}
+
+/* The leaf that a walk will come to next is fetched while this one is read,
+ * a few lines with each step. */
+static void
+look_ahead(struct btree_cursor *c, const struct page *leaf)
+{
+    const struct btree *t = c->tree;
+    struct btree_step up;
+    const struct page *parent;
+
+    c->ahead = NULL;
+    if (c->path.depth < 2)
+        return;
+    up = c->path.at[c->path.depth - 2];
+    parent = tree_peek(t, up.id);
+    if (parent == NULL || up.slot + 1 >= parent->count)
+        return;
+    c->ahead = frames_peek(t->fr, page_child(parent, up.slot + 1));
+    c->ahead_lines =
+        (uint16_t)(page_size(leaf) / 64 / nq_max(leaf->count, 1u) + 1);
+}
+
+static inline __attribute__((always_inline)) void
+prefetch_ahead(struct btree_cursor *c)
+{
+    size_t n = (size_t)64 * c->ahead_lines;
+    uintptr_t offset = (uintptr_t)c->ahead & (c->tree->fr->page_size - 1);
+
+    tree_prefetch(c->ahead, c->ahead_lines);
+    c->ahead = offset + n < c->tree->fr->page_size ? c->ahead + n : NULL;
 }
 
 nq_rc
 cursor_take(struct btree_cursor *c, const struct spot *s)
 {
     struct btree_step at = s->path.at[s->path.depth - 1];
-    nq_rc rc = load_key(c, s->pg, at.slot);
+    nq_rc rc = load_key(c, s->pg, at.slot, false);
 
     if (rc != NQ_OK)
         return rc;
@@ -72,6 +144,7 @@ cursor_take(struct btree_cursor *c, const struct spot *s)
     c->slot = (int32_t)at.slot;
     c->version = c->tree->version;
     c->valid = true;
+    look_ahead(c, s->pg);
     return NQ_OK;
 }
 
@@ -234,7 +307,9 @@ btree_next(struct btree_cursor *c)
         return rc;
     if (nq_unlikely(c->slot + 1 >= pg->count))
         return step_to_leaf(c, false);
-    rc = load_key(c, pg, (unsigned)c->slot + 1);
+    if (c->ahead != NULL)
+        prefetch_ahead(c);
+    rc = load_key(c, pg, (unsigned)c->slot + 1, true);
     c->slot += rc == NQ_OK;
     return rc;
 }
@@ -253,7 +328,7 @@ btree_prev(struct btree_cursor *c)
         return step_to_leaf(c, true);
     if ((rc = tree_page(c->tree, c->leaf, &pg)) != NQ_OK)
         return rc;
-    rc = load_key(c, pg, (unsigned)c->slot - 1);
+    rc = load_key(c, pg, (unsigned)c->slot - 1, true);
     c->slot -= rc == NQ_OK;
     return rc;
 }
@@ -270,6 +345,10 @@ btree_record(struct btree_cursor *c, struct record *out)
         return btree_get(c->tree, c->key, out, NULL);
     if ((rc = tree_page(c->tree, c->leaf, &pg)) != NQ_OK)
         return rc;
-    tree_record(pg, (unsigned)c->slot, out);
+    *out = (struct record){.val = {page_at_const(pg, c->val_off), c->val_len},
+                           .expire_ms = c->expire_ms,
+                           .type = PAGE_META_TYPE(c->meta),
+                           .flags = PAGE_META_FLAGS(c->meta),
+                           .page_lsn = pg->lsn};
     return NQ_OK;
 }

@@ -91,6 +91,12 @@ NQ_MUST_USE nq_rc spot_step_aside(struct btree *t, struct spot *s, bool back);
 NQ_MUST_USE nq_rc cursor_take(struct btree_cursor *c, const struct spot *s);
 nq_rc cursor_take_end(struct btree_cursor *c);
 
+/* Does the path take the last slot of each of its first `levels` pages? */
+bool tree_is_rightmost(struct btree *t, const struct btree_path *path,
+                       unsigned levels);
+/* The path to the last record. */
+NQ_MUST_USE nq_rc tree_rightmost(struct btree *t, struct btree_path *path);
+
 /* Frees the chunk with a key's tail, if it has one. */
 void tree_free_tail(struct btree *t, pgno tail);
 

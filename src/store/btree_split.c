@@ -29,6 +29,7 @@ struct split {
     struct slice key;        /* the whole key of the change */
     int first;               /* slot of the first source - slot of the leaf */
     pgno id[PAGE_MIX_PARTS]; /* of the sources, then of new pages */
+    bool keeps_leaf;         /* the first part is the leaf as it is */
     unsigned parts, cut[PAGE_MIX_PARTS + 1];
     /* The keys between the parts: sep[i] before part i + 1.  What does not
      * stand in the page is in `rest`, for a chunk of its own. */
@@ -73,15 +74,6 @@ take_sources(struct split *s, const struct page *leaf, const struct page *other)
     }
 }
 
-static bool
-is_rightmost(struct btree *t, const struct btree_path *path, unsigned levels)
-{
-    for (unsigned i = 0; i < levels; i++)
-        if (path->at[i].slot + 1 != tree_peek(t, path->at[i].id)->count)
-            return false;
-    return true;
-}
-
 /* Do the inserts come in order, so that the leaf should be cut where they
  * are? */
 static bool
@@ -91,7 +83,7 @@ is_in_order(const struct split *s, const struct page *leaf)
 
     if (s->mix.replaces || slot == 0)
         return false;
-    if (slot == leaf->count && is_rightmost(s->t, s->path, s->level))
+    if (slot == leaf->count && tree_is_rightmost(s->t, s->path, s->level))
         return true;
     return slot == leaf->run_slot + 1u && leaf->run_len >= RUN_MIN;
 }
@@ -133,6 +125,7 @@ plan_parts(struct split *s, const struct page *leaf)
 
     s->first = 0;
     s->parts = 2;
+    s->keeps_leaf = false;
     other = in_order ? NULL : find_neighbour(s);
     if (other != NULL) {
         take_sources(s, leaf, other);
@@ -147,6 +140,8 @@ plan_parts(struct split *s, const struct page *leaf)
     fits = (in_order && page_mix_cut_at(&s->mix, s->mix.at, s->cut)) ||
            page_mix_cut_any(&s->mix, s->cut);
     nq_assert(fits);
+    s->keeps_leaf =
+        !s->mix.replaces && s->cut[1] == s->mix.at && s->mix.at == leaf->count;
 }
 
 /* The bytes of record `i`'s key that are not in the page. */
@@ -288,7 +283,7 @@ make_inner_room(struct btree *t, struct btree_path *path, unsigned level,
 
         if (page_entries_fit(pg, seps, n))
             return level;
-        at_end = is_rightmost(t, path, level + 1);
+        at_end = tree_is_rightmost(t, path, level + 1);
         cut = inner_cut(pg, path->at[level].slot + (unsigned)keep, at_end);
         page_key_at(pg, cut, bytes, &up);
         if (level == 0) {
@@ -348,8 +343,9 @@ write_parts(struct split *s)
             s->id[i] = frames_new(s->t->fr, PAGE_LEAF, &bytes);
         else
             bytes = frames_mut(s->t->fr, s->id[i]);
-        page_mix_write(&s->mix, s->cut[i], s->cut[i + 1],
-                       (struct page *)(void *)bytes);
+        if (i > 0 || !s->keeps_leaf)
+            page_mix_write(&s->mix, s->cut[i], s->cut[i + 1],
+                           (struct page *)(void *)bytes);
         e = tree_leaf_entry(page_of(bytes), s->id[i]);
         if (is_new) {
             fits = page_entry_insert(parent, first + i, &s->sep[i - 1], &e);

@@ -132,6 +132,9 @@ page_open_slot(struct page *pg, unsigned slot)
     size_t n = pg->count - slot;
     uint16_t *off = page_offs_mut(pg) + slot;
 
+    pg->count++;
+    if (n == 0)
+        return;
     memmove(pg->head + slot + 1, pg->head + slot, n * 4);
     memmove(off + 1, off, n * 2);
     if (pg->kind == PAGE_INNER) {
@@ -143,7 +146,6 @@ page_open_slot(struct page *pg, unsigned slot)
         memmove(count + 1, count, n * 8);
         memmove(expiry + 1, expiry, n * 8);
     }
-    pg->count++;
 }
 
 void
@@ -293,7 +295,8 @@ put_record(struct page *pg, const struct page_key *key,
     p = put_record_header(page_at(pg, pg->data_off), suffix, v);
     memcpy(p, key->in.p + pg->prefix_len, suffix);
     p += suffix;
-    if (nq_unlikely(page_is_long(pg, key->in.len))) {
+    if (nq_unlikely(page_key_is_long(pg->shift, key->in.len))) {
+        pg->flags |= PAGE_LONG;
         memcpy(p, &key->tail, 4);
         memcpy(p + 4, &key->len, 4);
         p += TAIL_REF;
@@ -370,6 +373,7 @@ note_parts(struct page *pg, const struct page *src, const struct parts *r)
         pgno tail;
 
         get_tail_ref(r->suffix + r->suffix_len, &tail, &len);
+        pg->flags |= PAGE_LONG;
         if (tail != 0)
             pg->flags |= PAGE_OWNS;
     }

@@ -25,6 +25,7 @@
 
 enum page_flags {
     PAGE_OWNS = 1, /* a record here may own pages: REC_OWNS or a tail */
+    PAGE_LONG = 2, /* a key here may be longer than page_max_key() */
 };
 
 struct page {
@@ -94,11 +95,18 @@ page_max_key(unsigned shift)
     return ((1u << shift) - PAGE_HEADER) / 6 - 40;
 }
 
+/* Is a key with `in` bytes in the page longer than that? */
+static inline bool
+page_key_is_long(unsigned shift, size_t in)
+{
+    return in > page_max_key(PAGE_MIN_SHIFT) && in > page_max_key(shift);
+}
+
 static inline struct page_key
 page_key_of(unsigned shift, struct slice key)
 {
-    uint32_t max = page_max_key(shift);
-    size_t in = key.len > max ? max + 1 : key.len;
+    bool is_long = page_key_is_long(shift, key.len);
+    size_t in = is_long ? page_max_key(shift) + 1 : key.len;
 
     return (struct page_key){{key.p, in}, (uint32_t)key.len, 0};
 }

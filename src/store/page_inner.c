@@ -76,7 +76,8 @@ put_key(struct page *pg, const struct page_key *sep, size_t size)
     pg->data_off -= (uint32_t)size;
     p = put_varint(page_at(pg, pg->data_off), suffix);
     memcpy(p, sep->in.p + pg->prefix_len, suffix);
-    if (page_is_long(pg, sep->in.len)) {
+    if (page_key_is_long(pg->shift, sep->in.len)) {
+        pg->flags |= PAGE_LONG;
         memcpy(p + suffix, &sep->tail, 4);
         memcpy(p + suffix + 4, &sep->len, 4);
     }

@@ -250,7 +250,7 @@ put_varint(uint8_t *p, size_t v)
 static inline bool
 page_is_long(const struct page *pg, size_t in)
 {
-    return in > page_max_key(pg->shift);
+    return nq_unlikely(pg->flags & PAGE_LONG) && in > page_max_key(pg->shift);
 }
 
 /* The tail reference behind a suffix. */
@@ -308,8 +308,10 @@ entry_decode(const struct page *pg, uint32_t off, struct page_key *out)
 static inline struct slice
 page_suffix_of(const struct page *pg, struct slice key)
 {
-    size_t in = nq_min(key.len, (size_t)page_max_key(pg->shift) + 1);
+    size_t in = key.len;
 
+    if (nq_unlikely(pg->flags & PAGE_LONG))
+        in = nq_min(in, (size_t)page_max_key(pg->shift) + 1);
     return slice_of(key.p + pg->prefix_len, in - pg->prefix_len);
 }
 
@@ -353,14 +355,14 @@ leaf_record_size(unsigned shift, size_t in, size_t prefix,
 
     return short_varint_size(suffix) + short_varint_size(v->val.len) + 1 +
            (v->expire_ms != 0 ? 6 : 0) + suffix +
-           (in > page_max_key(shift) ? TAIL_REF : 0) + v->val.len;
+           (page_key_is_long(shift, in) ? TAIL_REF : 0) + v->val.len;
 }
 
 static inline size_t
 entry_key_size(unsigned shift, size_t in, size_t prefix)
 {
     return short_varint_size(in - prefix) + in - prefix +
-           (in > page_max_key(shift) ? TAIL_REF : 0);
+           (page_key_is_long(shift, in) ? TAIL_REF : 0);
 }
 
 /* Bytes outside the header that a prefix takes. */

@@ -231,8 +231,14 @@ page_mix_write(const struct page_mix *m, unsigned lo, unsigned hi,
     bool has_change = m->changes && m->at >= lo && m->at < hi;
     unsigned from = index_of(m, lo), to = index_of(m, hi);
     uint8_t bytes[KEY_ROOM];
+    struct slice prefix = common_prefix(m, lo, hi, bytes);
 
-    page_init(dst, PAGE_LEAF, m->shift, 0, common_prefix(m, lo, hi, bytes));
+    if (has_change && hi - lo == 1) {
+        struct slice guess = page_prefix(m->source[0]);
+
+        prefix.len = bytes_common(prefix.p, prefix.len, guess.p, guess.len);
+    }
+    page_init(dst, PAGE_LEAF, m->shift, 0, prefix);
     dst->capacity = (uint16_t)(hi - lo);
     if (!has_change) {
         append_sources(m, from, to, dst);

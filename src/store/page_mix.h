@@ -47,7 +47,8 @@ bool page_mix_cut_at(const struct page_mix *m, unsigned at,
                      unsigned cut[PAGE_MIX_PARTS + 1]);
 bool page_mix_cut_any(const struct page_mix *m,
                       unsigned cut[PAGE_MIX_PARTS + 1]);
-/* Writes [lo, hi), which fits. */
+/* Writes [lo, hi), which fits.  The change alone gets as much of the first
+ * source's prefix as it has: the keys to come will be of that kind. */
 void page_mix_write(const struct page_mix *m, unsigned lo, unsigned hi,
                     struct page *dst);
 

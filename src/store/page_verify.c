@@ -53,7 +53,9 @@ record_is_sane(const struct page *pg, struct cursor c, size_t *used)
         val > page_size(pg))
         return false;
     cursor_skip(&c, suffix);
-    if (page_is_long(pg, pg->prefix_len + suffix)) {
+    if (page_key_is_long(pg->shift, pg->prefix_len + suffix)) {
+        if (!(pg->flags & PAGE_LONG))
+            return false;
         cursor_get_u32(&c, &tail);
         cursor_get_u32(&c, &len);
         if (len < page_max_key(pg->shift) + 1 ||
