@@ -26,6 +26,7 @@
 #include "base/mem.h"
 #include "codec/crc32c.h"
 #include "os/clock.h"
+#include "os/dir.h"
 #include "os/file.h"
 #include "store/flush.h"
 #include "store/frames_int.h"
@@ -36,7 +37,10 @@
 #define SLICE_PAGES 4096u /* settled or released at a time: < 0.5 ms */
 #define DOUBLINGS 5u      /* of the wait after failures in a row */
 #define LOG_SPARES 2u
-#define SHRINK_MIN (16u << 20) /* less is not worth it */
+#define LOOK_BYTES (16u << 20)  /* of log between looks at the disk */
+#define TIGHT_LOG (64ull << 20) /* bytes of log that are worth it */
+#define TIGHT_DIRTY 4u          /* times the dirty bytes should fit in */
+#define SHRINK_MIN (16u << 20)  /* less is not worth it */
 
 struct ckpt_request {
     struct ckpt_request *next;
@@ -189,7 +193,7 @@ give_up(struct checkpoint *c, nq_rc rc)
     }
     c->is_planned = false;
     if (rc == NQ_ENOSPC && d->cut_rc == NQ_OK)
-        flush_no_space(d);
+        flush_set_limited(d, !c->was_limited);
     pagetable_give_up(d->table);
     flush_cut_end(d);
     frames_cut_end(d->frames, false);
@@ -255,6 +259,7 @@ plan(struct checkpoint *c, nq_rc *rc)
     uint64_t got, end;
 
     if (!c->is_planned) {
+        c->was_limited = d->is_limited;
         *rc = pagetable_plan(d->table, &c->st->sb, &c->next, &c->part);
         if (*rc != NQ_OK)
             return true;
@@ -439,8 +444,7 @@ trim(struct checkpoint *c)
     free_old_parts(c);
     c->st->sb = c->next;
     c->is_planned = false;
-    if (d->is_limited)
-        flush_no_space(d); /* space came back */
+    flush_set_limited(d, false);
     flush_cut_end(d);
     frames_cut_end(d->frames, true);
     wal_release(c->st->wal, c->st->sb.lsn, LOG_SPARES);
@@ -449,9 +453,32 @@ trim(struct checkpoint *c)
     succeeded(c);
 }
 
+/* A checkpoint needs room for what is dirty, and gives the log's back: while
+ * there is still room, not when the disk is full. */
+static void
+look_at_disk(struct checkpoint *c)
+{
+    struct store *st = c->st;
+    lsn now = st->is_ready ? wal_position(st->wal) : 0;
+    uint64_t avail;
+
+    if (now < c->look_at || now - st->sb.lsn < TIGHT_LOG)
+        return;
+    c->look_at = now + LOOK_BYTES;
+    avail = dir_free_bytes(st->dir);
+    if (avail == 0 || c->is_asked ||
+        avail > TIGHT_LOG + TIGHT_DIRTY * st->disk.frames->dirty_bytes)
+        return;
+    log_warn("%s has %llu bytes left: a checkpoint, to give log back", st->dir,
+             (unsigned long long)avail);
+    checkpoint_ask(c, NULL, NULL);
+}
+
 void
 checkpoint_turn(struct checkpoint *c)
 {
+    if (c->sm.state == CKPT_IDLE)
+        look_at_disk(c);
     redo_turn(&c->redo, &c->st->disk);
     if (c->sm.state == CKPT_IDLE && may_begin(c))
         cut(c);

@@ -21,11 +21,13 @@ struct checkpoint {
     struct ckpt_request *running; /* for this one */
     bool is_asked;
     uint64_t retry_us; /* after a failure: not before */
+    lsn look_at;       /* the space left on the disk: not before */
     unsigned failures; /* in a row */
     struct superblock next;
     struct part *part;  /* of the table, in `next`, to be written; or NULL */
     struct buf catalog; /* as of the cut */
     bool is_planned;    /* `next` names space that it owns */
+    bool was_limited;   /* when that was found: see flush_set_limited() */
     struct redo redo;   /* what a failed sync left in doubt */
     struct job job;
     bool job_running;

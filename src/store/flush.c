@@ -50,6 +50,7 @@ struct flush_job {
     uint64_t weight;             /* of its frames */
     uint64_t grow_from, grow_to; /* blocks to allocate first; 0: none */
     nq_rc grow_rc;
+    bool was_limited; /* when its places were found */
     unsigned items_count, pieces_count;
     struct flush_item items[BATCH_PAGES];
     struct flush_piece pieces[BATCH_PAGES];
@@ -190,10 +191,12 @@ free_pieces(struct flush_job *j)
 }
 
 void
-flush_no_space(struct disk *d)
+flush_set_limited(struct disk *d, bool is_limited)
 {
-    d->is_limited = !d->is_limited;
-    space_set_limit(d->space, d->is_limited ? nq_max(d->allocated, 1u) : 0);
+    if (d->is_limited == is_limited)
+        return;
+    d->is_limited = is_limited;
+    space_set_limit(d->space, is_limited ? nq_max(d->allocated, 1u) : 0);
 }
 
 static void
@@ -211,7 +214,7 @@ failed(struct flush_job *j)
     if (has_cut_pages(j))
         d->cut_rc = j->rc;
     if (j->rc == NQ_ENOSPC)
-        flush_no_space(d);
+        flush_set_limited(d, !j->was_limited);
     d->retry_us = clock_mono_us() + d->retry_step_us;
 }
 
@@ -247,6 +250,7 @@ place_items(struct flush_job *j)
 {
     unsigned i = 0;
 
+    j->was_limited = j->disk->is_limited;
     while (i < j->items_count) {
         struct flush_piece *p = &j->pieces[j->pieces_count];
         uint64_t got, first = sectors(j->items[i].x.len);

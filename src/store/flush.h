@@ -60,9 +60,10 @@ void flush_cut_end(struct disk *d);
 bool flush_may_write(struct disk *d, uint64_t end, uint64_t *from,
                      uint64_t *to);
 void flush_grown(struct disk *d, uint64_t to, nq_rc rc);
-/* The file system is full: the next try uses only what the file has already,
- * the one after that tries to extend it again. */
-void flush_no_space(struct disk *d);
+/* The file system is full: after a failure without the limit, the next try
+ * uses only what the file has already; after one with it, the file may be
+ * extended again. */
+void flush_set_limited(struct disk *d, bool is_limited);
 /* May flushing be tried?  After a failure, only from time to time. */
 bool flush_is_allowed(const struct disk *d);
 
