@@ -42,7 +42,7 @@ cmd_config_set(struct req *rq)
     char err[ERROR_SIZE] = "CONFIG SET failed";
 
     if (rq->argc % 2 != 0) {
-        reply_wrong_arity(rq);
+        reply_syntax(rq);
         return;
     }
     for (unsigned i = 0; i < n; i++) {
