@@ -197,6 +197,7 @@ fault_pwrite(int fd, const void *p, size_t n, off_t off)
     bool part;
     int rc = visit(FAULT_WRITE, &part);
     int err = errno;
+    bool begun;
     ssize_t put;
 
     if (rc != 0 && !part)
@@ -206,9 +207,9 @@ fault_pwrite(int fd, const void *p, size_t n, off_t off)
         return -1;
     }
     n = part ? n / 2 : harsh_size(n);
-    fault_cut_begin_change(fd, (uint64_t)off, n);
+    begun = fault_cut_begin_change(fd, (uint64_t)off, n);
     put = pwrite(fd, p, n, off);
-    fault_cut_end_change();
+    fault_cut_end_change(begun);
     if (!part)
         return put;
     errno = err;
@@ -236,7 +237,7 @@ fault_fdatasync(int fd)
 int
 fault_fallocate(int fd, int mode, off_t off, off_t n)
 {
-    bool punch = (mode & FALLOC_FL_PUNCH_HOLE) != 0;
+    bool punch = (mode & FALLOC_FL_PUNCH_HOLE) != 0, begun;
     int rc;
 
     if (punch && fault_is_dead()) {
@@ -245,25 +246,25 @@ fault_fallocate(int fd, int mode, off_t off, off_t n)
     }
     if (!punch && visit(FAULT_ALLOCATE, NULL) != 0)
         return -1;
-    if (punch)
-        fault_cut_begin_change(fd, (uint64_t)off, (uint64_t)n);
-    else
-        fault_cut_begin_resize(fd, (uint64_t)(off + n));
+    /* Without a hole only the size can change. */
+    begun = punch ? fault_cut_begin_change(fd, (uint64_t)off, (uint64_t)n)
+                  : fault_cut_begin_change(fd, (uint64_t)(off + n), 0);
     rc = fallocate(fd, mode, off, n);
-    fault_cut_end_change();
+    fault_cut_end_change(begun);
     return rc;
 }
 
 int
 fault_ftruncate(int fd, off_t size)
 {
+    bool begun;
     int rc;
 
     if (visit(FAULT_ALLOCATE, NULL) != 0)
         return -1;
-    fault_cut_begin_resize(fd, (uint64_t)size);
+    begun = fault_cut_begin_resize(fd, (uint64_t)size);
     rc = ftruncate(fd, size);
-    fault_cut_end_change();
+    fault_cut_end_change(begun);
     return rc;
 }
 

@@ -62,8 +62,7 @@ struct name {
 
 static struct {
     pthread_mutex_t lock;
-    bool on;   /* atomic: read without the lock */
-    bool held; /* between begin and end of a change */
+    bool on; /* atomic: read without the lock */
     uint64_t number;
     struct cut_file *files;
     struct name *names; /* newest first */
@@ -134,50 +133,57 @@ size_of(int fd)
     return (uint64_t)st.st_size;
 }
 
-/* The lock stays held until fault_cut_end_change(). */
-void
+/* Takes the lock if a change is to be recorded. */
+static bool
+begin(void)
+{
+    if (!is_on())
+        return false;
+    pthread_mutex_lock(&cut.lock);
+    if (is_on())
+        return true;
+    pthread_mutex_unlock(&cut.lock);
+    return false;
+}
+
+bool
 fault_cut_begin_change(int fd, uint64_t off, uint64_t n)
 {
     struct cut_file *f;
     uint64_t size;
 
-    if (!is_on())
-        return;
-    pthread_mutex_lock(&cut.lock);
-    cut.held = true;
+    if (!begin())
+        return false;
     f = find_file(fd, true);
     size = size_of(fd);
     append_sectors(f, off, off + n);
     if (off + n > size)
         append(f, SIZE_ENTRY)->size = size;
+    return true;
 }
 
-void
+bool
 fault_cut_begin_resize(int fd, uint64_t new_size)
 {
     struct cut_file *f;
     uint64_t size;
 
-    if (!is_on())
-        return;
-    pthread_mutex_lock(&cut.lock);
-    cut.held = true;
+    if (!begin())
+        return false;
     f = find_file(fd, true);
     size = size_of(fd);
     if (new_size < size)
         append_sectors(f, new_size, size);
     if (new_size != size)
         append(f, SIZE_ENTRY)->size = size;
+    return true;
 }
 
 void
-fault_cut_end_change(void)
+fault_cut_end_change(bool begun)
 {
-    if (!is_on())
-        return;
-    nq_assert(cut.held);
-    cut.held = false;
-    pthread_mutex_unlock(&cut.lock);
+    if (begun)
+        pthread_mutex_unlock(&cut.lock);
 }
 
 uint64_t
@@ -453,8 +459,8 @@ fault_record(bool on)
 {
     pthread_mutex_lock(&cut.lock);
     forget();
-    pthread_mutex_unlock(&cut.lock);
     __atomic_store_n(&cut.on, on, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&cut.lock);
 }
 
 void

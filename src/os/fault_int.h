@@ -25,10 +25,10 @@ int fault_fsync_dir(int fd);
 
 /* os/fault_cut.c, called by os/fault.c around the calls that change the disk.
  * Between begin and end other changes wait, so that what a sync covers is
- * exactly what was recorded before it. */
-void fault_cut_begin_change(int fd, uint64_t off, uint64_t n);
-void fault_cut_begin_resize(int fd, uint64_t size);
-void fault_cut_end_change(void);
+ * exactly what was recorded before it; end is told what begin returned. */
+bool fault_cut_begin_change(int fd, uint64_t off, uint64_t n);
+bool fault_cut_begin_resize(int fd, uint64_t size);
+void fault_cut_end_change(bool begun);
 uint64_t fault_cut_mark(void); /* taken before a sync */
 void fault_cut_synced(int fd, uint64_t mark);
 void fault_cut_dir_synced(int fd, uint64_t mark);
