@@ -76,6 +76,7 @@ parse_fields(struct req *rq, bool read_only, struct field **out, uint32_t *n)
 {
     struct field *fields = arena_alloc(rq->arena, rq->argc * sizeof *fields);
     enum overflow overflow = OVERFLOW_WRAP;
+    bool writes = false;
 
     *out = fields;
     *n = 0;
@@ -101,16 +102,15 @@ parse_fields(struct req *rq, bool read_only, struct field **out, uint32_t *n)
         if (!parse_type(rq, rq->argv[i + 1], f) ||
             !bit_offset(rq, rq->argv[i + 2], f->width, &f->off))
             return false;
-        if (f->op != FIELD_GET && read_only) {
-            reply_error(rq, "BITFIELD_RO only supports the GET subcommand");
-            return false;
-        }
         if (f->op != FIELD_GET && !arg_int(rq, i + 3, &f->arg))
             return false;
+        writes |= f->op != FIELD_GET;
         i += f->op == FIELD_GET ? 3 : 4;
         *n += 1;
     }
-    return true;
+    if (writes && read_only)
+        reply_error(rq, "BITFIELD_RO only supports the GET subcommand");
+    return !(writes && read_only);
 }
 
 /* The bytes of the field, zeroes where the value ends before them. */
@@ -183,6 +183,20 @@ fit(const struct field *f, wide *v)
     return true;
 }
 
+/* A write that FAIL refused has made the value long enough all the same, as
+ * in Redis. */
+static nq_rc
+refuse_field(struct req *rq, const struct field *f, struct entry *e, bool found)
+{
+    uint64_t end = first_byte(f) + byte_count(f), len;
+
+    reply_null(rq);
+    if (found && end <= string_len(e))
+        return NQ_OK;
+    return string_write(rq->db, rq->dbi, rq->argv[1], e, found, end - 1,
+                        slice_lit("\0"), NULL, &len);
+}
+
 /* Runs one operation and answers it.  The key is found anew, since the one
  * before may have moved it. */
 static nq_rc
@@ -208,10 +222,8 @@ run_field(struct req *rq, const struct field *f)
     fresh = f->op == FIELD_INCRBY ? old + f->arg
             : f->is_signed        ? (wide)f->arg
                                   : (wide)(uint64_t)f->arg;
-    if (!fit(f, &fresh)) {
-        reply_null(rq);
-        return NQ_OK;
-    }
+    if (!fit(f, &fresh))
+        return refuse_field(rq, f, &e, found);
     reply_int(rq, (int64_t)(f->op == FIELD_SET ? old : fresh));
     if (fresh == old && found &&
         first_byte(f) + byte_count(f) <= string_len(&e))

@@ -90,6 +90,10 @@ cmd_getbit(struct req *rq)
 /* --- BITCOUNT and BITPOS -----------------------------------------------------
  */
 
+/* Where their ranges begin in argv. */
+#define BITCOUNT_RANGE 2
+#define BITPOS_RANGE 3
+
 /* Both look at the bits [at, end) of a value held still. */
 struct scan {
     struct bits bits;
@@ -139,14 +143,19 @@ static struct scan *
 scan_begin(struct req *rq, uint32_t range_arg)
 {
     struct scan *sc, first = {0};
-    int64_t start, end;
+    int64_t start, end, len;
     uint64_t off, n;
     bool in_bits;
 
     if (!parse_range(rq, range_arg, &start, &end, &in_bits) ||
         !bits_open(rq, 1, &first.bits))
         return NULL;
-    if (clip_range(start, end, first.bits.len * (in_bits ? 8 : 1), &off, &n)) {
+    len = (int64_t)first.bits.len * (in_bits ? 8 : 1);
+    if (range_arg == BITPOS_RANGE) { /* clips before it looks for start > end */
+        start = nq_max(start, -len);
+        end = nq_max(end, -len);
+    }
+    if (clip_range(start, end, (uint64_t)len, &off, &n)) {
         first.at = off * (in_bits ? 1 : 8);
         first.end = (off + n) * (in_bits ? 1 : 8);
     }
@@ -185,7 +194,7 @@ cmd_bitcount(struct req *rq)
         reply_syntax(rq);
         return;
     }
-    if (sc == NULL && (sc = scan_begin(rq, 2)) == NULL)
+    if (sc == NULL && (sc = scan_begin(rq, BITCOUNT_RANGE)) == NULL)
         return;
     while (sc->at < sc->end) {
         struct slice s = whole_bytes(sc);
@@ -261,7 +270,7 @@ cmd_bitpos(struct req *rq)
             reply_error(rq, "The bit argument must be 1 or 0.");
             return;
         }
-        if ((sc = scan_begin(rq, 3)) == NULL)
+        if ((sc = scan_begin(rq, BITPOS_RANGE)) == NULL)
             return;
         sc->bit = bit == 1;
     }

@@ -39,6 +39,11 @@ cmd_select(struct req *rq)
         reply_rc(rq, NQ_ENOTINT);
         return;
     }
+    if (n < INT32_MIN || n > INT32_MAX) {
+        reply_error(rq, "value is out of range, value must between %d and %d",
+                    INT32_MIN, INT32_MAX);
+        return;
+    }
     if (n < 0 || n >= count) {
         reply_error(rq, "DB index is out of range");
         return;
