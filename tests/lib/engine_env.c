@@ -164,8 +164,18 @@ on_resume(struct session *s)
     memmove(c->kept, c->kept + n, c->nkept * sizeof c->kept[0]);
 }
 
-static const struct session_ops fake_ops = {
-    .wake = on_wake, .resume = on_resume, .close = on_close};
+static void
+on_input_info(const struct session *s, size_t *used, size_t *alloc, int *fd)
+{
+    (void)s;
+    *used = *alloc = 0;
+    *fd = -1;
+}
+
+static const struct session_ops fake_ops = {.wake = on_wake,
+                                            .resume = on_resume,
+                                            .close = on_close,
+                                            .input_info = on_input_info};
 
 void
 fake_open(struct engine_env *env, struct fake_client *c)
