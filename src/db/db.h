@@ -154,7 +154,8 @@ NQ_MUST_USE nq_rc db_random_key(struct db *db, uint32_t dbi, struct slice *key);
  * something is due, freeing of flushed trees and deleted ranges.  Returns
  * whether there is more to do at once. */
 bool db_background(struct db *db, uint64_t budget_us);
-/* When the next key is due, wall ms; 0: none. */
+/* When db_background() has something to do again, wall ms: the next key is
+ * due, or pages are to be freed; 0: nothing. */
 uint64_t db_next_due(struct db *db);
 void db_set_active_expire(struct db *db, bool on);
 

@@ -18,6 +18,7 @@
 #define EXPIRE_PER_LOOK 8      /* keys between two looks at the clock */
 #define RETRY_AFTER_US 1000000 /* after damage was met */
 #define DUE_UNKNOWN_MS 100     /* when a root has to be read first */
+#define HELD_BACK_MS 10        /* when the log has no room just now */
 
 static void
 on_ready(struct frames_wait *w)
@@ -173,13 +174,30 @@ db_background(struct db *db, uint64_t budget_us)
     return more;
 }
 
-uint64_t
-db_next_due(struct db *db)
+/* Not before this, whatever is due: 0 if nothing holds expiry back, else
+ * wall ms; UINT64_MAX: nothing will be written any more. */
+static uint64_t
+held_back_until(struct db *db)
+{
+    uint64_t now_us = clock_mono_us();
+
+    if (wal_writable(db->wal) == NQ_EREADONLY)
+        return UINT64_MAX;
+    if (db->waiting == WAIT_READING)
+        return UINT64_MAX; /* the read wakes the loop */
+    if (wal_is_full(db->wal) || wal_writable(db->wal) != NQ_OK)
+        return clock_wall_ms() + HELD_BACK_MS;
+    if (now_us < db->retry_us)
+        return clock_wall_ms() + (db->retry_us - now_us) / 1000 + 1;
+    return 0;
+}
+
+/* Wall ms of the earliest expiry of all databases; 0: none. */
+static uint64_t
+earliest_expiry(struct db *db)
 {
     uint64_t due = 0, earliest = 0;
 
-    if (!db->active_expire || db->is_replaying)
-        return 0;
     for (uint32_t i = 0; i < db->count; i++) {
         struct btree *t = &db->spaces[i].tree;
 
@@ -193,6 +211,22 @@ db_next_due(struct db *db)
             due = earliest;
     }
     return due;
+}
+
+uint64_t
+db_next_due(struct db *db)
+{
+    uint64_t due = db->active_expire ? earliest_expiry(db) : 0;
+    uint64_t held;
+
+    if (db->is_replaying)
+        return 0;
+    if (has_frees(db) || db->waiting == WAIT_PINNED)
+        due = 1;
+    if (due == 0 || due > clock_wall_ms())
+        return due;
+    held = held_back_until(db);
+    return held == UINT64_MAX ? 0 : nq_max(due, held);
 }
 
 void
