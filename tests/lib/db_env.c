@@ -239,7 +239,7 @@ env_again(struct env *e, nq_rc rc)
             frames_fetch(fr, &w.wait);
             while (!w.ready) {
                 (void)pool_wait(e->pool);
-                frames_run_ready(fr);
+                store_turn(e->st);
             }
             assert_int_equal(w.wait.rc, NQ_OK);
             frames_fetch_end(fr, &w.wait);
