@@ -46,8 +46,9 @@ static const struct {
     {"10", "00c00a0a006e9f57450eae63bb", false},
     {"hello world", "000b68656c6c6f20776f726c640a000bfc49b9a6c7a034", false},
     {"70000", "00c2701101000a0001a408fe953095a5", false},
-    {"abcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcab"
-     "cabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabctail",
+    {"abcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabc"
+     "abcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabcabc"
+     "tail",
      "00c30d407c0361626361e06b02037461696c0a001e79a48dae01602e", true},
 };
 
