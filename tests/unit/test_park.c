@@ -190,6 +190,25 @@ waitaof_waits_until_the_log_is_on_disk(void **state)
 }
 
 static void
+check_finds_nothing_wrong_in_a_sound_database(void **state)
+{
+    struct engine_env env;
+    struct fake_client c;
+
+    (void)state;
+    engine_env_init(&env, POOL);
+    fake_open(&env, &c);
+    load(&env, &c, KEYS);
+    engine_env_cool(&env);
+    assert_non_null(
+        strstr(fake_ask(&c, "nq.check extents"), "$8|findings|:0|"));
+    assert_non_null(strstr(fake_ask(&c, "nq.check"), "$4|keys|:2000|"));
+    fake_expect(&c, "nq.check all", "-ERR syntax error|");
+    fake_close(&c);
+    engine_env_fini(&env);
+}
+
+static void
 keys_works_in_slices_and_answers_once(void **state)
 {
     struct engine_env env;
@@ -285,6 +304,7 @@ main(void)
         cmocka_unit_test(exec_parks_before_its_first_effect),
         cmocka_unit_test(save_answers_when_the_checkpoint_is_done),
         cmocka_unit_test(waitaof_waits_until_the_log_is_on_disk),
+        cmocka_unit_test(check_finds_nothing_wrong_in_a_sound_database),
         cmocka_unit_test(keys_works_in_slices_and_answers_once),
         cmocka_unit_test(a_get_allocates_nothing),
         cmocka_unit_test(fingers_do_not_outlive_their_tree),
