@@ -24,7 +24,7 @@
 #include "os/thread.h"
 
 #define CLIENTS 6
-#define SLOTS 40
+#define SLOTS 200
 #define PIPELINE 16
 #define VALUE_MAX 60000
 
@@ -56,6 +56,8 @@ struct client {
     const char *bad; /* an answer that must not be */
     pthread_t thread;
 };
+
+static uint64_t value_limit = 300; /* bytes of most values */
 
 /* --- the model ------------------------------------------------------------ */
 
@@ -90,7 +92,7 @@ static size_t
 value_of(unsigned id, uint64_t seq, char *dst)
 {
     uint64_t mix = (seq * 2654435761u) ^ id;
-    size_t len = mix % 50 == 0 ? mix % VALUE_MAX : mix % 300;
+    size_t len = mix % 50 == 0 ? mix % VALUE_MAX : mix % value_limit;
     int n = snprintf(dst, 48, "%u:%llu:", id, (unsigned long long)seq);
 
     for (size_t i = (size_t)n; i < (size_t)n + len; i++)
@@ -349,7 +351,7 @@ number_from(const char *name, uint64_t otherwise)
 }
 
 static void
-kill_rounds(const char *fsync)
+kill_rounds(const char *fsync, const char *pool)
 {
     uint64_t seed = number_from("SEED", rng_seed_from_os());
     uint64_t rounds = number_from("ROUNDS", 6), acknowledged = 0;
@@ -362,6 +364,8 @@ kill_rounds(const char *fsync)
     live_init(&s);
     s.options[0] = "--appendfsync";
     s.options[1] = fsync;
+    s.options[2] = "--maxmemory";
+    s.options[3] = pool;
     memset(clients, 0, sizeof clients);
     for (unsigned i = 0; i < CLIENTS; i++) {
         clients[i].server = &s;
@@ -385,21 +389,30 @@ static void
 nothing_acknowledged_is_lost_with_fsync_always(void **state)
 {
     (void)state;
-    kill_rounds("always");
+    kill_rounds("always", "64mb");
 }
 
 static void
 nothing_acknowledged_is_lost_with_fsync_everysec(void **state)
 {
     (void)state;
-    kill_rounds("everysec");
+    kill_rounds("everysec", "64mb");
 }
 
 static void
 nothing_acknowledged_is_lost_with_fsync_no(void **state)
 {
     (void)state;
-    kill_rounds("no");
+    kill_rounds("no", "64mb");
+}
+
+/* Pages come and go: misses, eviction, parked commands. */
+static void
+nothing_is_lost_with_a_pool_smaller_than_the_data(void **state)
+{
+    (void)state;
+    value_limit = 4000;
+    kill_rounds("everysec", "1mb");
 }
 
 int
@@ -409,6 +422,7 @@ main(void)
         cmocka_unit_test(nothing_acknowledged_is_lost_with_fsync_always),
         cmocka_unit_test(nothing_acknowledged_is_lost_with_fsync_everysec),
         cmocka_unit_test(nothing_acknowledged_is_lost_with_fsync_no),
+        cmocka_unit_test(nothing_is_lost_with_a_pool_smaller_than_the_data),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
