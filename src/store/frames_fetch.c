@@ -29,6 +29,8 @@
 #include "store/policy.h"
 
 #define READ_MAGIC 0x44414552u
+#define READY_MAX 512u /* commands run by one call */
+#define ADMIT_MAX 16u
 #define TIER_READS_MAX 32u /* reads on the loop by one fetch */
 #define BORROW_PAGES 64u   /* that even the smallest pool may borrow */
 
@@ -96,14 +98,37 @@ queue_remove(struct wait_queue *q, struct frames_wait *w)
     *q = rest;
 }
 
+static void
+run_nothing(struct job *job)
+{
+    (void)job;
+}
+
+static void
+run_again(struct job *job)
+{
+    struct frames_all *all = nq_container(job, struct frames_all, again);
+
+    all->is_again_running = false;
+    frames_run_ready(&all->pub);
+}
+
 void
 frames_run_ready(struct frames *fr)
 {
     struct frames_all *all = frames_all(fr);
     struct frames_wait *w;
 
-    while ((w = queue_pop(&all->ready)) != NULL)
+    for (unsigned n = 0; n < READY_MAX; n++) {
+        if ((w = queue_pop(&all->ready)) == NULL)
+            return;
         w->ready(w);
+    }
+    if (all->ready.head == NULL || all->is_again_running)
+        return;
+    all->is_again_running = true; /* others have their turn first */
+    all->again = (struct job){.run = run_nothing, .done = run_again};
+    pool_submit(all->disk->pool, &all->again, POOL_READ);
 }
 
 /* --- holding -------------------------------------------------------------- */
@@ -236,6 +261,13 @@ try_second_tier(struct frames_all *all, pgno id, struct entry e)
 
 /* --- reads by workers ----------------------------------------------------- */
 
+/* About what the page will take in memory. */
+static uint64_t
+read_weight(const struct frames_all *all, struct entry e)
+{
+    return nq_max(entry_len(e), all->pub.page_size);
+}
+
 static struct page_read *
 read_of(struct job *job)
 {
@@ -305,6 +337,7 @@ read_done(struct job *job)
     struct page_read *r = read_of(job);
     struct frames_all *all = r->all;
 
+    all->reading_bytes -= read_weight(all, r->entry);
     list_remove(&r->link);
     if (!r->is_cancelled)
         hash_remove(&all->reads, &r->node);
@@ -343,6 +376,7 @@ start_read(struct frames_all *all, pgno id, struct entry e,
     hash_insert(&all->reads, &r->node, hash_u64(id));
     all->pub.frame_of[id] = FRAME_LOADING;
     all->read_jobs++;
+    all->reading_bytes += read_weight(all, e);
     list_push_back(&all->running, &r->link);
     r->job = (struct job){.run = run_read, .done = read_done};
     pool_submit(all->disk->pool, &r->job, POOL_READ);
@@ -381,7 +415,8 @@ is_beyond_borrowing(const struct frames_all *all, uint64_t more)
     uint64_t borrow =
         all->pool_bytes / 4 + (BORROW_PAGES << all->pub.page_shift);
 
-    return frames_used_bytes(all) + more > all->pool_bytes + borrow;
+    return frames_used_bytes(all) + all->reading_bytes + more >
+           all->pool_bytes + borrow;
 }
 
 static nq_rc
@@ -433,7 +468,7 @@ frames_missed(struct frames *fr, pgno id, const uint8_t **out)
     all->misses++;
     if (all->is_blocking)
         return missed_blocking(all, id, e, out);
-    weight = nq_max(entry_len(e), fr->page_size);
+    weight = read_weight(all, e);
     if (all->wanted_bytes + weight >
         nq_max(all->pool_bytes, (uint64_t)BORROW_PAGES << fr->page_shift))
         return NQ_EPOOL;
@@ -500,7 +535,7 @@ frames_fetch(struct frames *fr, struct frames_wait *w)
         queue_push(&all->ready, w, QUEUE_READY);
 }
 
-/* It will run again, miss again, and this time be let in. */
+/* They will run again, miss again, and this time be let in. */
 void
 frames_start_waiting(struct frames_all *all)
 {
@@ -508,8 +543,10 @@ frames_start_waiting(struct frames_all *all)
 
     if (is_beyond_borrowing(all, 0))
         return;
-    if ((w = queue_pop(&all->waiting)) != NULL)
-        queue_push(&all->ready, w, QUEUE_READY);
+    for (unsigned n = 0; n < ADMIT_MAX; n++) {
+        if ((w = queue_pop(&all->waiting)) != NULL)
+            queue_push(&all->ready, w, QUEUE_READY);
+    }
 }
 
 static void

@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/list.h"
+#include "os/pool.h"
 #include "store/frames.h"
 
 struct disk;
@@ -86,9 +87,12 @@ struct frames_all {
     bool is_blocking;
     struct id_stack wanted;
     uint64_t wanted_bytes;
-    struct hash reads;         /* struct page_read by id */
-    struct list running;       /* the same, and cancelled ones */
-    struct wait_queue ready;   /* to be called */
+    uint64_t reading_bytes;  /* about what reads under way will take */
+    struct hash reads;       /* struct page_read by id */
+    struct list running;     /* the same, and cancelled ones */
+    struct wait_queue ready; /* to be called */
+    struct job again;        /* comes back for the rest of them */
+    bool is_again_running;
     struct wait_queue waiting; /* for room */
     uint8_t *tier_buf;         /* one extent, for reads on the loop */
     uint32_t tier_cap;
@@ -220,7 +224,7 @@ void frames_cut_end(struct frames_all *all, bool done);
 void frames_read_cancel(struct frames_all *all, pgno id);
 /* Gives back what parked commands and reads hold; no job may be under way. */
 void frames_fetch_fini(struct frames_all *all);
-/* Starts waiting commands if there is room. */
+/* Lets commands that wait for room try again, if there is some. */
 void frames_start_waiting(struct frames_all *all);
 /* Dirty pages against their hard limit: above 1.0 writers must stop. */
 double frames_dirty_share(const struct frames_all *all);

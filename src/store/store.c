@@ -334,7 +334,8 @@ wait_for_jobs(struct store *st)
 {
     st->is_ready = false; /* a job that ends starts nothing new */
     while (st->disk.jobs_count > 0 || checkpoint_is_busy(&st->ckpt) ||
-           !list_empty(&st->disk.frames->running))
+           !list_empty(&st->disk.frames->running) ||
+           st->disk.frames->is_again_running)
         (void)pool_wait(st->disk.pool);
 }
 
@@ -445,6 +446,7 @@ void
 store_turn(struct store *st)
 {
     nq_assert(st->magic == STORE_MAGIC);
+    frames_make_room(st->frames);
     frames_run_ready(st->frames);
     if (st->is_ready) {
         wal_commit(st->wal);
