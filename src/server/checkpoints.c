@@ -27,10 +27,37 @@ log_records(const struct server *s)
     return ws.records;
 }
 
-uint64_t
-checkpoints_changes(const struct server *s)
+void
+checkpoints_cut(struct server *s)
 {
-    return s->store == NULL ? 0 : log_records(s) - s->records_at_ckpt;
+    s->records_at_cut = log_records(s);
+}
+
+/* Notices checkpoints that ended since the last look, whoever asked. */
+static void
+look_at_results(struct server *s, const struct store_stats *st)
+{
+    uint64_t now = clock_mono_us();
+
+    if (st->checkpoints != s->ckpt_count) {
+        s->ckpt_count = st->checkpoints;
+        s->ckpt_done_us = now;
+        s->records_at_ckpt = s->records_at_cut;
+    }
+    if (st->failed != s->ckpt_failed) {
+        s->ckpt_failed = st->failed;
+        s->ckpt_tried_us = now;
+    }
+}
+
+uint64_t
+checkpoints_changes(struct server *s)
+{
+    struct store_stats st;
+
+    store_get_stats(s->store, &st);
+    look_at_results(s, &st);
+    return log_records(s) - s->records_at_ckpt;
 }
 
 bool
@@ -41,7 +68,7 @@ checkpoints_log_is_full(const struct server *s)
 
 /* Why one is due now, or NULL. */
 static const char *
-reason(const struct server *s, const struct store_stats *st, uint64_t now)
+reason(struct server *s, const struct store_stats *st, uint64_t now)
 {
     const struct config *c = s->config;
     uint64_t interval = (uint64_t)config_int(c, CONF_CHECKPOINT);
@@ -68,23 +95,6 @@ reason(const struct server *s, const struct store_stats *st, uint64_t now)
     return NULL;
 }
 
-/* Notices checkpoints that ended since the last look, whoever asked. */
-static void
-look_at_results(struct server *s, const struct store_stats *st, uint64_t now)
-{
-    if (st->checkpoints != s->ckpt_count) {
-        s->ckpt_count = st->checkpoints;
-        s->ckpt_done_us = now;
-        s->records_at_ckpt = s->records_asked;
-    }
-    if (st->failed != s->ckpt_failed) {
-        s->ckpt_failed = st->failed;
-        s->ckpt_tried_us = now;
-    }
-    if (!store_checkpoint_running(s->store))
-        s->records_asked = log_records(s);
-}
-
 void
 checkpoints_cron(struct server *s)
 {
@@ -96,7 +106,7 @@ checkpoints_cron(struct server *s)
     store_get_stats(s->store, &st);
     wal_get_stats(store_wal(s->store), &ws);
     s->log_bytes = ws.position - ws.oldest;
-    look_at_results(s, &st, now);
+    look_at_results(s, &st);
     if (store_checkpoint_running(s->store) ||
         (s->ckpt_failed > 0 && st.last_rc != NQ_OK &&
          now - s->ckpt_tried_us < RETRY_US))

@@ -128,8 +128,10 @@ before_cut(void *arg)
 {
     struct server *s = arg;
 
-    if (s->db != NULL)
-        db_write_catalog(s->db);
+    if (s->db == NULL)
+        return; /* written already, see finish() */
+    db_write_catalog(s->db);
+    checkpoints_cut(s);
 }
 
 static nq_rc

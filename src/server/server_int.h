@@ -51,9 +51,9 @@ struct server {
     uint64_t ckpt_done_us;    /* when the last good one ended, or start */
     uint64_t ckpt_failed;     /* store's count, as seen last */
     uint64_t ckpt_count;      /* the same for good ones */
-    uint64_t records_at_ckpt; /* wal_stats.records when it was asked */
-    uint64_t records_asked;
-    uint64_t log_bytes; /* on disk, as cron saw it */
+    uint64_t records_at_ckpt; /* wal_stats.records that the last one has */
+    uint64_t records_at_cut;  /* the same of the one under way */
+    uint64_t log_bytes;       /* on disk, as cron saw it */
     struct {
         uint32_t seconds, changes;
     } saves[SAVE_POINTS];
@@ -90,7 +90,9 @@ struct loop_opts server_loop_opts(struct server *s);
 /* Ten times a second: asks for a checkpoint when one is due. */
 void checkpoints_cron(struct server *s);
 /* Changes since the last checkpoint. */
-uint64_t checkpoints_changes(const struct server *s);
+uint64_t checkpoints_changes(struct server *s);
+/* The store is about to cut. */
+void checkpoints_cut(struct server *s);
 /* The log has all of storage.wal.wal_max_size. */
 bool checkpoints_log_is_full(const struct server *s);
 
