@@ -156,6 +156,21 @@ bench: all build/slow_sync.so
 	@utils/install-deps bench
 	@python3 bench/bench.py $(BENCH_ARGS)
 
+# Engines are linked if their headers are there; utils/install-deps brings
+# those of Debian.
+has = $(if $(wildcard /usr/include/$(1)),$(2))
+$(OBJ)/bench/bench_engine: BENCH_LIBS = $(call has,lmdb.h,-llmdb) \
+	$(call has,rocksdb/c.h,-lrocksdb) $(call has,wiredtiger.h,-lwiredtiger)
+
+## make bench-engine   the tree beside LMDB, RocksDB, WiredTiger:
+##                     BENCH_ARGS="-n 1000000 -r 5 -k binary -e lmdb"
+.PHONY: bench-engine
+bench-engine:
+	@utils/install-deps bench
+	@$(MAKE) --no-print-directory MODE=release \
+		build/obj/release/bench/bench_engine
+	@build/obj/release/bench/bench_engine $(BENCH_ARGS)
+
 ## make lint           layers, banned calls, file lists, format
 .PHONY: lint
 lint:

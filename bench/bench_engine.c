@@ -6,9 +6,11 @@
  * Every engine gets the same keys of 16 and values of 64 bytes:
  *   seq_insert    in key order into an empty store
  *   rand_insert   in random order into an empty store
+ *   rand_batch    the same in batches of 16, looked up ahead
  *   get           each key once, in another random order
- *   get_batch     the same in batches of 16, where the engine has such a call
+ *   get_batch     the same in batches of 16, looked up ahead
  *   scan          all records in order, reading a byte of each key and value
+ *   step          the same, one call for each record
  * Engines take turns, the figure is the median of the rounds: nanoseconds of
  * CPU time per record.  Durability is off everywhere: LMDB writes into its
  * map in one transaction and appends where keys come in order, RocksDB has
@@ -46,9 +48,23 @@
 #define BATCH 16
 #define ROUNDS_MAX 15
 
-enum test { SEQ_INSERT, RAND_INSERT, GET, GET_BATCH, SCAN, TESTS };
-static const char *const test_names[TESTS] = {"seq_insert", "rand_insert",
-                                              "get", "get_batch", "scan"};
+enum test {
+    SEQ_INSERT,
+    RAND_INSERT,
+    RAND_BATCH,
+    GET,
+    GET_BATCH,
+    SCAN,
+    STEP,
+    TESTS
+};
+static const char *const test_names[TESTS] = {
+    "seq_insert", "rand_insert", "rand_batch", "get",
+    "get_batch",  "scan",        "step"};
+
+/* A peer without a way of its own is compared by this one. */
+static const enum test stands_for[TESTS] = {
+    SEQ_INSERT, RAND_INSERT, RAND_INSERT, GET, GET, SCAN, SCAN};
 
 typedef uint8_t key_bytes[KEY_LEN];
 
@@ -63,9 +79,12 @@ struct engine {
     void (*open)(const char *dir);
     void (*insert)(const key_bytes *keys, const struct load *l, bool sorted);
     uint64_t (*get)(const struct load *l);
-    uint64_t (*get_batch)(const struct load *l); /* may be NULL */
     uint64_t (*scan)(void);
     void (*close)(void);
+    /* may be NULL */
+    void (*insert_batch)(const key_bytes *keys, const struct load *l);
+    uint64_t (*get_batch)(const struct load *l);
+    uint64_t (*step)(void);
 };
 
 static void
@@ -77,8 +96,7 @@ must(bool ok, const char *what)
     exit(1);
 }
 
-/* --- ours ------------------------------------------------------------------
- */
+/* --- ours ---------------------------------------------------------------- */
 
 static struct frames *nq_frames;
 static struct btree nq_tree;
@@ -105,6 +123,35 @@ nqdb_insert(const key_bytes *keys, const struct load *l, bool sorted)
              "btree_put");
 }
 
+static unsigned
+probe_batch(struct probe *probes, struct finger *fingers, const key_bytes *keys,
+            size_t left)
+{
+    unsigned n = (unsigned)nq_min(left, (size_t)BATCH);
+
+    for (unsigned j = 0; j < n; j++)
+        probes[j] = (struct probe){&nq_tree, slice_of(keys[j], KEY_LEN),
+                                   &fingers[j], false};
+    must(btree_probe(probes, n) == 0, "btree_probe");
+    return n;
+}
+
+static void
+nqdb_insert_batch(const key_bytes *keys, const struct load *l)
+{
+    struct record rec = {.val = slice_of(l->val, VAL_LEN)};
+    struct finger fingers[BATCH];
+    struct probe probes[BATCH];
+    unsigned n;
+
+    for (size_t i = 0; i < l->n; i += n) {
+        n = probe_batch(probes, fingers, keys + i, l->n - i);
+        for (unsigned j = 0; j < n; j++)
+            must(btree_put(&nq_tree, probes[j].key, &rec, &fingers[j]) == NQ_OK,
+                 "btree_put");
+    }
+}
+
 static uint64_t
 nqdb_get(const struct load *l)
 {
@@ -127,15 +174,11 @@ nqdb_get_batch(const struct load *l)
     struct probe probes[BATCH];
     uint64_t sum = 0;
     struct record rec;
+    unsigned n;
 
-    for (size_t i = 0; i < l->n; i += BATCH) {
-        unsigned n = (unsigned)nq_min(l->n - i, (size_t)BATCH);
-
-        for (unsigned j = 0; j < n; j++)
-            probes[j] =
-                (struct probe){&nq_tree, slice_of(l->lookup[i + j], KEY_LEN),
-                               &fingers[j], false};
-        must(btree_probe(probes, n) == 0, "btree_probe");
+    for (size_t i = 0; i < l->n; i += n) {
+        n = probe_batch(probes, fingers, (const key_bytes *)l->lookup + i,
+                        l->n - i);
         for (unsigned j = 0; j < n; j++) {
             must(btree_get(&nq_tree, probes[j].key, &rec, &fingers[j]) == NQ_OK,
                  "btree_get");
@@ -145,8 +188,30 @@ nqdb_get_batch(const struct load *l)
     return sum;
 }
 
+static bool
+nqdb_visit(void *arg, struct slice key, const struct record *rec)
+{
+    uint64_t *sum = arg;
+
+    *sum += key.p[KEY_LEN - 1] + rec->val.p[0];
+    return true;
+}
+
 static uint64_t
 nqdb_scan(void)
+{
+    struct btree_cursor c;
+    uint64_t sum = 0;
+
+    btree_cursor_init(&c, &nq_tree);
+    must(btree_first(&c) == NQ_OK, "btree_first");
+    must(btree_visit(&c, nqdb_visit, &sum) == NQ_OK, "btree_visit");
+    btree_cursor_fini(&c);
+    return sum;
+}
+
+static uint64_t
+nqdb_step(void)
 {
     struct btree_cursor c;
     uint64_t sum = 0;
@@ -169,8 +234,7 @@ nqdb_close(void)
     frames_close(nq_frames);
 }
 
-/* --- LMDB ------------------------------------------------------------------
- */
+/* --- LMDB ---------------------------------------------------------------- */
 
 #ifdef HAVE_LMDB
 static MDB_env *lmdb_env;
@@ -249,8 +313,7 @@ lmdb_close(void)
 }
 #endif
 
-/* --- RocksDB ---------------------------------------------------------------
- */
+/* --- RocksDB ------------------------------------------------------------- */
 
 #ifdef HAVE_ROCKSDB
 static rocksdb_t *rocks;
@@ -338,8 +401,7 @@ rocks_close(void)
 }
 #endif
 
-/* --- WiredTiger ------------------------------------------------------------
- */
+/* --- WiredTiger ---------------------------------------------------------- */
 
 #ifdef HAVE_WIREDTIGER
 static WT_CONNECTION *wt_conn;
@@ -414,24 +476,25 @@ wt_close(void)
 #endif
 
 static const struct engine engines[] = {
-    {"nqdb", nqdb_open, nqdb_insert, nqdb_get, nqdb_get_batch, nqdb_scan,
-     nqdb_close},
+    {"nqdb", nqdb_open, nqdb_insert, nqdb_get, nqdb_scan, nqdb_close,
+     nqdb_insert_batch, nqdb_get_batch, nqdb_step},
 #ifdef HAVE_LMDB
-    {"lmdb", lmdb_open, lmdb_insert, lmdb_get, NULL, lmdb_scan, lmdb_close},
+    {"lmdb", lmdb_open, lmdb_insert, lmdb_get, lmdb_scan, lmdb_close, NULL,
+     NULL, NULL},
 #endif
 #ifdef HAVE_ROCKSDB
-    {"rocksdb", rocks_open, rocks_insert, rocks_get, NULL, rocks_scan,
-     rocks_close},
+    {"rocksdb", rocks_open, rocks_insert, rocks_get, rocks_scan, rocks_close,
+     NULL, NULL, NULL},
 #endif
 #ifdef HAVE_WIREDTIGER
-    {"wiredtiger", wt_open, wt_insert, wt_get, NULL, wt_scan, wt_close},
+    {"wiredtiger", wt_open, wt_insert, wt_get, wt_scan, wt_close, NULL, NULL,
+     NULL},
 #endif
 };
 
 #define ENGINES nq_countof(engines)
 
-/* --- the runs --------------------------------------------------------------
- */
+/* --- the runs ------------------------------------------------------------ */
 
 static int
 compare_keys(const void *a, const void *b)
@@ -515,39 +578,73 @@ print_fill(void)
            (double)st.used_bytes / (double)st.page_bytes);
 }
 
+/* Opens an empty store, times the insert, keeps it open. */
+static double
+time_load(const struct engine *e, const struct load *l, enum test t, char *dir,
+          size_t dir_size)
+{
+    double start;
+
+    make_dir(dir, dir_size);
+    e->open(dir);
+    start = cpu_ns();
+    if (t == SEQ_INSERT)
+        e->insert((const key_bytes *)l->sorted, l, true);
+    else if (t == RAND_BATCH)
+        e->insert_batch((const key_bytes *)l->insert, l);
+    else
+        e->insert((const key_bytes *)l->insert, l, false);
+    return (cpu_ns() - start) / (double)l->n;
+}
+
+static double
+time_reads(const struct engine *e, const struct load *l, enum test t,
+           uint64_t *sum)
+{
+    double start = cpu_ns();
+
+    if (t == GET)
+        *sum = e->get(l);
+    else if (t == GET_BATCH)
+        *sum = e->get_batch(l);
+    else if (t == SCAN)
+        *sum = e->scan();
+    else
+        *sum = e->step();
+    return (cpu_ns() - start) / (double)l->n;
+}
+
+static bool
+has_test(const struct engine *e, enum test t)
+{
+    return stands_for[t] == t || (t == RAND_BATCH && e->insert_batch != NULL) ||
+           (t == GET_BATCH && e->get_batch != NULL) ||
+           (t == STEP && e->step != NULL);
+}
+
 /* One engine's round: ns per record of each test. */
 static void
 run_round(const struct engine *e, const struct load *l, bool first,
           double ns[TESTS])
 {
-    double at[TESTS + 1], n = (double)l->n;
-    uint64_t sum[3];
+    static const enum test loads[] = {SEQ_INSERT, RAND_BATCH, RAND_INSERT};
+    uint64_t sum[TESTS];
     char dir[256];
 
-    make_dir(dir, sizeof dir);
-    e->open(dir);
-    at[0] = cpu_ns();
-    e->insert(l->sorted, l, true);
-    ns[SEQ_INSERT] = (cpu_ns() - at[0]) / n;
-    e->close();
-    remove_dir(dir);
-
-    make_dir(dir, sizeof dir);
-    e->open(dir);
-    at[0] = cpu_ns();
-    e->insert(l->insert, l, false);
-    at[1] = cpu_ns();
-    sum[0] = e->get(l);
-    at[2] = cpu_ns();
-    sum[1] = e->get_batch != NULL ? e->get_batch(l) : sum[0];
-    at[3] = cpu_ns();
-    sum[2] = e->scan();
-    at[4] = cpu_ns();
-    ns[RAND_INSERT] = (at[1] - at[0]) / n;
-    ns[GET] = (at[2] - at[1]) / n;
-    ns[GET_BATCH] = (at[3] - at[2]) / n;
-    ns[SCAN] = (at[4] - at[3]) / n;
-    must(sum[0] == sum[1] && sum[2] != 0, "the same sums");
+    for (size_t i = 0; i < nq_countof(loads); i++) {
+        if (!has_test(e, loads[i]))
+            continue;
+        ns[loads[i]] = time_load(e, l, loads[i], dir, sizeof dir);
+        if (loads[i] == RAND_INSERT)
+            break; /* the reads want it open */
+        e->close();
+        remove_dir(dir);
+    }
+    for (int t = GET; t < TESTS; t++)
+        if (has_test(e, (enum test)t)) {
+            ns[t] = time_reads(e, l, (enum test)t, &sum[t]);
+            must(sum[t] == sum[stands_for[t]], "the same sum");
+        }
     if (first && e->open == nqdb_open)
         print_fill();
     e->close();
@@ -569,18 +666,17 @@ report(double ns[ENGINES][TESTS][ROUNDS_MAX], size_t rounds, const bool *is_on)
 
     for (size_t e = 0; e < ENGINES; e++)
         for (int t = 0; t < TESTS && is_on[e]; t++) {
+            if (!has_test(&engines[e], (enum test)t))
+                continue;
             qsort(ns[e][t], rounds, sizeof(double), compare_doubles);
             median[e][t] = ns[e][t][rounds / 2];
-            if (t == GET_BATCH && engines[e].get_batch == NULL)
-                median[e][t] = median[e][GET];
-            else
-                printf("%s.%s %.1f ns\n", engines[e].name, test_names[t],
-                       median[e][t]);
+            printf("%s.%s %.1f ns\n", engines[e].name, test_names[t],
+                   median[e][t]);
         }
     for (size_t e = 1; e < ENGINES; e++)
         for (int t = 0; t < TESTS && is_on[e]; t++)
             printf("%s/nqdb.%s %.2f ratio\n", engines[e].name, test_names[t],
-                   median[e][t] / median[0][t]);
+                   median[e][stands_for[t]] / median[0][t]);
 }
 
 int

@@ -23,8 +23,7 @@
 
 #include "store/btree_int.h"
 
-/* --- shared helpers --------------------------------------------------------
- */
+/* --- shared helpers ------------------------------------------------------ */
 
 nq_rc
 tree_tail(void *arg, pgno tail, struct slice *out)
@@ -169,8 +168,7 @@ btree_max_inline(const struct btree *t)
     return t->fr->page_size / 4 - 64;
 }
 
-/* --- finding ---------------------------------------------------------------
- */
+/* --- finding ------------------------------------------------------------- */
 
 /* A finger is bound to its tree by the root's place in the stamp: two trees
  * may have the same shape number, never the same leaf. */
@@ -288,8 +286,7 @@ btree_patch(struct btree *t, struct slice key, struct finger *f, uint8_t **val,
     return NQ_OK;
 }
 
-/* --- putting ---------------------------------------------------------------
- */
+/* --- putting ------------------------------------------------------------- */
 
 /* The chunk with what of a new key is not in the page. */
 static pgno
@@ -461,8 +458,7 @@ btree_put(struct btree *t, struct slice key, const struct record *rec,
     return rc;
 }
 
-/* --- deleting --------------------------------------------------------------
- */
+/* --- deleting ------------------------------------------------------------ */
 
 nq_rc
 btree_del(struct btree *t, struct slice key, struct finger *f)

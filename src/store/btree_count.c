@@ -113,8 +113,7 @@ btree_nth(struct btree_cursor *c, uint64_t n)
     return cursor_take(c, &s);
 }
 
-/* --- what is due -----------------------------------------------------------
- */
+/* --- what is due --------------------------------------------------------- */
 
 static bool
 is_due(const struct page *pg, unsigned slot, uint64_t now_ms)

@@ -23,8 +23,7 @@ btree_cursor_fini(struct btree_cursor *c)
     c->valid = false;
 }
 
-/* --- taking a place --------------------------------------------------------
- */
+/* --- taking a place ------------------------------------------------------ */
 
 static void
 grow_key(struct btree_cursor *c, size_t len)
@@ -33,15 +32,18 @@ grow_key(struct btree_cursor *c, size_t len)
     c->key_buf = nq_realloc(c->key_buf, c->key_cap);
 }
 
-static nq_rc
-load_long_key(struct btree_cursor *c, const struct page *pg,
-              const struct page_record *r)
+/* Decodes the record again, so that the caller's copy stays in registers. */
+static __attribute__((noinline)) nq_rc
+load_long_key(struct btree_cursor *c, const struct page *pg, unsigned slot)
 {
-    size_t in = pg->prefix_len + r->suffix.len;
+    struct page_record record, *r = &record;
     struct slice tail;
-    nq_rc rc = frames_chunk(c->tree->fr, r->tail, &tail);
+    size_t in;
+    nq_rc rc;
 
-    if (rc != NQ_OK)
+    page_record_at(pg, slot, r);
+    in = pg->prefix_len + r->suffix.len;
+    if ((rc = frames_chunk(c->tree->fr, r->tail, &tail)) != NQ_OK)
         return rc;
     if (in + tail.len >= c->key_cap)
         grow_key(c, in + tail.len + 1);
@@ -61,7 +63,12 @@ copy_bytes(uint8_t *dst, const uint8_t *src, size_t n)
 
         memcpy(dst, &a, 8);
         memcpy(dst + n - 8, &b, 8);
-    } else if (n < 8) {
+    } else if (n >= 4 && n < 8) {
+        uint32_t a = load_u32(src), b = load_u32(src + n - 4);
+
+        memcpy(dst, &a, 4);
+        memcpy(dst + n - 4, &b, 4);
+    } else if (n < 4) {
         for (size_t i = 0; i < n; i++)
             dst[i] = src[i];
     } else {
@@ -69,35 +76,47 @@ copy_bytes(uint8_t *dst, const uint8_t *src, size_t n)
     }
 }
 
-/* The key of the page's slot into the cursor; with `same_leaf` its prefix is
- * there already. */
+/* The record's key into the cursor; with `same_leaf` its prefix is there
+ * already. */
+static inline __attribute__((always_inline)) nq_rc
+copy_key(struct btree_cursor *c, const struct page *pg, unsigned slot,
+         const struct page_record *r, bool same_leaf)
+{
+    size_t len = pg->prefix_len + r->suffix.len;
+
+    if (nq_unlikely(r->tail != 0))
+        return load_long_key(c, pg, slot);
+    if (nq_unlikely(len >= c->key_cap))
+        grow_key(c, len + 1);
+    if (!same_leaf)
+        memcpy(c->key_buf, page_prefix(pg).p, pg->prefix_len);
+    copy_bytes(c->key_buf + pg->prefix_len, r->suffix.p, r->suffix.len);
+    c->key = slice_of(c->key_buf, len);
+    return NQ_OK;
+}
+
+/* What btree_record() will answer. */
+static inline void
+note_record(struct btree_cursor *c, const struct page *pg,
+            const struct page_record *r)
+{
+    c->val_off = (uint32_t)(r->v.val.p - page_at_const(pg, 0));
+    c->val_len = (uint32_t)r->v.val.len;
+    c->expire_ms = r->v.expire_ms;
+    c->meta = r->v.meta;
+}
+
 static inline nq_rc
 load_key(struct btree_cursor *c, const struct page *pg, unsigned slot,
          bool same_leaf)
 {
     struct page_record r;
-    size_t len;
+    nq_rc rc;
 
     record_decode(pg, page_offs(pg)[slot], &r);
-    len = pg->prefix_len + r.suffix.len;
-    if (nq_unlikely(r.tail != 0)) {
-        nq_rc rc = load_long_key(c, pg, &r);
-
-        if (rc != NQ_OK)
-            return rc;
-    } else {
-        if (nq_unlikely(len >= c->key_cap))
-            grow_key(c, len + 1);
-        if (!same_leaf)
-            memcpy(c->key_buf, page_prefix(pg).p, pg->prefix_len);
-        copy_bytes(c->key_buf + pg->prefix_len, r.suffix.p, r.suffix.len);
-        c->key = slice_of(c->key_buf, len);
-    }
-    c->val_off = (uint32_t)(r.v.val.p - page_at_const(pg, 0));
-    c->val_len = (uint32_t)r.v.val.len;
-    c->expire_ms = r.v.expire_ms;
-    c->meta = r.v.meta;
-    return NQ_OK;
+    if ((rc = copy_key(c, pg, slot, &r, same_leaf)) == NQ_OK)
+        note_record(c, pg, &r);
+    return rc;
 }
 
 /* The leaf that a walk will come to next is fetched while this one is read,
@@ -157,8 +176,7 @@ cursor_take_end(struct btree_cursor *c)
     return NQ_OK;
 }
 
-/* --- moving along the path -------------------------------------------------
- */
+/* --- moving along the path ----------------------------------------------- */
 
 /* From the page at `level` down to the first or last record. */
 static nq_rc
@@ -201,8 +219,7 @@ spot_step_aside(struct btree *t, struct spot *s, bool back)
     return NQ_NOTFOUND;
 }
 
-/* --- seeking ---------------------------------------------------------------
- */
+/* --- seeking ------------------------------------------------------------- */
 
 static nq_rc
 take_after_step(struct btree_cursor *c, struct spot *s, nq_rc rc)
@@ -281,8 +298,7 @@ btree_last(struct btree_cursor *c)
     return seek_end(c, true);
 }
 
-/* --- stepping --------------------------------------------------------------
- */
+/* --- stepping ------------------------------------------------------------ */
 
 static nq_rc
 step_to_leaf(struct btree_cursor *c, bool back)
@@ -350,5 +366,61 @@ btree_record(struct btree_cursor *c, struct record *out)
                            .type = PAGE_META_TYPE(c->meta),
                            .flags = PAGE_META_FLAGS(c->meta),
                            .page_lsn = pg->lsn};
+    return NQ_OK;
+}
+
+/* --- visiting ------------------------------------------------------------ */
+
+/* The rest of the cursor's leaf.  *goes_on: fn has seen all of it. */
+static nq_rc
+visit_leaf(struct btree_cursor *c, const struct page *pg, btree_visit_fn *fn,
+           void *arg, bool *goes_on)
+{
+    const uint16_t *off = page_offs(pg);
+    unsigned slot = (unsigned)c->slot, count = pg->count;
+    struct record rec = {.page_lsn = pg->lsn};
+
+    for (;; slot++) {
+        struct page_record r;
+        nq_rc rc;
+
+        if (c->ahead != NULL)
+            prefetch_ahead(c);
+        record_decode(pg, off[slot], &r);
+        if ((rc = copy_key(c, pg, slot, &r, true)) != NQ_OK)
+            return rc;
+        c->slot = (int32_t)slot;
+        rec.val = r.v.val;
+        rec.expire_ms = r.v.expire_ms;
+        rec.type = PAGE_META_TYPE(r.v.meta);
+        rec.flags = PAGE_META_FLAGS(r.v.meta);
+        *goes_on = fn(arg, c->key, &rec);
+        if (!*goes_on || slot + 1 == count) {
+            note_record(c, pg, &r);
+            return NQ_OK;
+        }
+    }
+}
+
+nq_rc
+btree_visit(struct btree_cursor *c, btree_visit_fn *fn, void *arg)
+{
+    bool goes_on = true;
+
+    if (c->valid && c->version != c->tree->version) {
+        nq_rc rc = btree_seek(c, c->key, false);
+
+        if (rc != NQ_OK)
+            return rc;
+    }
+    while (c->valid && goes_on) {
+        const struct page *pg;
+        nq_rc rc = tree_page(c->tree, c->leaf, &pg);
+
+        if (rc != NQ_OK || (rc = visit_leaf(c, pg, fn, arg, &goes_on)) != NQ_OK)
+            return rc;
+        if (goes_on && (rc = step_to_leaf(c, false)) != NQ_OK)
+            return rc;
+    }
     return NQ_OK;
 }

@@ -112,8 +112,7 @@ void tree_raise(struct btree *t, const struct btree_path *path, unsigned levels,
 void tree_add(struct btree *t, const struct btree_path *path, unsigned levels,
               int64_t count);
 
-/* --- btree_split.c ---------------------------------------------------------
- */
+/* --- btree_split.c ------------------------------------------------------- */
 
 /* The change that does not fit the leaf at the end of `path`: an insert
  * before the last step's slot, or a replacement of it.  `key` is the whole
@@ -122,8 +121,7 @@ NQ_MUST_USE nq_rc tree_split(struct btree *t, struct btree_path *path,
                              struct slice key, const struct page_key *in,
                              const struct page_value *v, bool replaces);
 
-/* --- btree_merge.c ---------------------------------------------------------
- */
+/* --- btree_merge.c ------------------------------------------------------- */
 
 /* After records left the page at `level` of the path, whose slots are right
  * from the root down: frees it if it is empty, joins it with a resident

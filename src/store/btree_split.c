@@ -39,8 +39,7 @@ struct split {
     _Alignas(64) uint8_t copy[PAGE_MIX_SOURCES][1 << PAGE_MAX_SHIFT];
 };
 
-/* --- planning --------------------------------------------------------------
- */
+/* --- planning ------------------------------------------------------------ */
 
 /* Copies the pages that will be written anew; a value that stands in one of
  * them is from now on read from the copy. */
@@ -187,8 +186,7 @@ plan_separator(struct split *s, unsigned i, unsigned n)
     return NQ_OK;
 }
 
-/* --- room in inner pages ---------------------------------------------------
- */
+/* --- room in inner pages ------------------------------------------------- */
 
 /* A root above the root. */
 static void
@@ -295,8 +293,7 @@ make_inner_room(struct btree *t, struct btree_path *path, unsigned level,
     }
 }
 
-/* --- applying --------------------------------------------------------------
- */
+/* --- applying ------------------------------------------------------------ */
 
 static void
 give_tails(struct split *s)

@@ -44,8 +44,7 @@ _Static_assert(sizeof(struct page) == PAGE_HEADER, "page header");
 _Static_assert(offsetof(struct page, lsn) == PAGE_LSN_OFFSET, "page lsn");
 _Static_assert(offsetof(struct page, head) == PAGE_HEADER, "heads");
 
-/* --- space -----------------------------------------------------------------
- */
+/* --- space --------------------------------------------------------------- */
 
 size_t
 page_used(const struct page *pg)
@@ -168,8 +167,7 @@ page_close_slot(struct page *pg, unsigned slot)
     pg->count--;
 }
 
-/* --- keys ------------------------------------------------------------------
- */
+/* --- keys ---------------------------------------------------------------- */
 
 void
 page_key_at(const struct page *pg, unsigned slot, uint8_t *dst,
@@ -197,8 +195,7 @@ page_key_at(const struct page *pg, unsigned slot, uint8_t *dst,
     out->in = slice_of(dst, pg->prefix_len + suffix.len);
 }
 
-/* --- rebuilding ------------------------------------------------------------
- */
+/* --- rebuilding ---------------------------------------------------------- */
 
 size_t
 page_size_with(const struct page *pg, size_t prefix_len)
@@ -258,8 +255,7 @@ page_rebuild(struct page *pg, size_t prefix_len, unsigned capacity)
         page_entries_append(pg, old, 0, old->count);
 }
 
-/* --- leaf records ----------------------------------------------------------
- */
+/* --- leaf records -------------------------------------------------------- */
 
 void
 page_record_at(const struct page *pg, unsigned slot, struct page_record *out)
@@ -360,10 +356,9 @@ take_apart(const struct page *pg, uint32_t off, struct parts *out)
 static inline void
 note_parts(struct page *pg, const struct page *src, const struct parts *r)
 {
-    uint64_t expire_ms = 0;
-
     if (r->meta & REC_EXPIRES) {
-        memcpy(&expire_ms, r->suffix - 6, 6);
+        uint64_t expire_ms = load_u48(r->suffix - 6);
+
         pg->earliest = nq_min(pg->earliest, expire_ms);
     }
     if (r->meta & PAGE_META(0, 1)) /* REC_OWNS */
@@ -451,8 +446,7 @@ page_record_sizes(const struct page *pg, uint32_t sum, uint32_t *sums)
     return sum;
 }
 
-/* --- changing leaves -------------------------------------------------------
- */
+/* --- changing leaves ----------------------------------------------------- */
 
 static bool
 is_inside(const struct page *pg, struct slice s)

@@ -121,8 +121,7 @@ page_prefix(const struct page *pg)
     return (struct slice){(const uint8_t *)pg + pg->prefix_off, pg->prefix_len};
 }
 
-/* --- leaves and inner pages ------------------------------------------------
- */
+/* --- leaves and inner pages ---------------------------------------------- */
 
 /* Empty, with `prefix` shared by all keys to come (a later key that does not
  * share it shortens it).  Keeps the LSN. */
@@ -138,8 +137,7 @@ void page_key_at(const struct page *pg, unsigned slot, uint8_t *dst,
  * as their heads tell.  For bytes that came from disk; never asserts. */
 bool page_verify(const uint8_t *bytes, size_t size);
 
-/* --- leaves ----------------------------------------------------------------
- */
+/* --- leaves -------------------------------------------------------------- */
 
 /* The slot of `key`, or the one where it would be inserted. */
 NQ_MUST_USE nq_rc page_find(const struct page *pg, struct slice key,
@@ -172,8 +170,7 @@ void page_remove(struct page *pg, unsigned slot);
 /* The earliest expiry, from each record or each entry. */
 uint64_t page_find_earliest(const struct page *pg);
 
-/* --- inner pages: slot 0 stands for all keys below the key of slot 1 -------
- */
+/* --- inner pages: slot 0 stands for all keys below the key of slot 1 ----- */
 
 NQ_MUST_USE nq_rc page_find_child(const struct page *pg, struct slice key,
                                   page_tail_fn *tail, void *arg,

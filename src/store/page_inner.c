@@ -63,8 +63,7 @@ page_entry_total(const struct page *pg, struct page_entry *out)
         .count = sum, .earliest = min, .owns = (any & COUNT_OWNS) != 0};
 }
 
-/* --- keys ------------------------------------------------------------------
- */
+/* --- keys ---------------------------------------------------------------- */
 
 /* Writes the key below data_off; returns its offset. */
 static uint32_t
@@ -110,8 +109,7 @@ drop_key(struct page *pg, unsigned slot)
     pg->head[slot] = 0;
 }
 
-/* --- room ------------------------------------------------------------------
- */
+/* --- room ---------------------------------------------------------------- */
 
 /* The prefix that is left when `n` keys join. */
 static size_t
@@ -162,8 +160,7 @@ make_room(struct page *pg, const struct page_key *sep, unsigned slots)
     return true;
 }
 
-/* --- changes ---------------------------------------------------------------
- */
+/* --- changes ------------------------------------------------------------- */
 
 static void
 write_entry(struct page *pg, unsigned slot, const struct page_key *sep,
@@ -235,8 +232,7 @@ page_entry_insert(struct page *pg, unsigned slot, const struct page_key *sep,
     return true;
 }
 
-/* --- whole pages -----------------------------------------------------------
- */
+/* --- whole pages --------------------------------------------------------- */
 
 static struct slice
 shared_by(const struct page_key *a, const struct page_key *b)

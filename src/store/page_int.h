@@ -88,8 +88,7 @@ page_expiries_mut(struct page *pg)
     return page_counts_mut(pg) + pg->capacity;
 }
 
-/* --- heads -----------------------------------------------------------------
- */
+/* --- heads --------------------------------------------------------------- */
 
 /* Four key bytes as a number that orders as they do; short keys are padded
  * with zeros. */
@@ -126,8 +125,7 @@ page_lower_bound(const uint32_t *head, unsigned n, uint32_t h)
     return (unsigned)(at + (head[at] < h));
 }
 
-/* --- keys ------------------------------------------------------------------
- */
+/* --- keys ---------------------------------------------------------------- */
 
 static inline uint64_t
 load_be64(const uint8_t *p)
@@ -205,8 +203,7 @@ page_prefix_compare(const struct page *pg, struct slice key)
     return c;
 }
 
-/* --- records ---------------------------------------------------------------
- */
+/* --- records ------------------------------------------------------------- */
 
 static inline const uint8_t *
 get_varint(const uint8_t *p, uint32_t *v)
@@ -253,13 +250,34 @@ page_is_long(const struct page *pg, size_t in)
     return nq_unlikely(pg->flags & PAGE_LONG) && in > page_max_key(pg->shift);
 }
 
+static inline uint32_t
+load_u32(const uint8_t *p)
+{
+    uint32_t v;
+
+    memcpy(&v, p, 4);
+    return v;
+}
+
+static inline uint64_t
+load_u48(const uint8_t *p)
+{
+    uint16_t high;
+
+    memcpy(&high, p + 4, 2);
+    return load_u32(p) | (uint64_t)high << 32;
+}
+
 /* The tail reference behind a suffix. */
 static inline void
 get_tail_ref(const uint8_t *p, pgno *tail, uint32_t *key_len)
 {
-    memcpy(tail, p, 4);
-    memcpy(key_len, p + 4, 4);
+    *tail = load_u32(p);
+    *key_len = load_u32(p + 4);
 }
+
+/* No pointer into *out is ever passed on from here: a caller's local record
+ * stays in registers, where stores followed by wider loads would stall. */
 
 static inline void
 record_decode(const struct page *pg, uint32_t off, struct page_record *out)
@@ -272,7 +290,7 @@ record_decode(const struct page *pg, uint32_t off, struct page_record *out)
     out->v.meta = *p++;
     out->v.expire_ms = 0;
     if (out->v.meta & REC_EXPIRES) {
-        memcpy(&out->v.expire_ms, p, 6);
+        out->v.expire_ms = load_u48(p);
         p += 6;
     }
     out->suffix = slice_of(p, suffix);
@@ -301,8 +319,7 @@ entry_decode(const struct page *pg, uint32_t off, struct page_key *out)
         get_tail_ref(p + suffix, &out->tail, &out->len);
 }
 
-/* --- searching -------------------------------------------------------------
- */
+/* --- searching ----------------------------------------------------------- */
 
 /* What the page would hold of a key that has its prefix. */
 static inline struct slice
@@ -342,8 +359,7 @@ page_find_child_inline(const struct page *pg, struct slice key,
     return page_find_child_tied(pg, key, lo, tail, arg, slot);
 }
 
-/* --- shared by page.c, page_inner.c and page_mix.c -------------------------
- */
+/* --- shared by page.c, page_inner.c and page_mix.c ----------------------- */
 
 /* Bytes of a record whose key's in-page part is `in` long, in a page with a
  * prefix of `prefix` bytes. */

@@ -33,7 +33,7 @@
 #include "store/pagetable_int.h"
 #include "store/space.h"
 
-/* --- entries -------------------------------------------------------------- */
+/* --- entries ------------------------------------------------------------- */
 
 static struct table_node *
 node_of(struct pagetable *pt, pgno id)
@@ -184,7 +184,7 @@ pagetable_clear(struct pagetable *pt, pgno id)
                   });
 }
 
-/* --- a checkpoint --------------------------------------------------------- */
+/* --- a checkpoint -------------------------------------------------------- */
 
 void
 pagetable_cut(struct pagetable *pt, pgno next_id)
@@ -282,7 +282,7 @@ pagetable_give_up(struct pagetable *pt)
     pt->cut_running = false;
 }
 
-/* --- the whole ------------------------------------------------------------ */
+/* --- the whole ----------------------------------------------------------- */
 
 struct pagetable *
 pagetable_new(struct space *sp)

@@ -42,7 +42,7 @@ void pagetable_set(struct pagetable *pt, pgno id, struct entry e);
 /* The page is gone. */
 void pagetable_clear(struct pagetable *pt, pgno id);
 
-/* --- a checkpoint --------------------------------------------------------- */
+/* --- a checkpoint -------------------------------------------------------- */
 
 void pagetable_cut(struct pagetable *pt, pgno next_id);
 /* The bytes that the page had at the cut were flushed. */

@@ -24,7 +24,7 @@ enum part_kind { PART_BASE = 1, PART_DELTA = 2 };
 _Static_assert(PIECE % BASE_ENTRY == 0 && PIECE % DELTA_ENTRY == 0,
                "an entry never straddles pieces");
 
-/* --- planning ------------------------------------------------------------- */
+/* --- planning ------------------------------------------------------------ */
 
 static uint64_t
 deltas_len(const struct superblock *sb)
@@ -67,7 +67,7 @@ pagetable_plan(struct pagetable *pt, const struct superblock *now,
     return rc;
 }
 
-/* --- writing -------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------- */
 
 struct writer {
     struct file *file;
@@ -154,7 +154,7 @@ pagetable_write(const struct pagetable *pt, struct file *f, bool is_base,
     return w.rc;
 }
 
-/* --- loading -------------------------------------------------------------- */
+/* --- loading ------------------------------------------------------------- */
 
 struct loader {
     struct pagetable *pt;

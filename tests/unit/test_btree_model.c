@@ -343,6 +343,46 @@ step_due(struct run *r)
     btree_cursor_fini(&c);
 }
 
+struct visit {
+    struct run *r;
+    size_t at, stop; /* where the next call stands, where to end */
+};
+
+static bool
+on_visit(void *arg, struct slice key, const struct record *rec)
+{
+    struct visit *v = arg;
+
+    assert_true(v->at < v->r->model.count);
+    assert_true(slice_eq(key, item_key(&v->r->model.items[v->at])));
+    assert_same(&v->r->model.items[v->at], rec);
+    return v->at++ != v->stop;
+}
+
+/* From a random place to another, then on with a step. */
+static void
+step_visit(struct run *r)
+{
+    struct slice key = some_key(r);
+    struct visit v = {r, model_lower(&r->model, key), 0};
+    struct btree_cursor c;
+
+    v.stop = v.at + below(r, 100);
+    btree_cursor_init(&c, &r->tree);
+    assert_int_equal(btree_seek(&c, key, false), NQ_OK);
+    assert_int_equal(btree_visit(&c, on_visit, &v), NQ_OK);
+    assert_int_equal(c.valid, v.stop < r->model.count);
+    assert_int_equal(v.at, nq_min(v.stop + 1, r->model.count));
+    if (c.valid) {
+        assert_true(slice_eq(c.key, item_key(&r->model.items[v.stop])));
+        assert_int_equal(btree_next(&c), NQ_OK);
+        assert_int_equal(c.valid, v.at < r->model.count);
+        if (c.valid)
+            assert_true(slice_eq(c.key, item_key(&r->model.items[v.at])));
+    }
+    btree_cursor_fini(&c);
+}
+
 /* Every record forwards and backwards. */
 static void
 compare_all(struct run *r)
@@ -379,6 +419,9 @@ step_other(struct run *r)
         break;
     case 1:
         step_due(r);
+        break;
+    case 3:
+        step_visit(r);
         break;
     case 2:
         if (below(r, 10) == 0)
