@@ -27,12 +27,14 @@
 #include "store/frames.h"
 #include "store/store.h"
 
-#define PROBES_MAX 256 /* keys of one batch that are probed */
+#define PROBES_MAX 256 /* keys that are probed at once */
 
 struct batch {
     struct engine *engine;
     struct req *reqs;
     unsigned n;
+    unsigned probed; /* requests below have been probed */
+    struct probe *probes;
     bool are_fingers_good;
 };
 
@@ -66,20 +68,24 @@ add_probes(struct req *rq, struct probe *probes, unsigned room)
     return (unsigned)n;
 }
 
+/* Probes the next requests of the batch, for as many keys as there is room
+ * for.  What ran before has no bearing on their fingers. */
 static void
-probe(struct batch *b)
+probe_next(struct batch *b)
 {
     struct engine *e = b->engine;
-    struct probe *probes;
     unsigned n = 0;
 
-    if (b->n == 1 || e->db == NULL || e->is_loading)
-        return; /* alone, a lookup has nothing to be interleaved with */
-    probes = arena_alloc(&e->arena, PROBES_MAX * sizeof *probes);
-    for (unsigned i = 0; i < b->n && n < PROBES_MAX; i++)
-        if (is_probed(&b->reqs[i]))
-            n += add_probes(&b->reqs[i], probes + n, PROBES_MAX - n);
-    if (n > 0 && btree_probe(probes, n) > 0)
+    b->are_fingers_good = true;
+    do {
+        struct req *rq = &b->reqs[b->probed++];
+
+        rq->dbi = rq->probed_dbi = rq->s->dbi;
+        if (is_probed(rq))
+            n += add_probes(rq, b->probes + n, PROBES_MAX - n);
+    } while (b->probed < b->n && n < PROBES_MAX);
+    /* Alone, a lookup has nothing to be interleaved with. */
+    if (n > 1 && btree_probe(b->probes, n) > 0)
         park_read_ahead(e);
 }
 
@@ -240,7 +246,6 @@ prepare(struct batch *b, const struct call *calls)
                            .argc = calls[i].argc,
                            .dbi = calls[i].session->dbi,
                            .outcome = REQ_DONE};
-        rq->probed_dbi = rq->dbi;
         if (!command_is_named(last, rq->argv[0]))
             last = command_find_argv(rq->argv, rq->argc, &container);
         rq->cmd = last;
@@ -288,9 +293,14 @@ dispatch_batch(struct engine *e, struct call *calls, unsigned n)
     }
     b.reqs = arena_alloc(&e->arena, n * sizeof *b.reqs);
     prepare(&b, calls);
-    probe(&b);
+    if (e->db == NULL || e->is_loading)
+        b.probed = n;
+    else
+        b.probes = arena_alloc(&e->arena, PROBES_MAX * sizeof *b.probes);
     e->clock_ns = clock_mono_ns();
     for (unsigned i = 0; i < n; i++) {
+        if (i == b.probed)
+            probe_next(&b);
         calls[i].result = run_call(&b, i);
         if (i + 1 == n || calls[i + 1].session != calls[i].session)
             if (!outq_is_empty(&calls[i].session->out))
@@ -315,26 +325,25 @@ dispatch_protocol_error(struct session *s, const char *what)
 
 /* --- what handlers call -------------------------------------------------- */
 
-/* The finger of argv[i], or a zero one. */
-static void
-take_finger(const struct req *rq, uint32_t i, struct entry *e)
+/* Where the finger of argv[i] is kept; NULL if it was not probed. */
+static struct finger *
+finger_of(const struct req *rq, uint32_t i)
 {
     int n = (int)i - rq->cmd->first_key;
 
-    e->finger = (struct finger){0};
     if (rq->nfingers == 0 || n < 0)
-        return;
+        return NULL;
     n /= rq->cmd->key_step;
-    if (n < (int)rq->nfingers)
-        e->finger = rq->fingers[n];
+    return n < (int)rq->nfingers ? &rq->fingers[n] : NULL;
 }
 
 nq_rc
 req_find(struct req *rq, uint32_t i, struct entry *e)
 {
+    const struct finger *f = finger_of(rq, i);
     nq_rc rc;
 
-    take_finger(rq, i, e);
+    e->finger = f == NULL ? (struct finger){0} : *f;
     rc = db_find(rq->db, rq->dbi, rq->argv[i], e);
     rq->engine->stats.keyspace_hits += rc == NQ_OK;
     rq->engine->stats.keyspace_misses += rc == NQ_NOTFOUND;
@@ -344,8 +353,14 @@ req_find(struct req *rq, uint32_t i, struct entry *e)
 nq_rc
 req_find_write(struct req *rq, uint32_t i, struct entry *e)
 {
-    take_finger(rq, i, e);
-    return db_find_write(rq->db, rq->dbi, rq->argv[i], e);
+    struct finger *f = finger_of(rq, i);
+    nq_rc rc;
+
+    e->finger = f == NULL ? (struct finger){0} : *f;
+    rc = db_find_write(rq->db, rq->dbi, rq->argv[i], e);
+    if (f != NULL)
+        *f = e->finger; /* commands of many keys find each one twice */
+    return rc;
 }
 
 nq_rc
