@@ -33,6 +33,7 @@
 #include "server/config_int.h"
 #include "server/server_int.h"
 #include "server/version.h"
+#include "store/frames.h"
 #include "store/store.h"
 
 #define FILES_BESIDE_CLIENTS 64
@@ -297,6 +298,7 @@ server_serve(struct server *s)
 {
     uint64_t keys = 0, n;
     uint64_t now = clock_mono_us();
+    bool was = frames_set_blocking(store_frames(s->store), true);
 
     sm_move(&s->life, LIFE_SERVING);
     s->engine->is_loading = false;
@@ -304,6 +306,7 @@ server_serve(struct server *s)
     s->ckpt_done_us = now;
     for (uint32_t i = 0; i < db_count(s->db); i++)
         keys += db_size(s->db, i, &n) == NQ_OK ? n : 0;
+    (void)frames_set_blocking(store_frames(s->store), was);
     log_notice("%llu keys, %llu bytes of log replayed in %.3f s",
                (unsigned long long)keys, (unsigned long long)s->replayed_bytes,
                (double)s->replay_us / 1e6);
@@ -419,6 +422,7 @@ server_run(struct config *c, bool cut_log)
     s.exit_code = start(&s);
     if (s.exit_code == EXIT_OK) {
         sm_move(&s.life, LIFE_LOADING);
+        loop_wake(s.loop); /* the first turn begins the replay */
         loop_run(s.loop);
     }
     was_ready = s.store != NULL && s.db != NULL && !db_is_replaying(s.db);
