@@ -1,13 +1,15 @@
 /* db/db_check.c - walks everything that the databases own and holds it
  * against what the store says is in use.
  *
- *   1  each tree: order, fences, counts, expiry bounds (btree_check)
- *   2  each record: what it owns; how many expire, against the counter
+ *   1  each tree: order, fences, counts, expiry bounds (btree_walk); how many
+ *      records expire, against the counter
+ *   2  what records own, found in passing and noted between two steps of the
+ *      walk, because the index of a value may have to be read
  *   3  what waits to be freed: those pages are still in use
  *   4  page table and space against the pages found (store_check)
  *
  * Pages are noted in a bitmap by page number; one that was noted before is
- * owned twice. */
+ * owned twice.  Damage ends the walk of its tree, not the check. */
 #include "db/db_check.h"
 
 #include <stdarg.h>
@@ -15,18 +17,29 @@
 
 #include "base/mem.h"
 #include "db/db_int.h"
+#include "os/clock.h"
 
-struct walk {
+#define PAGES_PER_STEP 8
+#define SLICE_US 1000 /* of a check in one piece, between making room */
+
+struct db_check {
     struct db *db;
-    uint8_t *seen; /* bit per page number */
-    uint32_t ids;
+    bool read_extents;
     void (*report)(void *arg, const char *text);
     void *arg;
-    struct db_check_stats *stats;
+    struct db_check_stats stats;
+    uint8_t *seen; /* bit per page number */
+    uint32_t ids;
+    uint32_t number; /* of the tree: databases first, then those to be freed */
+    struct btree_walk *walk; /* of that tree; NULL: not begun */
+    struct btree_walk_opts opts;
+    uint64_t expires;      /* records of that tree with an expiry */
+    struct blob_ref *refs; /* values found and not noted yet */
+    uint32_t refs_count, refs_cap;
 };
 
 static void __attribute__((format(printf, 2, 3)))
-finding(struct walk *w, const char *fmt, ...)
+finding(struct db_check *c, const char *fmt, ...)
 {
     char text[256];
     va_list ap;
@@ -34,109 +47,133 @@ finding(struct walk *w, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    w->stats->findings++;
-    w->report(w->arg, text);
+    c->stats.findings++;
+    c->report(c->arg, text);
 }
 
 static void
 on_page(void *arg, pgno id)
 {
-    struct walk *w = arg;
+    struct db_check *c = arg;
     uint8_t bit = (uint8_t)(1u << (id & 7));
 
-    if (id == 0 || id >= w->ids) {
-        finding(w, "page %u does not exist, but is referred to", id);
+    if (id == 0 || id >= c->ids) {
+        finding(c, "page %u does not exist, but is referred to", id);
         return;
     }
-    if ((w->seen[id >> 3] & bit) != 0)
-        finding(w, "page %u is owned twice", id);
-    w->seen[id >> 3] |= bit;
-    w->stats->pages++;
+    if ((c->seen[id >> 3] & bit) != 0)
+        finding(c, "page %u is owned twice", id);
+    c->seen[id >> 3] |= bit;
+    c->stats.pages++;
 }
+
+/* --- values ----------------------------------------------------------------
+ */
 
 static void
-walk_blob(struct walk *w, const struct blob_ref *ref)
+push_ref(struct db_check *c, const struct blob_ref *ref)
 {
-    nq_rc rc = blob_each_page(w->db->fr, ref, on_page, w);
-
-    w->stats->blobs++;
-    w->stats->blob_bytes += ref->len;
-    if (rc != NQ_OK)
-        finding(w, "value of %llu bytes at page %u: %s",
-                (unsigned long long)ref->len, ref->root, rc_text(rc));
-}
-
-/* What the records own; *expires: how many have an expiry. */
-static nq_rc
-walk_records(struct walk *w, struct btree *tree, uint64_t *expires)
-{
-    struct btree_cursor c;
-    struct record rec;
-    struct owned owned;
-    nq_rc rc;
-
-    btree_cursor_init(&c, tree);
-    rc = btree_first(&c);
-    while (rc == NQ_OK && c.valid) {
-        if ((rc = btree_record(&c, &rec)) != NQ_OK)
-            break;
-        *expires += rec.expire_ms != 0;
-        if ((rec.flags & REC_OWNS) != 0) {
-            if (db_owned(w->db, &rec, &owned) == NQ_OK && owned.is_blob)
-                walk_blob(w, &owned.ref);
-            else
-                finding(w, "a record's reference to its value is damaged");
-        }
-        frames_make_room(w->db->fr);
-        rc = btree_next(&c);
+    if (c->refs_count == c->refs_cap) {
+        c->refs_cap = nq_max(64u, 2 * c->refs_cap);
+        c->refs = nq_realloc(c->refs, c->refs_cap * sizeof *c->refs);
     }
-    btree_cursor_fini(&c);
-    return rc;
+    c->refs[c->refs_count++] = *ref;
 }
 
 static void
-walk_tree(struct walk *w, struct btree *tree, const char *what, uint32_t number,
-          uint64_t *expires)
+on_record(void *arg, const struct record *rec)
 {
-    struct btree_stats st = {0};
-    struct btree_stats *sum = &w->stats->trees;
-    nq_rc rc = btree_check(tree, &st, on_page, w);
+    struct db_check *c = arg;
+    struct blob_ref ref;
 
+    c->expires += rec->expire_ms != 0;
+    if ((rec->flags & REC_OWNS) == 0)
+        return;
+    if (blob_ref_decode(rec->val, &ref) == NQ_OK)
+        push_ref(c, &ref);
+    else
+        finding(c, "a record's reference to its value is damaged");
+}
+
+/* Notes the pages of the values found. */
+static nq_rc
+note_values(struct db_check *c)
+{
+    while (c->refs_count > 0) {
+        const struct blob_ref *ref = &c->refs[c->refs_count - 1];
+        nq_rc rc = blob_each_page(c->db->fr, ref, on_page, c);
+
+        if (rc == NQ_MISS || rc == NQ_EPOOL)
+            return rc;
+        if (rc != NQ_OK)
+            finding(c, "value of %llu bytes at page %u: %s",
+                    (unsigned long long)ref->len, ref->root, rc_text(rc));
+        c->stats.blobs++;
+        c->stats.blob_bytes += ref->len;
+        c->refs_count--;
+    }
+    return NQ_OK;
+}
+
+/* --- trees -----------------------------------------------------------------
+ */
+
+static struct btree *
+tree_of(struct db_check *c, const char **what, uint32_t *number)
+{
+    struct db *db = c->db;
+
+    *what = c->number < db->count ? "database" : "tree to be freed";
+    *number = c->number < db->count ? c->number : c->number - db->count;
+    if (c->number < db->count)
+        return &db->spaces[*number].tree;
+    return *number < db->frees.tree_count ? &db->frees.trees[*number] : NULL;
+}
+
+static void
+end_tree(struct db_check *c, nq_rc rc, const char *what, uint32_t number)
+{
+    struct btree_stats *sum = &c->stats.trees, st;
+
+    btree_walk_free(c->walk, &st);
+    c->walk = NULL;
     sum->leaves += st.leaves;
     sum->inners += st.inners;
     sum->records += st.records;
     sum->used_bytes += st.used_bytes;
     sum->page_bytes += st.page_bytes;
     sum->height = nq_max(sum->height, st.height);
-    if (rc == NQ_OK)
-        rc = walk_records(w, tree, expires);
     if (rc != NQ_OK)
-        finding(w, "%s %u: the tree of its keys: %s", what, number,
+        finding(c, "%s %u: the tree of its keys: %s", what, number,
                 rc_text(rc));
+    else if (c->number < c->db->count &&
+             c->expires != c->db->spaces[number].expires)
+        finding(c, "database %u: %llu keys have an expiry, %llu counted",
+                number, (unsigned long long)c->expires,
+                (unsigned long long)c->db->spaces[number].expires);
+    c->expires = 0;
+    c->number++;
 }
 
-static void
-walk_all(struct walk *w)
+/* Some pages; NQ_NOTFOUND: there are no more trees. */
+static nq_rc
+walk_some(struct db_check *c)
 {
-    struct db *db = w->db;
-    uint64_t ignored = 0;
+    const char *what;
+    uint32_t number;
+    struct btree *tree = tree_of(c, &what, &number);
+    nq_rc rc;
 
-    for (uint32_t i = 0; i < db->count; i++) {
-        struct keyspace *ks = &db->spaces[i];
-        uint64_t expires = 0;
-
-        if (ks->tree.root == 0)
-            continue;
-        walk_tree(w, &ks->tree, "database", i, &expires);
-        if (expires != ks->expires)
-            finding(w, "database %u: %llu keys have an expiry, %llu counted", i,
-                    (unsigned long long)expires,
-                    (unsigned long long)ks->expires);
-    }
-    for (uint32_t i = 0; i < db->frees.tree_count; i++)
-        walk_tree(w, &db->frees.trees[i], "tree to be freed", i, &ignored);
-    for (uint32_t i = 0; i < db->frees.blob_count; i++)
-        walk_blob(w, &db->frees.blobs[i]);
+    if (tree == NULL)
+        return NQ_NOTFOUND;
+    if (c->walk == NULL)
+        c->walk = btree_walk_new(tree, &c->opts);
+    rc = btree_walk_step(c->walk, PAGES_PER_STEP);
+    if (rc == NQ_MISS || rc == NQ_EPOOL)
+        return rc;
+    if (rc != NQ_AGAIN)
+        end_tree(c, rc, what, number);
+    return NQ_OK;
 }
 
 /* Counts what the store finds, too. */
@@ -146,27 +183,86 @@ on_finding(void *arg, const char *text)
     finding(arg, "%s", text);
 }
 
+static nq_rc
+finish(struct db_check *c)
+{
+    nq_rc rc = store_check(c->db->opts.store, c->seen, c->ids, c->read_extents,
+                           on_finding, c);
+
+    return rc == NQ_OK && c->stats.findings > 0 ? NQ_ECORRUPT : rc;
+}
+
+/* --- the check -------------------------------------------------------------
+ */
+
+struct db_check *
+db_check_new(struct db *db, bool read_extents,
+             void (*report)(void *arg, const char *text), void *arg)
+{
+    struct db_check *c = nq_calloc(1, sizeof *c);
+
+    c->db = db;
+    c->read_extents = read_extents;
+    c->report = report;
+    c->arg = arg;
+    c->ids = db->fr->ids;
+    c->seen = nq_calloc((size_t)c->ids / 8 + 1, 1);
+    c->opts = (struct btree_walk_opts){on_page, on_record, c};
+    for (uint32_t i = 0; i < db->frees.blob_count; i++)
+        push_ref(c, &db->frees.blobs[i]);
+    return c;
+}
+
+nq_rc
+db_check_step(struct db_check *c, uint64_t budget_us)
+{
+    uint64_t until = clock_mono_us() + budget_us;
+    nq_rc rc;
+
+    do {
+        if ((rc = note_values(c)) == NQ_OK)
+            rc = walk_some(c);
+        if (rc == NQ_NOTFOUND)
+            return finish(c);
+    } while (rc == NQ_OK && clock_mono_us() < until);
+    return rc == NQ_OK ? NQ_AGAIN : rc;
+}
+
+const struct db_check_stats *
+db_check_get_stats(const struct db_check *c)
+{
+    return &c->stats;
+}
+
+void
+db_check_free(struct db_check *c)
+{
+    if (c == NULL)
+        return;
+    btree_walk_free(c->walk, NULL);
+    nq_free(c->seen);
+    nq_free(c->refs);
+    nq_free(c);
+}
+
 nq_rc
 db_check(struct db *db, bool read_extents,
          void (*report)(void *arg, const char *text), void *arg,
          struct db_check_stats *out)
 {
-    struct walk w = {.db = db,
-                     .ids = db->fr->ids,
-                     .report = report,
-                     .arg = arg,
-                     .stats = out};
+    struct db_check *c = db_check_new(db, read_extents, report, arg);
     bool was = frames_set_blocking(db->fr, true);
-    nq_rc rc;
+    nq_rc rc, before = NQ_OK;
 
-    *out = (struct db_check_stats){0};
-    w.seen = nq_calloc((size_t)w.ids / 8 + 1, 1);
-    walk_all(&w);
-    rc = store_check(db->opts.store, w.seen, w.ids, read_extents, on_finding,
-                     &w);
+    for (;;) {
+        rc = db_check_step(c, SLICE_US);
+        if (rc != NQ_AGAIN && (rc != NQ_EPOOL || before == NQ_EPOOL))
+            break;
+        before = rc;
+        frames_make_room(db->fr);
+    }
     (void)frames_set_blocking(db->fr, was);
-    nq_free(w.seen);
-    if (rc == NQ_OK && out->findings > 0)
-        rc = NQ_ECORRUPT;
+    *out = c->stats;
+    db_check_free(c);
     return rc;
 }

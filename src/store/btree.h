@@ -186,4 +186,18 @@ struct btree_stats {
 NQ_MUST_USE nq_rc btree_check(struct btree *t, struct btree_stats *stats,
                               void (*on_page)(void *arg, pgno id), void *arg);
 
+/* The same, some pages at a time: NQ_AGAIN until all is seen.  The tree must
+ * not change meanwhile; after NQ_MISS the step is taken again.  `opts` must
+ * outlive the walk; either function may be NULL.  Records are told in
+ * order. */
+struct btree_walk_opts {
+    void (*on_page)(void *arg, pgno id);
+    void (*on_record)(void *arg, const struct record *r);
+    void *arg;
+};
+struct btree_walk *btree_walk_new(struct btree *t,
+                                  const struct btree_walk_opts *opts);
+NQ_MUST_USE nq_rc btree_walk_step(struct btree_walk *w, unsigned pages);
+void btree_walk_free(struct btree_walk *w, struct btree_stats *stats);
+
 #endif

@@ -12,11 +12,11 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "db/db_check.h"
 #include "db/db_int.h"
 #include "os/clock.h"
 #include "os/dir.h"
 #include "os/pool.h"
-#include "store/blob.h"
 #include "store/frames.h"
 
 #define WORKERS 2
@@ -376,41 +376,6 @@ env_encoding(struct env *e, uint32_t dbi, struct slice key)
 /* --- checks ----------------------------------------------------------------
  */
 
-struct seen {
-    struct env *e;
-    uint8_t *bits;
-    uint32_t ids;
-};
-
-static void
-see(void *arg, pgno id)
-{
-    struct seen *s = arg;
-
-    assert_true(id > 0 && id < s->ids);
-    assert_false(s->bits[id / 8] & (1u << (id % 8)));
-    s->bits[id / 8] |= (uint8_t)(1u << (id % 8));
-}
-
-static void
-see_blobs(struct seen *s, struct btree *t)
-{
-    struct btree_cursor c;
-    struct record rec;
-    struct blob_ref ref;
-
-    btree_cursor_init(&c, t);
-    for (nq_rc rc = btree_first(&c); c.valid; rc = btree_next(&c)) {
-        assert_int_equal(rc, NQ_OK);
-        assert_int_equal(btree_record(&c, &rec), NQ_OK);
-        if ((rec.flags & REC_OWNS) == 0)
-            continue;
-        assert_int_equal(blob_ref_decode(rec.val, &ref), NQ_OK);
-        assert_int_equal(blob_each_page(t->fr, &ref, see, s), NQ_OK);
-    }
-    btree_cursor_fini(&c);
-}
-
 static void
 print_finding(void *arg, const char *text)
 {
@@ -418,38 +383,11 @@ print_finding(void *arg, const char *text)
     print_error("%s\n", text);
 }
 
-static void
-see_tree(struct seen *s, struct btree *t)
-{
-    struct btree_stats stats;
-
-    assert_int_equal(btree_check(t, &stats, see, s), NQ_OK);
-    see_blobs(s, t);
-}
-
 void
 env_check(struct env *e)
 {
-    struct frames *fr = store_frames(e->st);
-    bool was = frames_set_blocking(fr, true);
-    struct seen s = {e, nq_calloc(fr->ids / 8 + 1, 1), fr->ids};
-    uint64_t expires;
+    struct db_check_stats stats;
 
-    for (uint32_t i = 0; i < db_count(e->db); i++) {
-        see_tree(&s, db_tree(e->db, i));
-        assert_int_equal(btree_count_due(db_tree(e->db, i), slice_lit(""), NULL,
-                                         DB_FOREVER, &expires),
-                         NQ_OK);
-        assert_int_equal(expires, e->db->spaces[i].expires);
-    }
-    for (uint32_t i = 0; i < e->db->frees.tree_count; i++)
-        see_tree(&s, &e->db->frees.trees[i]);
-    for (uint32_t i = 0; i < e->db->frees.blob_count; i++)
-        assert_int_equal(blob_each_page(fr, &e->db->frees.blobs[i], see, &s),
-                         NQ_OK);
-    assert_int_equal(
-        store_check(e->st, s.bits, s.ids, false, print_finding, NULL), NQ_OK);
-    nq_free(s.bits);
-    (void)frames_set_blocking(fr, was);
-    frames_make_room(fr);
+    assert_int_equal(db_check(e->db, false, print_finding, NULL, &stats),
+                     NQ_OK);
 }

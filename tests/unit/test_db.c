@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "../lib/db_env.h"
+#include "db/db_check.h"
 #include "os/clock.h"
 #include "store/frames.h"
 
@@ -496,6 +497,62 @@ events_are_those_of_redis(void **state)
     assert_true(e->touches >= 11);
 }
 
+/* --- the check ---------------------------------------------------------------
+ */
+
+static void
+take_finding(void *arg, const char *text)
+{
+    buf_put_str(arg, text);
+    buf_put_str(arg, "\n");
+}
+
+static nq_rc
+alias_once(struct env *e, struct slice from, struct slice to)
+{
+    struct entry src = {0}, dst = {0};
+    uint8_t val[64];
+    struct record rec;
+    nq_rc rc = db_find(e->db, 0, from, &src);
+
+    if (rc != NQ_OK)
+        return rc;
+    rec = src.rec;
+    memcpy(val, rec.val.p, rec.val.len);
+    rec.val.p = val;
+    return btree_put(db_tree(e->db, 0), to, &rec, &dst.finger);
+}
+
+static void
+the_check_finds_pages_owned_twice_or_by_none(void **state)
+{
+    struct env *e = *state;
+    struct db_check_stats stats;
+    struct buf found = BUF_INIT;
+    uint8_t *page, *big = nq_calloc(1, 50000);
+    pgno id;
+
+    fill(e, 0, "k", 2000, 0);
+    assert_int_equal(env_set(e, 0, slice_lit("big"), slice_of(big, 50000), 0),
+                     NQ_OK);
+    env_check(e);
+    assert_int_equal(
+        env_run(e, alias_once(e, slice_lit("big"), slice_lit("alias"))), NQ_OK);
+    id = frames_new(store_frames(e->st), PAGE_LEAF, &page);
+    assert_int_equal(db_check(e->db, false, take_finding, &found, &stats),
+                     NQ_ECORRUPT);
+    assert_int_equal(stats.findings, 2);
+    buf_put_u8(&found, 0);
+    assert_non_null(strstr((char *)found.p, "is owned twice"));
+    assert_non_null(strstr((char *)found.p, "belongs to nobody"));
+    frames_free(store_frames(e->st), id);
+    assert_int_equal(btree_del(db_tree(e->db, 0), slice_lit("alias"), NULL),
+                     NQ_OK);
+    env_check(e);
+    buf_fini(&found);
+    nq_free(big);
+}
+
 /* --- restart ----------------------------------------------------------------
  */
 
@@ -561,6 +618,7 @@ main(void)
         T(a_reply_waits_for_what_it_read),
         T(reads_log_nothing),
         T(events_are_those_of_redis),
+        T(the_check_finds_pages_owned_twice_or_by_none),
         T(replay_brings_back_every_effect),
         T(fewer_databases_than_before_hide_nothing),
     };

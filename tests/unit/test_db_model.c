@@ -362,8 +362,7 @@ end_round(struct world *w)
         break;
     }
     compare_counts(w);
-    if (e->pool_bytes >= 64 << 20)
-        env_check(e);
+    env_check(e);
 }
 
 static void
