@@ -19,6 +19,7 @@
 #include "cmd/handlers.h"
 #include "cmd/latency.h"
 #include "cmd/multi.h"
+#include "cmd/notify.h"
 #include "cmd/park.h"
 #include "cmd/pubsub.h"
 #include "cmd/reply.h"
@@ -346,7 +347,11 @@ req_find(struct req *rq, uint32_t i, struct entry *e)
     e->finger = f == NULL ? (struct finger){0} : *f;
     rc = db_find(rq->db, rq->dbi, rq->argv[i], e);
     rq->engine->stats.keyspace_hits += rc == NQ_OK;
-    rq->engine->stats.keyspace_misses += rc == NQ_NOTFOUND;
+    if (rc == NQ_NOTFOUND) {
+        rq->engine->stats.keyspace_misses++;
+        notify_on_event(rq->engine, rq->dbi, EVENT_MISS, "keymiss",
+                        rq->argv[i]);
+    }
     return rc;
 }
 

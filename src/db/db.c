@@ -476,11 +476,15 @@ db_put(struct db *db, uint32_t dbi, struct slice key, const struct record *rec,
        struct entry *old, uint8_t effect, const struct slice *args,
        unsigned nargs)
 {
-    bool was = db_calls_begin(db);
+    bool is_new = !old->finger.found, was = db_calls_begin(db);
     nq_rc rc = db_put_record(db, db_space(db, dbi), key, rec, old);
 
     db_calls_end(db, was);
-    return rc == NQ_OK ? db_log(db, dbi, effect, key, args, nargs) : rc;
+    if (rc == NQ_OK)
+        rc = db_log(db, dbi, effect, key, args, nargs);
+    if (rc == NQ_OK && is_new)
+        db_event(db, dbi, EVENT_NEW, "new", key);
+    return rc;
 }
 
 nq_rc

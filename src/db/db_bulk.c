@@ -105,6 +105,7 @@ db_rename(struct db *db, uint32_t from_db, struct slice from, uint32_t to_db,
     db_space(db, from_db)->removed = db_space(db, from_db)->changed;
     db_space(db, to_db)->changed = db_space(db, from_db)->changed;
     db_touch(db, to_db, to);
+    db_event(db, to_db, EVENT_NEW, "new", to);
     db_event(db, from_db, EVENT_GENERIC,
              from_db == to_db ? "rename_from" : "move_from", from);
     db_event(db, to_db, EVENT_GENERIC,
@@ -191,6 +192,7 @@ db_copy(struct db *db, uint32_t from_db, struct slice from, uint32_t to_db,
     buf_fini(&arg);
     db_space(db, to_db)->changed = db_space(db, from_db)->changed;
     db_touch(db, to_db, to);
+    db_event(db, to_db, EVENT_NEW, "new", to);
     db_event(db, to_db, EVENT_GENERIC, "copy_to", to);
     return rc;
 }

@@ -180,7 +180,7 @@ an_expiry_in_the_past_deletes(void **state)
     assert_int_equal(env_expire(e, 0, slice_lit("k"), NOW), NQ_OK);
     assert_value(e, 0, "k", NULL);
     buf_put_u8(&events, 0);
-    assert_string_equal((char *)events.p, "$ set 0 k\ng del 0 k\n");
+    assert_string_equal((char *)events.p, "n new 0 k\n$ set 0 k\ng del 0 k\n");
     e->events = NULL;
     buf_fini(&events);
 }
@@ -487,11 +487,12 @@ events_are_those_of_redis(void **state)
     clock_freeze_wall(NOW + 5);
     env_settle(e);
     buf_put_u8(&events, 0);
-    assert_string_equal((char *)events.p,
-                        "$ set 0 a\n$ incrby 0 a\ng expire 0 a\n"
-                        "g persist 0 a\ng rename_from 0 a\ng rename_to 0 b\n"
-                        "g copy_to 0 a\ng move_from 0 b\ng move_to 1 b\n"
-                        "g expire 0 a\nx expired 0 a\n");
+    assert_string_equal(
+        (char *)events.p,
+        "n new 0 a\n$ set 0 a\n$ incrby 0 a\ng expire 0 a\n"
+        "g persist 0 a\nn new 0 b\ng rename_from 0 a\ng rename_to 0 b\n"
+        "n new 0 a\ng copy_to 0 a\nn new 1 b\ng move_from 0 b\ng move_to 1 b\n"
+        "g expire 0 a\nx expired 0 a\n");
     e->events = NULL;
     buf_fini(&events);
     assert_true(e->touches >= 11);
