@@ -8,7 +8,7 @@
  *            table and the catalog is found
  *   SYNC     a worker writes them and syncs the data file; then the log must
  *            be durable up to the cut (I5)
- *   PUBLISH  a worker writes the other superblock and syncs
+ *   PUBLISH  a worker writes one superblock, syncs, then the other, syncs
  *   TRIM     extents that only the checkpoint before needed are given back in
  *            slices, then its table and catalog; the log horizon moves
  *
@@ -162,11 +162,8 @@ static void
 run_publish(struct job *job)
 {
     struct checkpoint *c = of_job(job);
-    struct file *f = c->st->disk.file;
 
-    c->job_rc = superblock_write(f, &c->next);
-    if (c->job_rc == NQ_OK)
-        c->job_rc = file_sync(f);
+    c->job_rc = superblock_publish(c->st->disk.file, &c->next);
 }
 
 /* --- giving up ------------------------------------------------------------ */
@@ -227,7 +224,6 @@ cut(struct checkpoint *c)
         st->opts.before_cut(st->opts.arg);
     wal_commit(st->wal);
     c->next = st->sb;
-    c->next.sequence = st->sb.sequence + 1;
     c->next.lsn = wal_position(st->wal);
     c->next.is_clean = false;
     c->next.log_end = 0;

@@ -8,9 +8,9 @@
  *
  * Opening: newest valid superblock, page table, catalog; then the log is
  * replayed by whoever opens (store_replay), whose records change pages as any
- * command does.  store_ready() first takes the clean mark off: it promises
- * that the log ends where the superblock says, which the next append makes
- * untrue. */
+ * command does.  store_ready() first writes both superblocks: a damaged one
+ * is whole again, and neither has a clean mark, which promises that the log
+ * ends where it says, and would be untrue with the next append. */
 #include "store/store.h"
 
 #include <inttypes.h>
@@ -280,20 +280,17 @@ store_replay(struct store *st, struct wal_record *out)
     return rc;
 }
 
-/* Writes the other superblock, here and now. */
+/* Writes the superblocks, here and now. */
 static nq_rc
 publish_now(struct store *st, bool is_clean, lsn log_end)
 {
     struct superblock sb = st->sb;
     nq_rc rc;
 
-    sb.sequence++;
     sb.is_clean = is_clean;
     sb.log_end = log_end;
     sb.wall_us = clock_wall_us();
-    if ((rc = superblock_write(st->disk.file, &sb)) == NQ_OK)
-        rc = file_sync(st->disk.file);
-    if (rc == NQ_OK)
+    if ((rc = superblock_publish(st->disk.file, &sb)) == NQ_OK)
         st->sb = sb;
     return rc;
 }
@@ -301,14 +298,12 @@ publish_now(struct store *st, bool is_clean, lsn log_end)
 nq_rc
 store_ready(struct store *st)
 {
-    nq_rc rc = NQ_OK;
+    nq_rc rc;
 
     nq_assert(!st->is_ready);
     if (st->opts.read_only)
         return NQ_OK; /* nothing will be appended */
-    if (st->sb.is_clean)
-        rc = publish_now(st, false, 0);
-    if (rc == NQ_OK)
+    if ((rc = publish_now(st, false, 0)) == NQ_OK)
         rc = wal_start(st->wal);
     if (rc != NQ_OK)
         return rc;

@@ -220,3 +220,29 @@ superblock_write(struct file *f, const struct superblock *sb)
                       sb->sequence % 2 == 0 ? SUPERBLOCK_AT_A
                                             : SUPERBLOCK_AT_B);
 }
+
+static nq_rc
+publish_one(struct file *f, struct superblock *sb)
+{
+    struct superblock next = *sb;
+    nq_rc rc;
+
+    next.sequence++;
+    if ((rc = superblock_write(f, &next)) == NQ_OK)
+        rc = file_sync(f);
+    if (rc == NQ_OK)
+        sb->sequence = next.sequence;
+    return rc;
+}
+
+nq_rc
+superblock_publish(struct file *f, struct superblock *sb)
+{
+    nq_rc rc = publish_one(f, sb);
+
+    if (rc == NQ_OK && publish_one(f, sb) != NQ_OK)
+        log_warn("%s: the second superblock could not be written; the first "
+                 "is good",
+                 file_path(f));
+    return rc;
+}

@@ -1,7 +1,9 @@
-/* store/superblock.h - where everything is: two copies, written in turns.
+/* store/superblock.h - where everything is, in two copies.
  *
- * The newest valid copy wins, so a torn write of one costs one checkpoint,
- * never the database.  Any thread; a struct superblock is plain data. */
+ * The newest valid copy wins.  One is written and synced before the other is
+ * touched, so a torn write costs one checkpoint, never the database; at rest
+ * both say the same, so damage to one costs nothing.  Any thread; a struct
+ * superblock is plain data. */
 #ifndef NQ_STORE_SUPERBLOCK_H
 #define NQ_STORE_SUPERBLOCK_H
 
@@ -52,5 +54,10 @@ NQ_MUST_USE nq_rc superblock_decode(struct slice src, struct superblock *out);
 NQ_MUST_USE nq_rc superblock_read(struct file *f, struct superblock *out);
 /* Writes the copy that sb->sequence chooses; does not sync. */
 NQ_MUST_USE nq_rc superblock_write(struct file *f, const struct superblock *sb);
+/* Writes both copies, the one that is older on disk first, each under the
+ * next sequence number and synced before the other is touched.  NQ_OK: the
+ * first is durable, and sb->sequence is that of the newest good one; a
+ * failure of the second costs only the spare. */
+NQ_MUST_USE nq_rc superblock_publish(struct file *f, struct superblock *sb);
 
 #endif

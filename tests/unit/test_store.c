@@ -6,6 +6,8 @@
 #include <cmocka.h>
 
 #include "../lib/toy.h"
+#include "os/file.h"
+#include "store/superblock.h"
 
 static void
 write_many(struct toy *t, unsigned n)
@@ -96,6 +98,52 @@ writes_during_a_checkpoint_are_not_in_it(void **state)
 }
 
 static void
+flip(struct toy *t, uint64_t at)
+{
+    char path[100];
+    struct file *f;
+    uint8_t c;
+
+    snprintf(path, sizeof path, "%s/data.nq", t->dir);
+    assert_int_equal(file_open(path, FILE_WRITE, &f), NQ_OK);
+    assert_int_equal(file_read(f, &c, 1, at), NQ_OK);
+    c ^= 1;
+    assert_int_equal(file_write(f, &c, 1, at), NQ_OK);
+    file_close(f);
+}
+
+/* At rest, long after the older checkpoint's extents were used again, and
+ * with a log that goes on behind the clean mark of an earlier shutdown. */
+static void
+either_superblock_may_rot(void **state)
+{
+    static const uint64_t at[] = {SUPERBLOCK_AT_A, SUPERBLOCK_AT_B};
+    struct toy t;
+
+    (void)state;
+    toy_init(&t, toy_env_seed());
+    assert_int_equal(toy_open(&t), NQ_OK);
+    for (unsigned round = 0; round < 8; round++) {
+        write_many(&t, 200);
+        if (round % 4 < 2)
+            assert_int_equal(toy_checkpoint(&t), NQ_OK);
+        write_many(&t, 100);
+        if (round % 4 == 3) {
+            assert_int_equal(toy_close(&t, true), NQ_OK);
+        } else {
+            toy_settle(&t);
+            toy_abandon(&t);
+        }
+        flip(&t, at[round % 2] + 100);
+        assert_int_equal(toy_open(&t), NQ_OK);
+        assert_int_equal(t.writes, (round + 1) * 300);
+        toy_check(&t);
+    }
+    assert_int_equal(toy_close(&t, true), NQ_OK);
+    toy_fini(&t);
+}
+
+static void
 other_page_size_is_refused(void **state)
 {
     struct toy t;
@@ -120,6 +168,7 @@ main(void)
         cmocka_unit_test(checkpoint_and_log_survive_reopening),
         cmocka_unit_test(pool_of_16_frames_holds_all_the_data_in_turn),
         cmocka_unit_test(writes_during_a_checkpoint_are_not_in_it),
+        cmocka_unit_test(either_superblock_may_rot),
         cmocka_unit_test(other_page_size_is_refused),
     };
 
