@@ -86,7 +86,7 @@ struct req {
     bool keep_output; /* a yield keeps what was put so far */
     /* For dispatch and park. */
     uint32_t probed_dbi;     /* of the fingers */
-    uint64_t start_ns;       /* when this run began */
+    uint64_t start;          /* when this run began, in ticks */
     uint64_t block_until_ms; /* REQ_BLOCK: wall ms, 0: no end */
     lsn block_durable;       /* REQ_BLOCK: until the log is durable, 0: not */
     bool is_cut;             /* waited, and is to end as if for too long */

@@ -92,6 +92,14 @@ probe_next(struct batch *b)
 
 /* --- EXECUTE ------------------------------------------------------------- */
 
+/* Counters of two CPUs may be a little apart: never below nothing. */
+static uint64_t
+elapsed_ns(const struct req *rq, uint64_t now)
+{
+    return now > rq->start ? ticks_to_ns(rq->engine->ticks, now - rq->start)
+                           : 0;
+}
+
 static void
 account(struct req *rq, uint64_t ns)
 {
@@ -132,13 +140,13 @@ dispatch_run(struct req *rq)
 {
     struct engine *e = rq->engine;
 
-    rq->start_ns = e->clock_ns;
+    rq->start = e->clock;
     rq->cmd->fn(rq);
-    e->clock_ns = clock_mono_ns();
+    e->clock = ticks_now(e->ticks);
     if (nq_likely(rq->outcome == REQ_DONE)) {
         nq_dassert(rq->part == NULL);
         free_state(rq);
-        account(rq, e->clock_ns - rq->start_ns);
+        account(rq, elapsed_ns(rq, e->clock));
     }
 }
 
@@ -298,10 +306,12 @@ dispatch_batch(struct engine *e, struct call *calls, unsigned n)
         b.probed = n;
     else
         b.probes = arena_alloc(&e->arena, PROBES_MAX * sizeof *b.probes);
-    e->clock_ns = clock_mono_ns();
+    e->clock = ticks_now(e->ticks);
     for (unsigned i = 0; i < n; i++) {
-        if (i == b.probed)
+        if (i == b.probed) {
             probe_next(&b);
+            e->clock = ticks_now(e->ticks);
+        }
         calls[i].result = run_call(&b, i);
         if (i + 1 == n || calls[i + 1].session != calls[i].session)
             if (!outq_is_empty(&calls[i].session->out))
@@ -382,5 +392,6 @@ req_find_type(struct req *rq, uint32_t i, enum db_type type, bool write,
 bool
 req_should_yield(struct req *rq)
 {
-    return !rq->in_multi && clock_mono_ns() - rq->start_ns >= REQ_SLICE_NS;
+    return !rq->in_multi &&
+           elapsed_ns(rq, ticks_now(rq->engine->ticks)) >= REQ_SLICE_NS;
 }

@@ -39,6 +39,7 @@ engine_new(void)
     e->limits.slowlog_max = 128;
     e->limits.proto_max_bulk = 512ull << 20;
     e->limits.query_buffer_limit = 1ull << 30;
+    e->ticks = ticks_calibrate();
     rng_seed(&e->rng, rng_seed_from_os());
     draw_run_id(e);
     e->parking = parking_new(e);

@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "base/slice.h"
 #include "cmd/session.h"
+#include "os/ticks.h"
 
 struct db;
 struct store;
@@ -101,9 +102,10 @@ struct engine {
     uint32_t transactions; /* sessions with a MULTI or WATCH state */
     struct arena arena;    /* of the batch */
     bool is_dispatching;
-    uint64_t now_ms;   /* wall clock of the batch */
-    uint64_t clock_ns; /* when the last command of the batch ended */
-    lsn settled;       /* of the log, when the batch began */
+    uint64_t now_ms; /* wall clock of the batch */
+    uint64_t clock;  /* when the last command of the batch ended, in ticks */
+    struct ticks_rate ticks;
+    lsn settled; /* of the log, when the batch began */
     struct rng rng;
     struct session *running; /* whose command runs now; NULL: none */
     struct pubsub *pubsub;
