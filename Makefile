@@ -107,6 +107,10 @@ $(OBJ)/tests/%: $(OBJ)/tests/%.o $(TESTLIB_OBJS) $(LIB)
 $(OBJ)/bench/%: $(OBJ)/bench/%.o $(LIB)
 	@$(CC) $(LDFLAGS) $^ $(BENCH_LIBS) $(LDLIBS) -o $@
 
+# These make pages vanish under the tree.
+$(OBJ)/tests/unit/test_btree_model: \
+	LDFLAGS += -Wl,--wrap=frames_missed,--wrap=frames_free
+
 .PRECIOUS: $(OBJ)/%.o
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 

@@ -328,8 +328,8 @@ replace(struct btree *t, struct slice key, struct place *p,
         return rc;
     w = tree_mut(t, p->leaf);
     follow_move(v, p->pg, w);
-    t->version++; /* cursors know where the value stands */
     if (page_replace(w, p->slot, v)) {
+        t->version++; /* cursors know where the value stands */
         if (raises)
             tree_raise(t, &p->path, p->path.depth - 1, &e);
         return NQ_OK;

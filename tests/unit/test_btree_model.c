@@ -1,5 +1,10 @@
 /* The tree against a sorted array: random operations on tiny pages, with
- * checks of the whole tree along the way. */
+ * checks of the whole tree along the way.
+ *
+ * Runs that hide: before each operation some pages vanish, so that the tree
+ * misses them (the linker wraps two functions of frames.h for that).  After a
+ * miss nothing may have changed; the pages that were asked for come back, and
+ * the operation is tried again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,109 +12,155 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "../lib/kv_model.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "store/btree.h"
-#include "store/frames.h"
+#include "base/hash.h"
+#include "store/frames_int.h"
 
 #ifdef NQ_DEBUG
 #define STEPS 30000
 #define CHECK_EVERY 50
 #else
-#define STEPS 300000
-#define CHECK_EVERY 500
+#define STEPS 200000
+#define CHECK_EVERY 2000
 #endif
-#define MAX_RECORDS 4000
 
-/* --- the model -------------------------------------------------------------
- */
+#define IDS_MAX (1u << 16)
+#define HIDDEN (UINT32_MAX - 12) /* a mark, as frames_int.h has them */
 
-struct item {
-    uint8_t *key, *val;
-    size_t key_len, val_len;
-    uint64_t expire_ms;
-    uint8_t type, flags;
-};
-
-struct model {
-    struct item items[MAX_RECORDS];
-    size_t count;
-};
-
-static struct slice
-item_key(const struct item *it)
-{
-    return slice_of(it->key, it->key_len);
-}
-
-/* The first item with a key >= `key`. */
-static size_t
-model_lower(const struct model *m, struct slice key)
-{
-    size_t lo = 0, hi = m->count;
-
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (slice_cmp(item_key(&m->items[mid]), key) < 0)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
-}
-
-static bool
-model_has(const struct model *m, size_t at, struct slice key)
-{
-    return at < m->count && slice_eq(item_key(&m->items[at]), key);
-}
-
-static void
-model_drop(struct model *m, size_t at)
-{
-    nq_free(m->items[at].key);
-    nq_free(m->items[at].val);
-    memmove(&m->items[at], &m->items[at + 1],
-            (m->count - at - 1) * sizeof m->items[0]);
-    m->count--;
-}
-
-static void
-model_put(struct model *m, struct slice key, const struct record *r)
-{
-    size_t at = model_lower(m, key);
-
-    if (!model_has(m, at, key)) {
-        memmove(&m->items[at + 1], &m->items[at],
-                (m->count - at) * sizeof m->items[0]);
-        m->count++;
-        m->items[at].key = nq_memdup(key.p, key.len + 1);
-        m->items[at].key_len = key.len;
-    } else {
-        nq_free(m->items[at].val);
-    }
-    m->items[at].val = nq_malloc(r->val.len + 1);
-    memcpy(m->items[at].val, r->val.p, r->val.len);
-    m->items[at].val_len = r->val.len;
-    m->items[at].expire_ms = r->expire_ms;
-    m->items[at].type = r->type;
-    m->items[at].flags = r->flags;
-}
-
-/* --- a run -----------------------------------------------------------------
- */
+/* --- a run --------------------------------------------------------------- */
 
 struct run {
     struct rng rng;
     struct frames *fr;
     struct btree tree;
-    struct model model;
+    struct kv_model model;
     size_t key_max; /* lengths of keys are up to this */
-    unsigned style;
     uint8_t key_bytes[BTREE_MAX_KEY + 1];
     uint8_t val_bytes[1 << 14];
+    nq_rc rc;                 /* of the last RUN */
+    bool hides;               /* pages vanish */
+    uint64_t misses;          /* in all */
+    uint64_t before;          /* what all pages were when the operation began */
+    pgno wanted;              /* the page of the last miss */
+    uint32_t hidden[IDS_MAX]; /* by id: where the page really stands */
 };
+
+static struct run *hiding; /* the run whose pages vanish */
+
+static bool
+is_hidden(const struct run *r, pgno id)
+{
+    return r->fr->frame_of[id] == HIDDEN;
+}
+
+static void
+show(struct run *r, pgno id)
+{
+    if (is_hidden(r, id))
+        r->fr->frame_of[id] = r->hidden[id];
+}
+
+static void
+show_all(struct run *r)
+{
+    for (pgno id = 1; id < frames_all(r->fr)->next_id; id++)
+        show(r, id);
+}
+
+static void
+hide_some(struct run *r)
+{
+    uint64_t share = 1 + rng_below(&r->rng, 30);
+
+    for (pgno id = 1; id < frames_all(r->fr)->next_id; id++) {
+        uint32_t f = r->fr->frame_of[id];
+
+        if (frame_is_mark(f) || rng_below(&r->rng, share) > 0)
+            continue;
+        r->hidden[id] = f;
+        r->fr->frame_of[id] = HIDDEN;
+    }
+}
+
+/* All that the pages say, by id. */
+static uint64_t
+hash_pages(struct run *r)
+{
+    struct frames_all *all = frames_all(r->fr);
+    uint64_t sum = 0;
+
+    assert_true(all->next_id < IDS_MAX);
+    for (pgno id = 1; id < all->next_id; id++) {
+        uint32_t f = is_hidden(r, id) ? r->hidden[id] : r->fr->frame_of[id];
+        struct slice s;
+
+        if (frame_is_mark(f))
+            continue;
+        if (frame_is_chunk(f))
+            s = slice_of(all->chunk[f - FRAME_CHUNK0].bytes,
+                         all->chunk[f - FRAME_CHUNK0].len);
+        else
+            s = slice_of(frame_bytes(all, f), r->fr->page_size);
+        sum += hash_u64(hash_bytes(s) ^ id);
+    }
+    return sum ^ r->tree.root ^ r->tree.version << 32;
+}
+
+nq_rc __wrap_frames_missed(struct frames *fr, pgno id, const uint8_t **out);
+nq_rc __real_frames_missed(struct frames *fr, pgno id, const uint8_t **out);
+void __wrap_frames_free(struct frames *fr, pgno id);
+void __real_frames_free(struct frames *fr, pgno id);
+
+nq_rc
+__wrap_frames_missed(struct frames *fr, pgno id, const uint8_t **out)
+{
+    if (hiding == NULL || fr->frame_of[id] != HIDDEN)
+        return __real_frames_missed(fr, id, out);
+    hiding->wanted = id;
+    return NQ_MISS;
+}
+
+void
+__wrap_frames_free(struct frames *fr, pgno id)
+{
+    if (hiding != NULL)
+        show(hiding, id);
+    __real_frames_free(fr, id);
+}
+
+static void
+begin(struct run *r)
+{
+    if (!r->hides)
+        return;
+    hide_some(r);
+    r->before = hash_pages(r);
+}
+
+/* True: try again. */
+static bool
+is_miss(struct run *r, bool may_change)
+{
+    if (r->rc != NQ_MISS)
+        return false;
+    r->misses++;
+    assert_true(r->hides && is_hidden(r, r->wanted));
+    if (!may_change)
+        assert_true(hash_pages(r) == r->before);
+    show(r, r->wanted);
+    return true;
+}
+
+#define RUN(r, call)                                                           \
+    do {                                                                       \
+        begin(r);                                                              \
+        do                                                                     \
+            (r)->rc = (call);                                                  \
+        while (is_miss((r), false));                                           \
+    } while (0)
 
 static uint64_t
 below(struct run *r, uint64_t n)
@@ -160,20 +211,10 @@ random_record(struct run *r)
                            .flags = (uint8_t)(below(r, 4) * 2)};
 }
 
-static void
-assert_same(const struct item *it, const struct record *rec)
-{
-    assert_int_equal(it->val_len, rec->val.len);
-    assert_memory_equal(it->val, rec->val.p, it->val_len);
-    assert_true(it->expire_ms == rec->expire_ms);
-    assert_int_equal(it->type, rec->type);
-    assert_int_equal(it->flags, rec->flags);
-}
-
 static struct slice
 some_key(struct run *r)
 {
-    struct item *it;
+    struct kv_item *it;
 
     if (r->model.count == 0 || below(r, 4) == 0)
         return random_key(r);
@@ -188,37 +229,39 @@ step_put(struct run *r)
     struct slice key = below(r, 3) == 0 ? some_key(r) : random_key(r);
     struct record rec = random_record(r);
 
-    if (r->model.count == MAX_RECORDS &&
-        !model_has(&r->model, model_lower(&r->model, key), key))
+    if (r->model.count == KV_MAX &&
+        !kv_has(&r->model, kv_lower(&r->model, key), key))
         return;
-    assert_int_equal(btree_put(&r->tree, key, &rec, NULL), NQ_OK);
-    model_put(&r->model, key, &rec);
+    RUN(r, btree_put(&r->tree, key, &rec, NULL));
+    assert_int_equal(r->rc, NQ_OK);
+    kv_put(&r->model, key, &rec);
 }
 
 static void
 step_del(struct run *r)
 {
     struct slice key = some_key(r);
-    size_t at = model_lower(&r->model, key);
-    bool has = model_has(&r->model, at, key);
+    size_t at = kv_lower(&r->model, key);
+    bool has = kv_has(&r->model, at, key);
 
-    assert_int_equal(btree_del(&r->tree, key, NULL), has ? NQ_OK : NQ_NOTFOUND);
+    RUN(r, btree_del(&r->tree, key, NULL));
+    assert_int_equal(r->rc, has ? NQ_OK : NQ_NOTFOUND);
     if (has)
-        model_drop(&r->model, at);
+        kv_drop(&r->model, at);
 }
 
 static void
 step_get(struct run *r)
 {
     struct slice key = some_key(r);
-    size_t at = model_lower(&r->model, key);
-    bool has = model_has(&r->model, at, key);
+    size_t at = kv_lower(&r->model, key);
+    bool has = kv_has(&r->model, at, key);
     struct record rec;
 
-    assert_int_equal(btree_get(&r->tree, key, &rec, NULL),
-                     has ? NQ_OK : NQ_NOTFOUND);
+    RUN(r, btree_get(&r->tree, key, &rec, NULL));
+    assert_int_equal(r->rc, has ? NQ_OK : NQ_NOTFOUND);
     if (has)
-        assert_same(&r->model.items[at], &rec);
+        kv_assert_same(&r->model.items[at], &rec);
 }
 
 static void
@@ -229,15 +272,18 @@ step_rank(struct run *r)
     uint64_t n;
     size_t at = below(r, r->model.count + 2);
 
-    assert_int_equal(btree_count(&r->tree, &n), NQ_OK);
+    RUN(r, btree_count(&r->tree, &n));
+    assert_int_equal(r->rc, NQ_OK);
     assert_int_equal(n, r->model.count);
-    assert_int_equal(btree_rank(&r->tree, key, &n), NQ_OK);
-    assert_int_equal(n, model_lower(&r->model, key));
+    RUN(r, btree_rank(&r->tree, key, &n));
+    assert_int_equal(r->rc, NQ_OK);
+    assert_int_equal(n, kv_lower(&r->model, key));
     btree_cursor_init(&c, &r->tree);
-    assert_int_equal(btree_nth(&c, at), NQ_OK);
+    RUN(r, btree_nth(&c, at));
+    assert_int_equal(r->rc, NQ_OK);
     assert_int_equal(c.valid, at < r->model.count);
     if (c.valid)
-        assert_true(slice_eq(c.key, item_key(&r->model.items[at])));
+        assert_true(slice_eq(c.key, kv_key(&r->model.items[at])));
     btree_cursor_fini(&c);
 }
 
@@ -256,26 +302,36 @@ step_probe(struct run *r)
         probes[i] = (struct probe){&r->tree, slice_of(keys[i], key.len),
                                    &fingers[i], false};
     }
-    assert_int_equal(btree_probe(probes, 20), 0);
+    begin(r);
+    for (unsigned missed = 20; missed > 0;) {
+        unsigned n = btree_probe(probes, 20);
+
+        assert_true(n == 0 || r->hides);
+        missed = n;
+        r->misses += n;
+        show_all(r);
+    }
     for (unsigned i = 0; i < 20; i++) {
         struct slice key = probes[i].key;
-        size_t at = model_lower(&r->model, key);
-        bool has = model_has(&r->model, at, key);
+        size_t at = kv_lower(&r->model, key);
+        bool has = kv_has(&r->model, at, key);
         nq_rc want = has ? NQ_OK : NQ_NOTFOUND;
 
-        if (below(r, 3) > 0 || (!has && r->model.count == MAX_RECORDS)) {
-            assert_int_equal(btree_get(&r->tree, key, &rec, &fingers[i]), want);
+        if (below(r, 3) > 0 || (!has && r->model.count == KV_MAX)) {
+            RUN(r, btree_get(&r->tree, key, &rec, &fingers[i]));
+            assert_int_equal(r->rc, want);
             if (has)
-                assert_same(&r->model.items[at], &rec);
+                kv_assert_same(&r->model.items[at], &rec);
         } else if (below(r, 2) == 0) {
-            assert_int_equal(btree_del(&r->tree, key, &fingers[i]), want);
+            RUN(r, btree_del(&r->tree, key, &fingers[i]));
+            assert_int_equal(r->rc, want);
             if (has)
-                model_drop(&r->model, at);
+                kv_drop(&r->model, at);
         } else {
             rec = random_record(r);
-            assert_int_equal(btree_put(&r->tree, key, &rec, &fingers[i]),
-                             NQ_OK);
-            model_put(&r->model, key, &rec);
+            RUN(r, btree_put(&r->tree, key, &rec, &fingers[i]));
+            assert_int_equal(r->rc, NQ_OK);
+            kv_put(&r->model, key, &rec);
         }
     }
 }
@@ -284,7 +340,7 @@ static void
 step_del_range(struct run *r)
 {
     struct slice lo = some_key(r), hi;
-    size_t from = model_lower(&r->model, lo);
+    size_t from = kv_lower(&r->model, lo);
     size_t n = below(r, 60), to = nq_min(from + n, r->model.count);
     bool has_end = to < r->model.count, done = false;
     uint64_t removed, sum = 0;
@@ -294,15 +350,17 @@ step_del_range(struct run *r)
             nq_memdup(r->model.items[to].key, r->model.items[to].key_len + 1),
             r->model.items[to].key_len);
     while (!done) {
-        assert_int_equal(btree_del_range(&r->tree, lo, has_end ? &hi : NULL,
-                                         1 + (unsigned)below(r, 5), NULL, NULL,
-                                         &removed, &done),
-                         NQ_OK);
+        begin(r);
+        r->rc = btree_del_range(&r->tree, lo, has_end ? &hi : NULL,
+                                1 + (unsigned)below(r, 5), NULL, NULL, &removed,
+                                &done);
         sum += removed;
+        if (!is_miss(r, true))
+            assert_int_equal(r->rc, NQ_OK);
     }
     assert_int_equal(sum, to - from);
     while (to-- > from)
-        model_drop(&r->model, from);
+        kv_drop(&r->model, from);
     if (has_end)
         nq_free((void *)(uintptr_t)hi.p);
 }
@@ -312,7 +370,7 @@ step_due(struct run *r)
 {
     uint64_t now = below(r, 1000000), n, want = 0;
     struct slice lo = some_key(r);
-    size_t from = model_lower(&r->model, lo);
+    size_t from = kv_lower(&r->model, lo);
     size_t wide = below(r, 200), to = nq_min(from + wide, r->model.count);
     struct btree_cursor c;
     bool any = false;
@@ -325,18 +383,23 @@ step_due(struct run *r)
         want += due && i >= from && i < to;
     }
     if (to < r->model.count) {
-        struct slice hi = item_key(&r->model.items[to]);
+        struct slice hi = kv_key(&r->model.items[to]);
 
-        assert_int_equal(btree_count_due(&r->tree, lo, &hi, now, &n), NQ_OK);
+        RUN(r, btree_count_due(&r->tree, lo, &hi, now, &n));
+        assert_int_equal(r->rc, NQ_OK);
         assert_int_equal(n, want);
     }
     btree_cursor_init(&c, &r->tree);
-    assert_int_equal(btree_seek_due(&c, now), NQ_OK);
+    begin(r);
+    do
+        r->rc = btree_seek_due(&c, now);
+    while (is_miss(r, true));
+    assert_int_equal(r->rc, NQ_OK);
     assert_int_equal(c.valid, any);
     if (c.valid) {
-        size_t at = model_lower(&r->model, c.key);
+        size_t at = kv_lower(&r->model, c.key);
 
-        assert_true(model_has(&r->model, at, c.key));
+        assert_true(kv_has(&r->model, at, c.key));
         assert_true(r->model.items[at].expire_ms <= now);
         assert_true(r->model.items[at].expire_ms != 0);
     }
@@ -354,8 +417,8 @@ on_visit(void *arg, struct slice key, const struct record *rec)
     struct visit *v = arg;
 
     assert_true(v->at < v->r->model.count);
-    assert_true(slice_eq(key, item_key(&v->r->model.items[v->at])));
-    assert_same(&v->r->model.items[v->at], rec);
+    assert_true(slice_eq(key, kv_key(&v->r->model.items[v->at])));
+    kv_assert_same(&v->r->model.items[v->at], rec);
     return v->at++ != v->stop;
 }
 
@@ -364,21 +427,30 @@ static void
 step_visit(struct run *r)
 {
     struct slice key = some_key(r);
-    struct visit v = {r, model_lower(&r->model, key), 0};
+    struct visit v = {r, kv_lower(&r->model, key), 0};
+    size_t from = v.at;
     struct btree_cursor c;
 
     v.stop = v.at + below(r, 100);
     btree_cursor_init(&c, &r->tree);
-    assert_int_equal(btree_seek(&c, key, false), NQ_OK);
-    assert_int_equal(btree_visit(&c, on_visit, &v), NQ_OK);
+    RUN(r, btree_seek(&c, key, false));
+    assert_int_equal(r->rc, NQ_OK);
+    begin(r);
+    while ((r->rc = btree_visit(&c, on_visit, &v)), is_miss(r, false))
+        if (v.at > from) {
+            from = v.at;
+            RUN(r, btree_next(&c)); /* past the last one seen */
+        }
+    assert_int_equal(r->rc, NQ_OK);
     assert_int_equal(c.valid, v.stop < r->model.count);
     assert_int_equal(v.at, nq_min(v.stop + 1, r->model.count));
     if (c.valid) {
-        assert_true(slice_eq(c.key, item_key(&r->model.items[v.stop])));
-        assert_int_equal(btree_next(&c), NQ_OK);
+        assert_true(slice_eq(c.key, kv_key(&r->model.items[v.stop])));
+        RUN(r, btree_next(&c));
+        assert_int_equal(r->rc, NQ_OK);
         assert_int_equal(c.valid, v.at < r->model.count);
         if (c.valid)
-            assert_true(slice_eq(c.key, item_key(&r->model.items[v.at])));
+            assert_true(slice_eq(c.key, kv_key(&r->model.items[v.at])));
     }
     btree_cursor_fini(&c);
 }
@@ -392,19 +464,24 @@ compare_all(struct run *r)
     size_t i = 0;
 
     btree_cursor_init(&c, &r->tree);
-    assert_int_equal(btree_first(&c), NQ_OK);
+    RUN(r, btree_first(&c));
+    assert_int_equal(r->rc, NQ_OK);
     for (; c.valid; i++) {
         assert_true(i < r->model.count);
-        assert_true(slice_eq(c.key, item_key(&r->model.items[i])));
-        assert_int_equal(btree_record(&c, &rec), NQ_OK);
-        assert_same(&r->model.items[i], &rec);
-        assert_int_equal(btree_next(&c), NQ_OK);
+        assert_true(slice_eq(c.key, kv_key(&r->model.items[i])));
+        RUN(r, btree_record(&c, &rec));
+        assert_int_equal(r->rc, NQ_OK);
+        kv_assert_same(&r->model.items[i], &rec);
+        RUN(r, btree_next(&c));
+        assert_int_equal(r->rc, NQ_OK);
     }
     assert_int_equal(i, r->model.count);
-    assert_int_equal(btree_last(&c), NQ_OK);
+    RUN(r, btree_last(&c));
+    assert_int_equal(r->rc, NQ_OK);
     for (; c.valid; i--) {
-        assert_true(slice_eq(c.key, item_key(&r->model.items[i - 1])));
-        assert_int_equal(btree_prev(&c), NQ_OK);
+        assert_true(slice_eq(c.key, kv_key(&r->model.items[i - 1])));
+        RUN(r, btree_prev(&c));
+        assert_int_equal(r->rc, NQ_OK);
     }
     assert_int_equal(i, 0);
     btree_cursor_fini(&c);
@@ -434,20 +511,22 @@ step_other(struct run *r)
 }
 
 static void
-run_model(uint32_t page_size, size_t key_max, uint64_t seed)
+run_model(uint32_t page_size, size_t key_max, bool hides, uint64_t seed)
 {
     struct run *r = nq_calloc(1, sizeof *r);
     struct frames_opts opts = {.page_size = page_size, .pool_bytes = 64u << 20};
-    unsigned phase = 0;
+    unsigned phase = 0, steps = hides ? STEPS / 10 : STEPS;
 
     assert_int_equal(frames_open(&opts, &r->fr), NQ_OK);
     r->tree.fr = r->fr;
     r->key_max = key_max;
+    r->hides = hides;
+    hiding = hides ? r : NULL;
     rng_seed(&r->rng, seed);
-    for (unsigned i = 0; i < STEPS; i++) {
+    for (unsigned i = 0; i < steps; i++) {
         uint64_t what = below(r, 10);
 
-        if (i % (STEPS / 6) == 0)
+        if (i % (steps / 6) == 0)
             phase = !phase; /* growing, shrinking, ... */
         if (what < (phase ? 6u : 2u))
             step_put(r);
@@ -457,14 +536,19 @@ run_model(uint32_t page_size, size_t key_max, uint64_t seed)
             step_get(r);
         else
             step_other(r);
-        if (i % CHECK_EVERY == 0)
+        if (i % CHECK_EVERY == 0) {
+            show_all(r);
             assert_int_equal(btree_check(&r->tree, NULL, NULL, NULL), NQ_OK);
-        if (i % (STEPS / 12) == 0)
+        }
+        if (i % (steps / 12) == 0)
             compare_all(r);
     }
     while (r->model.count > 0)
         step_del(r);
     assert_int_equal(r->tree.root, 0);
+    assert_true(r->misses > 0 || !hides);
+    show_all(r);
+    hiding = NULL;
     frames_close(r->fr);
     nq_free(r);
 }
@@ -484,23 +568,32 @@ static void
 tree_equals_model_on_small_pages(void **state)
 {
     (void)state;
-    run_model(512, 30, seed_from_environment());
-    run_model(1024, 60, seed_from_environment());
+    run_model(512, 30, false, seed_from_environment());
+    run_model(1024, 60, false, seed_from_environment());
 }
 
 static void
 tree_equals_model_with_long_keys(void **state)
 {
     (void)state;
-    run_model(512, 200, seed_from_environment());
+    run_model(512, 200, false, seed_from_environment());
 }
 
 static void
 tree_equals_model_on_usual_pages(void **state)
 {
     (void)state;
-    run_model(4096, 40, seed_from_environment());
-    run_model(8192, 2000, seed_from_environment());
+    run_model(4096, 40, false, seed_from_environment());
+    run_model(8192, 2000, false, seed_from_environment());
+}
+
+static void
+a_miss_changes_nothing_and_the_second_try_succeeds(void **state)
+{
+    (void)state;
+    run_model(512, 30, true, seed_from_environment());
+    run_model(512, 200, true, seed_from_environment());
+    run_model(4096, 3000, true, seed_from_environment());
 }
 
 int
@@ -510,6 +603,7 @@ main(void)
         cmocka_unit_test(tree_equals_model_on_small_pages),
         cmocka_unit_test(tree_equals_model_with_long_keys),
         cmocka_unit_test(tree_equals_model_on_usual_pages),
+        cmocka_unit_test(a_miss_changes_nothing_and_the_second_try_succeeds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
