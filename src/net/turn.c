@@ -165,8 +165,7 @@ collect_from(struct loop *l, struct conn *c, unsigned n)
     const struct engine_limits *el = &l->engine->limits;
     struct resp_limits limits = {
         .max_bulk = el->proto_max_bulk,
-        .is_authenticated = el->requirepass == NULL ||
-                            (c->session.flags & SESSION_AUTHENTICATED) != 0,
+        .is_authenticated = session_is_authenticated(&c->session),
     };
     unsigned most = nq_min(n + SHARE, (unsigned)BATCH_MAX);
 
