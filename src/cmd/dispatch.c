@@ -244,17 +244,18 @@ prepare(struct batch *b, const struct call *calls)
     struct engine *e = b->engine;
     const struct command *last = NULL, *container;
 
+    /* All at once: the compiler clears a single one slowly. */
+    memset(b->reqs, 0, b->n * sizeof *b->reqs);
     for (unsigned i = 0; i < b->n; i++) {
         struct req *rq = &b->reqs[i];
 
-        *rq = (struct req){.s = calls[i].session,
-                           .engine = e,
-                           .db = e->db,
-                           .arena = &e->arena,
-                           .argv = calls[i].argv,
-                           .argc = calls[i].argc,
-                           .dbi = calls[i].session->dbi,
-                           .outcome = REQ_DONE};
+        rq->s = calls[i].session;
+        rq->engine = e;
+        rq->db = e->db;
+        rq->arena = &e->arena;
+        rq->argv = calls[i].argv;
+        rq->argc = calls[i].argc;
+        rq->dbi = calls[i].session->dbi;
         if (!command_is_named(last, rq->argv[0]))
             last = command_find_argv(rq->argv, rq->argc, &container);
         rq->cmd = last;
