@@ -382,6 +382,18 @@ release_oldest(struct wal *w)
     return NQ_OK;
 }
 
+/* Recovery from `keep` must find a segment that begins at or before it: if
+ * the next one begins exactly there, its header has to be synced first. */
+static bool
+may_release_oldest(const struct wal_segments *s, lsn keep, unsigned n)
+{
+    if (s->count <= nq_max(n, 1u) || s->at[0].end > keep || s->at[0].is_dirty ||
+        s->at[0].is_syncing)
+        return false;
+    return s->at[1].first < keep ||
+           (!s->at[1].is_dirty && !s->at[1].is_syncing);
+}
+
 nq_rc
 wal_segments_release(struct wal *w, lsn keep, unsigned n)
 {
@@ -389,8 +401,7 @@ wal_segments_release(struct wal *w, lsn keep, unsigned n)
     unsigned before = s->count;
     nq_rc rc = NQ_OK;
 
-    while (rc == NQ_OK && s->count > nq_max(n, 1u) && s->at[0].end <= keep &&
-           !s->at[0].is_dirty && !s->at[0].is_syncing)
+    while (rc == NQ_OK && may_release_oldest(s, keep, n))
         rc = release_oldest(w);
     if (rc == NQ_OK && s->count != before)
         rc = dir_sync(w->opts.dir);
