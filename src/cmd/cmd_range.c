@@ -240,7 +240,8 @@ range_begin(struct req *rq, const struct range_query *q, struct btree_cursor *c)
         return rc;
     if (n <= RANGE_AT_ONCE)
         return answer_records(rq, q, c, n);
-    listing_of(rq)->wanted = n;
+    /* Keys may come in meanwhile: the count is no end by itself. */
+    listing_of(rq)->wanted = q->count < 0 ? UINT64_MAX : (uint64_t)q->count;
     range_in_slices(rq, q, c);
     return NQ_OK;
 }
