@@ -1,15 +1,16 @@
 /* store/frames_int.h - what the files of the frame pool share: frames.c,
- * frames_chunk.c, frames_fetch.c, frames_evict.c, flush.c. */
+ * frames_chunk.c, frames_read.c, frames_fetch.c, frames_evict.c, flush.c. */
 #ifndef NQ_STORE_FRAMES_INT_H
 #define NQ_STORE_FRAMES_INT_H
 
 #include "base/hash.h"
 #include "base/list.h"
 #include "os/pool.h"
+#include "store/extent.h"
 #include "store/frames.h"
+#include "store/policy.h"
 
 struct disk;
-struct page_read;
 
 #define FRAMES_MAGIC 0x4e51464du
 /* Frame numbers of chunks start here, marks (frames.h) end the space. */
@@ -220,8 +221,27 @@ void frames_cut(struct frames_all *all);
 /* With !done what is left of it is dirty again. */
 void frames_cut_end(struct frames_all *all, bool done);
 
-/* frames_fetch.c: the page of `id` is gone while it was being read. */
+/* frames_read.c.  `id` is not resident, `e` is its entry; afterwards it is
+ * resident, or marked, or (EIO) neither. */
+NQ_MUST_USE nq_rc frames_read_now(struct frames_all *all, pgno id,
+                                  struct entry e);
+/* The same if the kernel has it in memory; else false. */
+bool frames_read_tier(struct frames_all *all, pgno id, struct entry e);
+/* By a worker; `id` is FRAME_LOADING until then. */
+void frames_read_start(struct frames_all *all, pgno id, struct entry e,
+                       enum policy_origin origin);
+/* `w` waits for it too (w->pending), and is told by frames_wait_arrived(). */
+void frames_read_wait(struct frames_all *all, pgno id, struct frames_wait *w);
+void frames_read_forget(struct frames_all *all, const struct frames_wait *w);
+/* The page is freed, or read otherwise, while it is being read. */
 void frames_read_cancel(struct frames_all *all, pgno id);
+/* About what the page will take in memory. */
+uint64_t frames_read_weight(const struct frames_all *all, struct entry e);
+
+/* frames_fetch.c.  One read that `w` waited for has ended; id 0: the page is
+ * gone. */
+void frames_wait_arrived(struct frames_all *all, struct frames_wait *w, pgno id,
+                         nq_rc rc);
 /* Gives back what parked commands and reads hold; no job may be under way. */
 void frames_fetch_fini(struct frames_all *all);
 /* Lets commands that wait for room try again, if there is some. */

@@ -514,6 +514,14 @@ store_set_pool(struct store *st, uint64_t pool_bytes)
 }
 
 void
+store_set_dirty(struct store *st, double soft, double hard)
+{
+    st->opts.dirty_soft = soft;
+    st->opts.dirty_hard = hard;
+    store_set_pool(st, st->opts.pool_bytes);
+}
+
+void
 store_set_codec(struct store *st, enum store_codec codec)
 {
     st->disk.codec = codec;

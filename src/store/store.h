@@ -94,6 +94,7 @@ bool store_page_on_disk(const struct store *st, pgno id,
                         enum store_codec *codec, uint32_t *bytes);
 /* Live settings. */
 void store_set_pool(struct store *st, uint64_t pool_bytes);
+void store_set_dirty(struct store *st, double soft, double hard);
 void store_set_codec(struct store *st, enum store_codec codec);
 void store_set_max_bytes(struct store *st, uint64_t max_bytes);
 

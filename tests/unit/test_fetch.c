@@ -134,6 +134,32 @@ page_that_came_meanwhile_makes_ready_at_the_next_turn(void **state)
     finish(&t);
 }
 
+/* The job's bytes may be older than what a blocking command made of them. */
+static void
+blocking_read_overtakes_the_worker(void **state)
+{
+    struct parked a = {.ready = 0};
+    const uint8_t *p;
+    struct toy t;
+    pgno id;
+
+    (void)state;
+    start(&t, 500);
+    id = page_at(&t, 0);
+    miss(&t, id);
+    park(&t, &a);
+    (void)frames_set_blocking(t.fr, true);
+    assert_int_equal(frames_page(t.fr, id, &p), NQ_OK);
+    (void)frames_set_blocking(t.fr, false);
+    frames_mut(t.fr, id)[100] ^= 1;
+    p = frames_peek(t.fr, id);
+    wait_for(&t, &a);
+    assert_ptr_equal(frames_peek(t.fr, id), p);
+    frames_mut(t.fr, id)[100] ^= 1;
+    frames_fetch_end(t.fr, &a.wait);
+    finish(&t);
+}
+
 static void
 whoever_gives_up_is_not_called(void **state)
 {
@@ -321,6 +347,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(misses_of_one_page_share_one_read),
         cmocka_unit_test(page_that_came_meanwhile_makes_ready_at_the_next_turn),
+        cmocka_unit_test(blocking_read_overtakes_the_worker),
         cmocka_unit_test(whoever_gives_up_is_not_called),
         cmocka_unit_test(page_freed_while_it_is_read_stays_gone),
         cmocka_unit_test(held_pages_are_not_evicted),

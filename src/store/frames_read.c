@@ -1,0 +1,299 @@
+/* store/frames_read.c - pages on their way in from the data file.
+ *
+ *   frame_of[id]  0 -> FRAME_LOADING -> a frame, or FRAME_DAMAGED, or 0 (EIO)
+ *
+ *   R1  an id is FRAME_LOADING exactly while a page_read for it is in
+ *       all->reads
+ *   R2  a damaged page is read once; then its mark answers
+ *   R3  a read whose page was freed meanwhile, or was read by a blocking
+ *       command, goes on out of all->reads, and its result is dropped
+ *
+ * Nothing is used before extent.c found every field of it as the page table
+ * says (I12).  What comes in is immutable until frames_mut(). */
+#include "base/check.h"
+#include "base/mem.h"
+#include "os/file.h"
+#include "os/pool.h"
+#include "store/corrupt.h"
+#include "store/extent.h"
+#include "store/flush.h"
+#include "store/frames_int.h"
+#include "store/pagetable.h"
+
+#define READ_MAGIC 0x44414552u
+
+/* One page on its way in. */
+struct page_read {
+    struct hash_node node; /* in all->reads, by id */
+    struct job job;
+    struct list link; /* in all->running */
+    uint32_t magic;
+    struct frames_all *all;
+    pgno id;
+    struct entry entry;
+    struct file *file;
+    bool is_cancelled; /* R3 */
+    enum policy_origin origin;
+    struct frames_wait **waiters;
+    uint32_t waiters_count, waiters_cap;
+    /* the worker's results */
+    nq_rc rc;
+    struct extent extent;
+    struct extent_fault fault;
+    uint8_t *raw; /* extent.raw_len bytes */
+};
+
+/* --- one page ------------------------------------------------------------- */
+
+static nq_rc
+damaged(struct frames_all *all, pgno id, struct entry e,
+        const struct extent_fault *why)
+{
+    all->pub.frame_of[id] = FRAME_DAMAGED;
+    return NQ_CORRUPT("%s: page %u at offset %llu: %s: expected %llu, found "
+                      "%llu",
+                      file_path(all->disk->file), id,
+                      (unsigned long long)entry_off(e), why->what,
+                      (unsigned long long)why->expected,
+                      (unsigned long long)why->found);
+}
+
+/* A tree page must have the size of one. */
+static bool
+is_good_size(const struct frames_all *all, const struct extent *x,
+             struct extent_fault *fault)
+{
+    if (x->kind == PAGE_CHUNK || x->raw_len == all->pub.page_size)
+        return true;
+    *fault = (struct extent_fault){"raw length of a tree page",
+                                   all->pub.page_size, x->raw_len};
+    return false;
+}
+
+/* Where the page's bytes go: a frame of its own, mapped and clean. */
+static uint8_t *
+install(struct frames_all *all, pgno id, const struct extent *x,
+        enum policy_origin origin)
+{
+    uint32_t f;
+
+    if (x->kind == PAGE_CHUNK) {
+        f = chunk_take(all, id, x->raw_len, x->raw_len);
+        chunk_get(all, f)->stamp = x->lsn;
+        chunk_get(all, f)->referenced = 0;
+    } else {
+        f = frame_take(all, id, (enum page_kind)x->kind);
+        all->pub.referenced[f] = 0;
+    }
+    frame_get(all, f)->heat = policy_first(origin);
+    all->pub.frame_of[id] = f;
+    return x->kind == PAGE_CHUNK ? chunk_get(all, f)->bytes
+                                 : frame_bytes(all, f);
+}
+
+/* `bytes` are those of the extent: checks and decodes them into a frame. */
+static nq_rc
+take_extent(struct frames_all *all, pgno id, struct entry e, struct slice bytes)
+{
+    struct extent_fault fault;
+    struct extent x;
+
+    if (extent_verify(bytes, id, e, &x, &fault) != NQ_OK ||
+        !is_good_size(all, &x, &fault))
+        return damaged(all, id, e, &fault);
+    if (extent_decode(bytes, &x, install(all, id, &x, POLICY_FETCHED),
+                      &fault) != NQ_OK) {
+        uint32_t f = all->pub.frame_of[id];
+
+        all->pub.frame_of[id] = 0;
+        frame_unmapped(all, f);
+        return damaged(all, id, e, &fault);
+    }
+    frame_protect(all, all->pub.frame_of[id]);
+    return NQ_OK;
+}
+
+nq_rc
+frames_read_now(struct frames_all *all, pgno id, struct entry e)
+{
+    uint8_t *buf = nq_malloc(entry_len(e));
+    nq_rc rc = file_read(all->disk->file, buf, entry_len(e), entry_off(e));
+    struct extent_fault fault = {"bytes before the end of the file",
+                                 entry_len(e), 0};
+
+    all->blocking_reads++;
+    if (rc == NQ_OK)
+        rc = take_extent(all, id, e, slice_of(buf, entry_len(e)));
+    else if (rc == NQ_ECORRUPT)
+        rc = damaged(all, id, e, &fault);
+    nq_free(buf);
+    return rc;
+}
+
+bool
+frames_read_tier(struct frames_all *all, pgno id, struct entry e)
+{
+    if (entry_len(e) > all->tier_cap ||
+        file_try_read(all->disk->file, all->tier_buf, entry_len(e),
+                      entry_off(e)) != NQ_OK)
+        return false;
+    all->tier_hits++;
+    (void)take_extent(all, id, e, slice_of(all->tier_buf, entry_len(e)));
+    return true;
+}
+
+/* --- reads by workers ----------------------------------------------------- */
+
+uint64_t
+frames_read_weight(const struct frames_all *all, struct entry e)
+{
+    return nq_max(entry_len(e), all->pub.page_size);
+}
+
+static struct page_read *
+read_of(struct job *job)
+{
+    struct page_read *r;
+
+    NQ_CAST(r, nq_container(job, struct page_read, job), READ_MAGIC);
+    return r;
+}
+
+static bool
+is_read_of(const struct hash_node *n, const void *key)
+{
+    return ((const struct page_read *)(const void *)n)->id ==
+           *(const pgno *)key;
+}
+
+static struct page_read *
+find_read(struct frames_all *all, pgno id)
+{
+    return (struct page_read *)(void *)hash_find(&all->reads, hash_u64(id),
+                                                 is_read_of, &id);
+}
+
+static void
+run_read(struct job *job)
+{
+    struct page_read *r = read_of(job);
+    uint32_t len = entry_len(r->entry);
+    uint8_t *buf = nq_malloc(len);
+    struct slice bytes = slice_of(buf, len);
+
+    r->fault =
+        (struct extent_fault){"bytes before the end of the file", len, 0};
+    r->rc = file_read(r->file, buf, len, entry_off(r->entry));
+    if (r->rc == NQ_OK)
+        r->rc = extent_verify(bytes, r->id, r->entry, &r->extent, &r->fault);
+    if (r->rc == NQ_OK) {
+        r->raw = nq_malloc(r->extent.raw_len);
+        r->rc = extent_decode(bytes, &r->extent, r->raw, &r->fault);
+    }
+    nq_free(buf);
+}
+
+static void
+settle_page(struct page_read *r)
+{
+    struct frames_all *all = r->all;
+
+    if (r->is_cancelled)
+        return;
+    nq_dassert(all->pub.frame_of[r->id] == FRAME_LOADING);
+    all->pub.frame_of[r->id] = 0;
+    if (r->rc == NQ_OK && !is_good_size(all, &r->extent, &r->fault))
+        r->rc = NQ_ECORRUPT;
+    if (r->rc == NQ_OK) {
+        memcpy(install(all, r->id, &r->extent, r->origin), r->raw,
+               r->extent.raw_len);
+        frame_protect(all, all->pub.frame_of[r->id]);
+    } else if (r->rc == NQ_ECORRUPT) {
+        (void)damaged(all, r->id, r->entry, &r->fault);
+    }
+}
+
+static void
+read_done(struct job *job)
+{
+    struct page_read *r = read_of(job);
+    struct frames_all *all = r->all;
+
+    all->reading_bytes -= frames_read_weight(all, r->entry);
+    list_remove(&r->link);
+    if (!r->is_cancelled)
+        hash_remove(&all->reads, &r->node);
+    settle_page(r);
+    for (uint32_t i = 0; i < r->waiters_count; i++) {
+        if (r->waiters[i] != NULL)
+            frames_wait_arrived(all, r->waiters[i], r->is_cancelled ? 0 : r->id,
+                                r->rc);
+    }
+    r->magic = 0;
+    nq_free(r->waiters);
+    nq_free(r->raw);
+    nq_free(r);
+    frames_run_ready(&all->pub);
+}
+
+void
+frames_read_start(struct frames_all *all, pgno id, struct entry e,
+                  enum policy_origin origin)
+{
+    struct page_read *r = nq_calloc(1, sizeof *r);
+
+    r->magic = READ_MAGIC;
+    r->all = all;
+    r->id = id;
+    r->entry = e;
+    r->file = all->disk->file;
+    r->origin = origin;
+    hash_insert(&all->reads, &r->node, hash_u64(id));
+    all->pub.frame_of[id] = FRAME_LOADING;
+    all->read_jobs++;
+    all->reading_bytes += frames_read_weight(all, e);
+    list_push_back(&all->running, &r->link);
+    r->job = (struct job){.run = run_read, .done = read_done};
+    pool_submit(all->disk->pool, &r->job, POOL_READ);
+}
+
+void
+frames_read_wait(struct frames_all *all, pgno id, struct frames_wait *w)
+{
+    struct page_read *r = find_read(all, id);
+
+    nq_assert(r != NULL);
+    if (r->waiters_count > 0 && r->waiters[r->waiters_count - 1] == w)
+        return; /* the command named it twice */
+    if (r->waiters_count == r->waiters_cap) {
+        r->waiters_cap = r->waiters_cap == 0 ? 2 : r->waiters_cap * 2;
+        r->waiters = nq_realloc(r->waiters,
+                                r->waiters_cap * sizeof(struct frames_wait *));
+    }
+    r->waiters[r->waiters_count++] = w;
+    w->pending++;
+}
+
+void
+frames_read_cancel(struct frames_all *all, pgno id)
+{
+    struct page_read *r = find_read(all, id);
+
+    nq_assert(r != NULL);
+    r->is_cancelled = true;
+    hash_remove(&all->reads, &r->node);
+}
+
+void
+frames_read_forget(struct frames_all *all, const struct frames_wait *w)
+{
+    list_each(it, &all->running)
+    {
+        struct page_read *r = nq_container(it, struct page_read, link);
+
+        for (uint32_t i = 0; i < r->waiters_count; i++) {
+            if (r->waiters[i] == w)
+                r->waiters[i] = NULL;
+        }
+    }
+}
