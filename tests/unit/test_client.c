@@ -189,7 +189,8 @@ unblock_ends_a_wait(void **state)
     fake_expect(&b, line, ":0|");
     fake_send(&a, "wait 1 0");
     engine_env_turn(&env);
-    strcat(line, " error");
+    snprintf(line, sizeof line, "client unblock %llu error",
+             (unsigned long long)a.s.id);
     fake_expect(&b, line, ":1|");
     engine_env_turn(&env);
     assert_string_equal(fake_read(&a),

@@ -238,7 +238,7 @@ expect_heard(int client, const char *want)
             got[i] = ' ';
     got[n] = '\0';
     if (r == 0)
-        strcpy(got + n, "(closed)");
+        memcpy(got + n, "(closed)", sizeof "(closed)");
     assert_string_equal(got, want);
 }
 
