@@ -19,7 +19,11 @@
 #include "base/check.h"
 #include "base/mem.h"
 
+#ifdef NQ_HARSH
+#define CHUNK_SIZE ((size_t)4 << 10)
+#else
 #define CHUNK_SIZE ((size_t)256 << 10)
+#endif
 #define CHUNK_MIN ((size_t)4 << 10)
 #define IDLE_MAX 8u /* more are given back */
 
