@@ -337,7 +337,7 @@ compare_words(const void *a, const void *b)
 static void
 sort_array(char *text)
 {
-    char *words[256], *copy = nq_strdup(text), *save = NULL;
+    char *words[256], *copy = nq_strdup(text), *save = NULL, *end = text;
     unsigned n = 0;
 
     if (text[0] != '[')
@@ -346,11 +346,15 @@ sort_array(char *text)
          w = strtok_r(NULL, "[], ", &save))
         words[n++] = w;
     qsort(words, n, sizeof *words, compare_words);
-    text[0] = '\0';
+    /* Never longer than it was: each word had a separator. */
     for (unsigned i = 0; i < n; i++) {
-        strcat(text, words[i]);
-        strcat(text, " ");
+        size_t len = strlen(words[i]);
+
+        memcpy(end, words[i], len);
+        end[len] = ' ';
+        end += len + 1;
     }
+    *end = '\0';
 out:
     nq_free(copy);
 }
