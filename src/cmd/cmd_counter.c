@@ -5,6 +5,7 @@
 #include "cmd/handlers.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,18 +73,21 @@ cmd_decrby(struct req *rq)
         add(rq, -delta);
 }
 
-/* The whole slice as a number, without leading spaces; NaN is none. */
+/* The whole slice as a number, without leading spaces; NaN is none, and
+ * neither is what is too great or too small to be told. */
 static bool
 parse_float(struct slice s, long double *out)
 {
-    char text[256], *end;
+    char text[FLOAT_TEXT_MAX], *end;
 
     if (s.len == 0 || s.len >= sizeof text || isspace(s.p[0]))
         return false;
     memcpy(text, s.p, s.len);
     text[s.len] = '\0';
+    errno = 0;
     *out = strtold(text, &end);
-    return end == text + s.len && !isnan(*out);
+    return end == text + s.len && !isnan(*out) &&
+           !(errno == ERANGE && (isinf(*out) || *out == 0));
 }
 
 static size_t

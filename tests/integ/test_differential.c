@@ -40,14 +40,14 @@ static const char *const templates[] = {
     "SET k v PX T",
     "SET k v EXAT a",
     "SET k v PXAT A",
-    "SET k v EX i",
+    "SET k v EX z",
     "SET k v EX t PX T",
     "SET k v NX XX",
     "SET k v FOO",
     "SETNX k v",
     "SETEX k t v",
     "PSETEX k T v",
-    "SETEX k i v",
+    "SETEX k z v",
     "GET k",
     "GET k",
     "GET k",
@@ -122,7 +122,7 @@ static const char *const templates[] = {
     "PEXPIRE k T GT",
     "PEXPIREAT k A LT",
     "EXPIRE k t NX GT",
-    "EXPIRE k i",
+    "EXPIRE k z",
     "EXPIRE k -1",
     "TTL k",
     "PTTL k",
@@ -240,9 +240,14 @@ put_word(struct buf *out, char letter)
         "4294967296",
         "-0",
     };
+    /* As times: gone at once, or wrong; nothing that ends during the run. */
+    static const char *const bad_times[] = {
+        "0",   "-1",  "-100", "9223372036854775807", "99999999999999999999",
+        "abc", "1.5",
+    };
     static const char *const floats[] = {
-        "0.1", "1",   "-2.5", "1e10",      "3.0e-5", "abc",
-        "inf", "nan", "1e30", "0.0000001", "-5.0e3",
+        "0.1", "1",     "-2.5",    "1e10",   "3.0e-5",    "abc",    "inf",
+        "nan", "1e400", "1e-5000", "1e5000", "0.0000001", "-5.0e3",
     };
     static const char *const patterns[] = {
         "*", "key:*", "key:1?", "key:[0-5]", "nothing", "k*:*[^1]", "key:\\*",
@@ -262,6 +267,9 @@ put_word(struct buf *out, char letter)
         break;
     case 'i':
         PUT_CHOICE(out, ints);
+        break;
+    case 'z':
+        PUT_CHOICE(out, bad_times);
         break;
     case 'f':
         PUT_CHOICE(out, floats);
