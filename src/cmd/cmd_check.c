@@ -18,6 +18,7 @@
 #include "cmd/handlers.h"
 #include "cmd/reply.h"
 #include "db/db_check.h"
+#include "os/clock.h"
 
 #define CHECK_MAGIC 0x43484b31u
 #define CHECK_SLICE_US 500
@@ -52,7 +53,7 @@ end_pause(struct checking *k)
 {
     struct engine *e = k->engine;
 
-    if (k->pause_before_ms > db_now(e->db)) {
+    if (k->pause_before_ms > clock_mono_ms()) {
         e->pause_until_ms = k->pause_before_ms;
         e->pause_writes_only = k->writes_only_before;
     } else {
@@ -133,7 +134,7 @@ cmd_nq_check(struct req *rq)
         return;
     }
     k = checking_of(rq, read_extents);
-    engine_pause(rq->engine, db_now(rq->db) + PAUSE_MS, true);
+    engine_pause(rq->engine, PAUSE_MS, true);
     rc = db_check_step(k->check, CHECK_SLICE_US);
     if (rc == NQ_AGAIN)
         req_yield(rq);

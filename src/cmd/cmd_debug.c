@@ -8,6 +8,7 @@
 #include "cmd/park.h"
 #include "cmd/reply.h"
 #include "cmd/session.h"
+#include "os/clock.h"
 
 #define SLEEP_MAX_S 3600.0
 #define PROTOCOL_TEXT "This is a verbatim\nstring"
@@ -36,7 +37,7 @@ debug_sleep(struct req *rq)
     }
     rq->state = nq_malloc(1);
     rq->free_state = nq_free;
-    req_block_until(rq, rq->engine->now_ms + (uint64_t)(s * 1000) + 1);
+    req_block_until(rq, clock_mono_ms() + (uint64_t)(s * 1000) + 1);
 }
 
 static void

@@ -2,13 +2,14 @@
  * BGREWRITEAOF, NQ.CHECKPOINT, LASTSAVE, WAIT, WAITAOF.
  *
  * A command that waits runs twice or more; its state says what it waits for.
- * Times are wall clock, as those of req_block_until(). */
+ * Deadlines are monotonic, as those of req_block_until(). */
 #include "base/mem.h"
 #include "cmd/engine.h"
 #include "cmd/handlers.h"
 #include "cmd/park.h"
 #include "cmd/reply.h"
 #include "cmd/session.h"
+#include "os/clock.h"
 #include "store/store.h"
 
 /* --- checkpoints --------------------------------------------------------- */
@@ -129,7 +130,7 @@ parse_timeout(struct req *rq, uint32_t i, uint64_t *deadline_ms)
         reply_error(rq, "timeout is negative");
         return false;
     }
-    *deadline_ms = ms == 0 ? 0 : rq->engine->now_ms + (uint64_t)ms;
+    *deadline_ms = ms == 0 ? 0 : clock_mono_ms() + (uint64_t)ms;
     return true;
 }
 
@@ -147,8 +148,7 @@ deadline_of(struct req *rq, uint64_t deadline_ms)
 static bool
 is_over(const struct req *rq, uint64_t deadline_ms)
 {
-    return rq->is_cut ||
-           (deadline_ms != 0 && rq->engine->now_ms >= deadline_ms);
+    return rq->is_cut || (deadline_ms != 0 && clock_mono_ms() >= deadline_ms);
 }
 
 /* There are no replicas, so the answer is 0, after as long as was asked. */

@@ -87,7 +87,7 @@ struct req {
     /* For dispatch and park. */
     uint32_t probed_dbi;     /* of the fingers */
     uint64_t start;          /* when this run began, in ticks */
-    uint64_t block_until_ms; /* REQ_BLOCK: wall ms, 0: no end */
+    uint64_t block_until_ms; /* REQ_BLOCK: clock_mono_ms(), 0: no end */
     lsn block_durable;       /* REQ_BLOCK: until the log is durable, 0: not */
     bool is_cut;             /* waited, and is to end as if for too long */
 };

@@ -16,6 +16,7 @@
 #include "os/clock.h"
 
 #define BACKGROUND_US 500 /* a turn */
+#define DUE_MS_MAX 60000  /* looks again at least that often */
 
 static void
 draw_run_id(struct engine *e)
@@ -89,8 +90,9 @@ engine_on_touch(void *engine, uint32_t dbi, struct slice key)
 /* --- pauses -------------------------------------------------------------- */
 
 void
-engine_pause(struct engine *e, uint64_t until_ms, bool writes_only)
+engine_pause(struct engine *e, uint64_t for_ms, bool writes_only)
 {
+    uint64_t until_ms = clock_mono_ms() + for_ms;
     bool is_paused = e->pause_until_ms != 0;
 
     e->pause_writes_only = writes_only && (!is_paused || e->pause_writes_only);
@@ -111,7 +113,7 @@ engine_turn(struct engine *e)
 {
     bool more;
 
-    if (e->pause_until_ms != 0 && clock_wall_ms() >= e->pause_until_ms)
+    if (e->pause_until_ms != 0 && clock_mono_ms() >= e->pause_until_ms)
         engine_unpause(e);
     more = park_turn(e);
     if (e->db != NULL && !e->is_loading && e->pause_until_ms == 0) {
@@ -129,17 +131,24 @@ earlier(uint64_t a, uint64_t b)
     return nq_min(a, b);
 }
 
+/* From `now` to `due`: 0: it is due; -1: there is none. */
+static int
+time_left(uint64_t due, uint64_t now)
+{
+    if (due == 0)
+        return -1;
+    return due <= now ? 0 : (int)nq_min(due - now, (uint64_t)DUE_MS_MAX);
+}
+
 int
 engine_next_due_ms(struct engine *e)
 {
     uint64_t due = earlier(park_next_due(e), e->pause_until_ms);
-    uint64_t now = clock_wall_ms();
+    int left = time_left(due, clock_mono_ms()), keys = -1;
 
     if (e->db != NULL && !e->is_loading && e->pause_until_ms == 0)
-        due = earlier(due, db_next_due(e->db));
-    if (due == 0)
-        return -1;
-    return due <= now ? 0 : (int)nq_min(due - now, (uint64_t)60000);
+        keys = time_left(db_next_due(e->db), clock_wall_ms());
+    return left < 0 || (keys >= 0 && keys < left) ? keys : left;
 }
 
 /* --- cron ---------------------------------------------------------------- */

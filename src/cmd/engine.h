@@ -97,7 +97,7 @@ struct engine {
     bool is_loading, is_shutting_down;
     uint64_t loading_start_s, loading_done, loading_total;
     uint64_t start_wall_ms;
-    uint64_t pause_until_ms; /* CLIENT PAUSE; wall ms, 0: not paused */
+    uint64_t pause_until_ms; /* CLIENT PAUSE; clock_mono_ms(), 0: not paused */
     bool pause_writes_only;
     uint32_t transactions; /* sessions with a MULTI or WATCH state */
     struct arena arena;    /* of the batch */
@@ -139,7 +139,7 @@ void engine_on_touch(void *engine, uint32_t dbi, struct slice key);
 /* CONFIG RESETSTAT: all counters to zero. */
 void engine_reset_stats(struct engine *e);
 /* CLIENT PAUSE and UNPAUSE; a longer pause under way is kept, as in Redis. */
-void engine_pause(struct engine *e, uint64_t until_ms, bool writes_only);
+void engine_pause(struct engine *e, uint64_t for_ms, bool writes_only);
 void engine_unpause(struct engine *e);
 /* Ends a block begun by req_block. */
 void session_unblock(struct session *s);

@@ -286,7 +286,7 @@ static void
 queue_due(struct engine *e)
 {
     struct parking *p = e->parking;
-    uint64_t now = p->deadlines > 0 ? clock_wall_ms() : 0;
+    uint64_t now = p->deadlines > 0 ? clock_mono_ms() : 0;
     struct wal *w = p->durables > 0 ? store_wal(e->store) : NULL;
     lsn durable = w == NULL ? 0 : wal_durable(w);
 

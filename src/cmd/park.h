@@ -36,11 +36,11 @@ bool park_cut(struct session *s, bool with_error);
 void park_end_pause(struct engine *e);
 /* Resumes what is due; true: there is more at once. */
 bool park_turn(struct engine *e);
-/* The next deadline: wall ms; 0: none. */
+/* The next deadline: clock_mono_ms(); 0: none. */
 uint64_t park_next_due(const struct engine *e);
 
-/* req_block with an end: at wall time `deadline_ms` (0: never) the command
- * runs again in any case. */
+/* req_block with an end: at clock_mono_ms() `deadline_ms` (0: never) the
+ * command runs again in any case. */
 void req_block_until(struct req *rq, uint64_t deadline_ms);
 /* Runs again when the log is durable past `at`, too. */
 void req_block_durable(struct req *rq, lsn at, uint64_t deadline_ms);

@@ -35,6 +35,12 @@ clock_mono_us(void)
 }
 
 uint64_t
+clock_mono_ms(void)
+{
+    return now_ns(CLOCK_MONOTONIC) / 1000000;
+}
+
+uint64_t
 clock_mono_ns(void)
 {
     return now_ns(CLOCK_MONOTONIC);

@@ -8,6 +8,7 @@
 uint64_t clock_wall_us(void); /* since 1970 */
 uint64_t clock_wall_ms(void);
 uint64_t clock_mono_us(void);
+uint64_t clock_mono_ms(void);
 uint64_t clock_mono_ns(void);
 uint64_t clock_thread_cpu_us(void);
 
