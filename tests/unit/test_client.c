@@ -189,12 +189,8 @@ unblock_ends_a_wait(void **state)
     fake_expect(&b, line, ":0|");
     fake_send(&a, "wait 1 0");
     engine_env_turn(&env);
-<<<<<<< HEAD
     snprintf(line, sizeof line, "client unblock %llu error",
              (unsigned long long)a.s.id);
-=======
-    snprintf(line + strlen(line), 16, " error");
->>>>>>> 809a450 (Mend what lint found; give contracts of headers some room)
     fake_expect(&b, line, ":1|");
     engine_env_turn(&env);
     assert_string_equal(fake_read(&a),
