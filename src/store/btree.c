@@ -170,13 +170,13 @@ btree_max_inline(const struct btree *t)
 
 /* --- finding ------------------------------------------------------------- */
 
-/* A finger is bound to its tree by the root's place in the stamp: two trees
- * may have the same shape number, never the same leaf. */
+/* No two trees have the same root: a finger is never taken for another
+ * tree's, even where databases were swapped since. */
 static bool
 finger_is_good(const struct btree *t, const struct finger *f)
 {
     return f != NULL && f->leaf != 0 && f->version == t->shape &&
-           frames_peek(t->fr, f->leaf) != NULL;
+           f->root == t->root && frames_peek(t->fr, f->leaf) != NULL;
 }
 
 static void
@@ -186,6 +186,7 @@ finger_set(const struct btree *t, struct finger *f, pgno leaf, unsigned slot,
     if (f == NULL)
         return;
     f->version = t->shape;
+    f->root = t->root;
     f->leaf = leaf;
     f->slot = (uint16_t)slot;
     f->found = found;

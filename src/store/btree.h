@@ -27,8 +27,7 @@ struct btree {
                          validates cursors */
     uint64_t shape;   /* moves whenever keys change pages; validates fingers.
                          Change the root with btree_set_root() only. */
-    /* private: the last leaf, while keys are put behind all others */
-    pgno append_leaf;
+    pgno append_leaf; /* private: while keys are put behind all others */
     uint64_t append_shape;
 };
 
@@ -53,13 +52,13 @@ struct record {
 };
 
 /* Where a key was found, or would be inserted.  While the tree's shape
- * stands, the leaf is the one for the key; the slot is looked up again in it
- * if records moved since.  Replacing values, inserting and deleting in a leaf
- * with room keep all fingers good; splits, merges and redistributions of any
- * leaf make all of them void.  A void finger does no harm.  All zero: none. */
+ * stands, the leaf is the one for the key, and the slot is looked up again if
+ * records moved.  Puts and deletes in a leaf with room keep all fingers good;
+ * a split, merge or redistribution anywhere makes all of them void, which
+ * does no harm.  All zero: none. */
 struct finger {
-    uint64_t version; /* the tree's shape + its identity; private */
-    pgno leaf;
+    uint64_t version; /* the tree's shape; private, as are all but found */
+    pgno root, leaf;
     uint16_t slot;
     bool found;
 };
@@ -67,8 +66,7 @@ struct finger {
 /* The longest `val` kept in a leaf: a quarter of a page less overhead. */
 uint32_t btree_max_inline(const struct btree *t);
 
-/* NQ_OK or NQ_NOTFOUND; `f` (may be NULL) is used if it is good for `key` of
- * this tree's version, and set. */
+/* NQ_OK or NQ_NOTFOUND; `f` (may be NULL), if good, is used, and set. */
 NQ_MUST_USE nq_rc btree_get(struct btree *t, struct slice key,
                             struct record *out, struct finger *f);
 /* Inserts or replaces.  rec->val may point into the tree's own pages.
@@ -134,11 +132,10 @@ NQ_MUST_USE nq_rc btree_next(struct btree_cursor *c);
 NQ_MUST_USE nq_rc btree_prev(struct btree_cursor *c);
 NQ_MUST_USE nq_rc btree_record(struct btree_cursor *c, struct record *out);
 
-/* Calls fn for the record that the cursor stands on and those behind it, in
- * order, until it returns false; the cursor then stands on that record, or at
- * the end.  Twice as fast as stepping.  fn must not change the tree.  After a
- * failure the cursor stands on the last record that fn has seen, or where it
- * was. */
+/* Calls fn for the cursor's record and those behind it until it returns
+ * false; the cursor then stands on that record, or at the end.  Twice as fast
+ * as stepping.  fn must not change the tree.  After a failure the cursor
+ * stands on the last record that fn has seen, or where it was. */
 typedef bool btree_visit_fn(void *arg, struct slice key,
                             const struct record *rec);
 NQ_MUST_USE nq_rc btree_visit(struct btree_cursor *c, btree_visit_fn *fn,

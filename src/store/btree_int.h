@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "store/btree.h"
 #include "store/frames.h"
-#include "store/page_int.h"
+#include "store/page_search.h"
 
 #define KEY_ROOM (1 << (PAGE_MAX_SHIFT - 2)) /* any key's in-page part */
 

@@ -34,7 +34,7 @@
  * Called by btree*.c on the loop thread, and by the reader of pages. */
 #include "store/page.h"
 
-#include "store/page_int.h"
+#include "store/page_search.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "pages are little-endian"

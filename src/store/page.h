@@ -1,8 +1,7 @@
 /* store/page.h - one page of a tree: pure functions on its bytes.
  *
  * No frames, no other pages, no allocation.  Any thread, as long as nobody
- * writes the page.  What is called `pg` for writing came from frames_mut() or
- * is private memory; the caller minds the tree around it.
+ * writes the page.  A `pg` to be written came from frames_mut() or is private.
  *
  * Keys are bytewise ordered.  A key longer than page_max_key() has only its
  * first page_max_key() + 1 bytes in the page (that length is how it is
@@ -38,8 +37,7 @@ struct page {
     uint32_t garbage;  /* bytes above data_off that nothing uses */
     uint64_t earliest; /* leaf: lower bound of expiries, or PAGE_NEVER */
     uint16_t prefix_len, prefix_off;
-    uint16_t run_slot, run_len; /* the last insert, and how many went up
-                                   slot by slot before it */
+    uint16_t run_slot, run_len; /* the last insert; how many led up to it */
     uint64_t lsn;               /* at PAGE_LSN_OFFSET */
     uint8_t prefix[PAGE_INLINE_PREFIX];
     uint32_t head[];
@@ -111,7 +109,7 @@ page_key_of(unsigned shift, struct slice key)
     return (struct page_key){{key.p, in}, (uint32_t)key.len, 0};
 }
 
-/* Bytes in use beside the header, and bytes free, garbage included. */
+/* Bytes in use beside the header; bytes free, garbage included. */
 size_t page_used(const struct page *pg);
 size_t page_free(const struct page *pg);
 
@@ -128,8 +126,8 @@ page_prefix(const struct page *pg)
 void page_init(struct page *pg, enum page_kind kind, unsigned shift,
                unsigned level, struct slice prefix);
 
-/* The in-page part of the key of `slot` into dst, which has room for
- * page_max_key() + 1 bytes.  Slot 0 of an inner page has none: length 0. */
+/* The in-page part of the key of `slot` into dst, which has room for it.
+ * Slot 0 of an inner page has none: length 0. */
 void page_key_at(const struct page *pg, unsigned slot, uint8_t *dst,
                  struct page_key *out);
 
@@ -188,14 +186,12 @@ void page_entry_remove(struct page *pg, unsigned slot);
 /* Writes entries [lo, hi) of `src` as a page; the key of `lo` is left out. */
 void page_entries_write(struct page *dst, const struct page *src, unsigned lo,
                         unsigned hi);
-/* Writes both pages' entries as one, `sep` being the key between them.
- * False, and nothing written: they do not fit. */
+/* Both pages' entries as one, `sep` between them.  False: they do not fit. */
 bool page_entries_join(struct page *dst, const struct page *a,
                        const struct page_key *sep, const struct page *b);
 bool page_entry_rekey(struct page *pg, unsigned slot,
                       const struct page_key *sep);
-/* Whether `n` more entries with these keys would fit, whatever else they
- * replace. */
+/* Would `n` more entries with these keys fit? */
 bool page_entries_fit(const struct page *pg, const struct page_key *seps,
                       unsigned n);
 /* Sums over all entries: count, minimum, any. */

@@ -6,7 +6,7 @@
  * are equal to the end.  Called for every level of every descent. */
 #include "store/page.h"
 
-#include "store/page_int.h"
+#include "store/page_search.h"
 
 struct lookup {
     const struct page *pg;

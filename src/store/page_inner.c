@@ -8,7 +8,7 @@
  * Called by btree*.c on the loop thread. */
 #include "store/page.h"
 
-#include "store/page_int.h"
+#include "store/page_search.h"
 
 #define COUNT_MASK (COUNT_OWNS - 1)
 #define KEY_ROOM (1 << (PAGE_MAX_SHIFT - 2))

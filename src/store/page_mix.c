@@ -14,7 +14,7 @@
  * Called by btree_split.c and btree_merge.c. */
 #include "store/page_mix.h"
 
-#include "store/page_int.h"
+#include "store/page_search.h"
 
 #define KEY_ROOM (1 << (PAGE_MAX_SHIFT - 2))
 
