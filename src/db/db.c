@@ -472,19 +472,30 @@ db_put_record(struct db *db, struct keyspace *ks, struct slice key,
 }
 
 nq_rc
-db_put(struct db *db, uint32_t dbi, struct slice key, const struct record *rec,
-       struct entry *old, uint8_t effect, const struct slice *args,
-       unsigned nargs)
+db_put_told(struct db *db, uint32_t dbi, struct slice key,
+            const struct record *rec, struct entry *old, uint8_t effect,
+            const struct slice *args, unsigned nargs, bool *is_stored)
 {
     bool is_new = !old->finger.found, was = db_calls_begin(db);
     nq_rc rc = db_put_record(db, db_space(db, dbi), key, rec, old);
 
     db_calls_end(db, was);
+    *is_stored = rc == NQ_OK;
     if (rc == NQ_OK)
         rc = db_log(db, dbi, effect, key, args, nargs);
     if (rc == NQ_OK && is_new)
         db_event(db, dbi, EVENT_NEW, "new", key);
     return rc;
+}
+
+nq_rc
+db_put(struct db *db, uint32_t dbi, struct slice key, const struct record *rec,
+       struct entry *old, uint8_t effect, const struct slice *args,
+       unsigned nargs)
+{
+    bool is_stored;
+
+    return db_put_told(db, dbi, key, rec, old, effect, args, nargs, &is_stored);
 }
 
 nq_rc

@@ -127,6 +127,12 @@ void db_owned_free(struct db *db, const struct owned *o);
 NQ_MUST_USE nq_rc db_put_record(struct db *db, struct keyspace *ks,
                                 struct slice key, const struct record *rec,
                                 struct entry *old);
+/* db_put(), telling whether the tree took the record: the log may refuse
+ * after that. */
+NQ_MUST_USE nq_rc db_put_told(struct db *db, uint32_t dbi, struct slice key,
+                              const struct record *rec, struct entry *old,
+                              uint8_t effect, const struct slice *args,
+                              unsigned nargs, bool *is_stored);
 
 /* Removes the key found in `e` with all that it owns and logs DEL. */
 NQ_MUST_USE nq_rc db_remove(struct db *db, uint32_t dbi, struct slice key,

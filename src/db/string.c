@@ -208,14 +208,22 @@ make_record(struct db *db, struct slice val, uint8_t room[BLOB_REF_SIZE],
     }
 }
 
-static void
-drop_record(struct db *db, const struct record *rec)
+/* db_put() of a record that was made for it: its blob is freed if the tree
+ * does not take it. */
+static nq_rc
+put_made(struct db *db, uint32_t dbi, struct slice key,
+         const struct record *rec, struct entry *old, uint8_t effect,
+         const struct slice *args, unsigned nargs)
 {
     struct blob_ref ref;
+    bool is_stored;
+    nq_rc rc =
+        db_put_told(db, dbi, key, rec, old, effect, args, nargs, &is_stored);
 
-    if ((rec->flags & REC_OWNS) != 0 &&
+    if (nq_unlikely(!is_stored) && (rec->flags & REC_OWNS) != 0 &&
         blob_ref_decode(rec->val, &ref) == NQ_OK)
         blob_free(db->fr, &ref);
+    return rc;
 }
 
 nq_rc
@@ -237,13 +245,10 @@ string_set(struct db *db, uint32_t dbi, struct slice key, struct entry *old,
     head[0] = 0;
     args[0] = slice_of(head, 1 + varint_encode(head + 1, rec.expire_ms));
     args[1] = val;
-    rc = db_put(db, dbi, key, &rec, old, EFFECT_SET, args, 2);
-    if (nq_unlikely(rc != NQ_OK)) {
-        drop_record(db, &rec);
-        return rc;
-    }
-    db_event(db, dbi, EVENT_STRING, event, key);
-    return NQ_OK;
+    rc = put_made(db, dbi, key, &rec, old, EFFECT_SET, args, 2);
+    if (nq_likely(rc == NQ_OK))
+        db_event(db, dbi, EVENT_STRING, event, key);
+    return rc;
 }
 
 /* A counter that stays one: 8 bytes change where they are. */
@@ -402,10 +407,7 @@ write_grown(struct db *db, uint32_t dbi, const struct part *w,
     blob_ref_encode(room, &ref);
     rec.val = slice_of(room, BLOB_REF_SIZE);
     rec.expire_ms = found ? old->rec.expire_ms : 0;
-    rc = db_put(db, dbi, w->key, &rec, old, EFFECT_SETRANGE, w->args, 2);
-    if (rc != NQ_OK)
-        drop_record(db, &rec);
-    return rc;
+    return put_made(db, dbi, w->key, &rec, old, EFFECT_SETRANGE, w->args, 2);
 }
 
 static nq_rc

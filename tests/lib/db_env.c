@@ -131,6 +131,12 @@ env_crash(struct env *e)
     end = wal_position(w);
     while (wal_settled(w) < end)
         usleep(50);
+    env_crash_dead(e);
+}
+
+void
+env_crash_dead(struct env *e)
+{
     while (pool_pending(e->pool) > 0)
         (void)pool_wait(e->pool);
     db_close(e->db);

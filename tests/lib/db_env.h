@@ -33,6 +33,8 @@ void env_open(struct env *e);
 void env_close(struct env *e, bool checkpoint);
 /* All that was logged so far reaches the files, nothing else. */
 void env_crash(struct env *e);
+/* The same when the log takes nothing any more. */
+void env_crash_dead(struct env *e);
 /* The end of a turn, with a slice of background work. */
 void env_turn(struct env *e);
 /* A checkpoint from cut to end. */

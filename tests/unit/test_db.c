@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/buf.h"
@@ -11,6 +12,7 @@
 #include "../lib/db_env.h"
 #include "db/db_check.h"
 #include "os/clock.h"
+#include "os/fault.h"
 #include "store/frames.h"
 
 #define NOW UINT64_C(1700000000000)
@@ -554,6 +556,50 @@ the_check_finds_pages_owned_twice_or_by_none(void **state)
     nq_free(big);
 }
 
+/* --- a log that fails --------------------------------------------------------
+ */
+
+#ifdef NQ_FAULTS
+static void
+a_dead_log_refuses_writes_and_keeps_reads(void **state)
+{
+    struct env *e = *state;
+    uint64_t removed;
+
+    assert_int_equal(set(e, "a", "before"), NQ_OK);
+    assert_int_equal(env_set(e, 0, slice_lit("t"), slice_lit("v"), NOW + 5),
+                     NQ_OK);
+    store_turn(e->st);
+    while (wal_settled(store_wal(e->st)) < wal_position(store_wal(e->st)))
+        usleep(50);
+    fault_after(FAULT_WRITE, 0, FAULT_EIO);
+    assert_int_equal(set(e, "b", "lost"), NQ_OK);
+    store_turn(e->st);
+    while (wal_writable(store_wal(e->st)) == NQ_OK)
+        usleep(100);
+    fault_clear();
+    assert_int_equal(set(e, "a", "after"), NQ_EREADONLY);
+    assert_int_equal(env_run(e, db_del(e->db, 0, slice_lit("a"))),
+                     NQ_EREADONLY);
+    assert_int_equal(env_expire(e, 0, slice_lit("a"), NOW + 9), NQ_EREADONLY);
+    assert_int_equal(env_run(e, db_flush(e->db, 0)), NQ_EREADONLY);
+    assert_int_equal(env_run(e, db_swap(e->db, 0, 1)), NQ_EREADONLY);
+    assert_int_equal(
+        env_run(e, db_del_range(e->db, 0, slice_lit(""), NULL, &removed)),
+        NQ_EREADONLY);
+    assert_value(e, 0, "a", "before");
+    clock_freeze_wall(NOW + 6);
+    assert_value(e, 0, "t", NULL); /* not deleted, never visible */
+    (void)db_background(e->db, 500);
+    assert_int_equal(db_next_due(e->db), 0);
+    assert_size(e, 0, 3);
+    env_crash_dead(e);
+    env_open(e);
+    assert_value(e, 0, "a", "before");
+    assert_value(e, 0, "b", NULL);
+}
+#endif
+
 /* --- restart ----------------------------------------------------------------
  */
 
@@ -620,6 +666,9 @@ main(void)
         T(reads_log_nothing),
         T(events_are_those_of_redis),
         T(the_check_finds_pages_owned_twice_or_by_none),
+#ifdef NQ_FAULTS
+        T(a_dead_log_refuses_writes_and_keeps_reads),
+#endif
         T(replay_brings_back_every_effect),
         T(fewer_databases_than_before_hide_nothing),
     };
