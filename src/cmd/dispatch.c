@@ -192,10 +192,12 @@ static enum call_result
 keep(struct req *rq, uint64_t mark)
 {
     reply_drop_parts(rq);
-    if (!rq->keep_output || rq->outcome == REQ_PARK)
+    if (!rq->keep_output || rq->outcome == REQ_PARK) {
         outq_rewind(&rq->s->out, mark);
-    else
+    } else {
         gate_output(rq, mark);
+        rq->s->flags |= SESSION_IN_REPLY;
+    }
     park(rq);
     return CALL_KEPT;
 }
@@ -277,9 +279,12 @@ run_call(struct batch *b, unsigned i)
         rq->nfingers = 0;
     rq->engine->running = s;
     result = execute(rq);
-    if (nq_unlikely(rq->engine->has_own_messages))
-        pubsub_deliver_own(rq->engine);
     rq->engine->running = NULL;
+    if (nq_likely(result == CALL_DONE)) {
+        s->flags &= ~(uint32_t)SESSION_IN_REPLY;
+        if (nq_unlikely(s->subs != NULL))
+            pubsub_deliver(s);
+    }
     s->active_ms = b->engine->now_ms;
     if (rq->cmd != NULL &&
         (rq->cmd->fn == cmd_exec ||

@@ -109,7 +109,6 @@ struct engine {
     struct rng rng;
     struct session *running; /* whose command runs now; NULL: none */
     struct pubsub *pubsub;
-    bool has_own_messages; /* pubsub_deliver_own() is due */
     /* Ends all subscriptions of a session (close, RESET); set by pubsub. */
     void (*drop_subs)(struct session *s);
     struct watches *watches;

@@ -2,8 +2,9 @@
  *
  * The anchor of a pattern is what every name it matches must begin with: the
  * literal bytes before its first wildcard; if there are none, what the name
- * must end with: the literal bytes behind its last one; ANCHOR_MAX bytes at
- * most.  Patterns of the same anchor share a bucket, found by hash.
+ * must end with: the literal bytes behind its last one, if there are neither
+ * classes nor escapes in it; ANCHOR_MAX bytes at most.  Patterns of the same
+ * anchor share a bucket, found by hash.
  *
  * I1 used[side][n] buckets have an anchor of n bytes at that side, so a name
  *    is looked up only for lengths that occur.
@@ -62,12 +63,13 @@ anchor_of(struct slice text, enum side *side)
     *side = SIDE_BEGIN;
     if (begin > 0 || text.len == 0 || text.p[0] != '*')
         return slice_of(text.p, nq_min(begin, (size_t)ANCHOR_MAX));
+    *side = SIDE_END;
+    if (memchr(text.p, '[', text.len) != NULL ||
+        memchr(text.p, '\\', text.len) != NULL)
+        return slice_of(text.p, 0); /* what is literal takes more to tell */
     while (!is_special(text.p[text.len - 1 - end]))
         end++;
-    if (text.p[text.len - 1 - end] == '\\' && end > 0)
-        end--; /* what is escaped is no wildcard, but not worth unescaping */
     end = nq_min(end, (size_t)ANCHOR_MAX);
-    *side = SIDE_END;
     return slice_of(text.p + text.len - end, end);
 }
 

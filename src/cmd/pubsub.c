@@ -7,11 +7,13 @@
  *            differ between RESP2 and RESP3, so the body is made once and
  *            either copied or, when it is long, shared by reference
  *
- * I1 session->subs is NULL unless the session is a member of something.
+ * I1 session->subs is NULL unless the session is a member of something, or
+ *    messages to it wait.
  * I2 A message leaves only when the log is settled past its gate; a gate of a
  *    session's queue never rises behind a later mark (session->gated).
- * I3 A message to the client whose command is running waits until the reply
- *    of that command is complete, so that it never lands inside of it.
+ * I3 A message to a client whose command is running, or has put a part of
+ *    its reply, waits in `waiting` until the reply is complete, so that it
+ *    never lands inside of it.
  *
  * Called by cmd/cmd_pubsub, cmd/notify and, when a session ends, through
  * engine->drop_subs. */
@@ -47,6 +49,8 @@ struct member {
 struct subs {
     struct list members[PUBSUB_KINDS];
     uint32_t counts[PUBSUB_KINDS];
+    struct list waiting; /* I3 */
+    uint64_t waiting_bytes;
 };
 
 struct message {
@@ -56,8 +60,8 @@ struct message {
     uint8_t body[];
 };
 
-/* A message to the client whose command is running (I3). */
-struct own_message {
+/* One on the list `waiting`. */
+struct waiting_message {
     struct list link;
     struct message *m;
     lsn gate;
@@ -67,7 +71,6 @@ struct pubsub {
     struct hash topics[PUBSUB_KINDS];
     struct hash members;
     struct patterns *patterns;
-    struct list own;
 };
 
 /* --- topics ----------------------------------------------------------------
@@ -180,6 +183,8 @@ free_empty_subs(struct session *s)
     for (int kind = 0; kind < PUBSUB_KINDS; kind++)
         if (s->subs->counts[kind] > 0)
             return;
+    if (!list_empty(&s->subs->waiting))
+        return;
     nq_free(s->subs);
     s->subs = NULL;
 }
@@ -198,6 +203,7 @@ pubsub_subscribe(struct session *s, enum pubsub_kind kind, struct slice name)
         s->subs = nq_calloc(1, sizeof *s->subs);
         for (int k = 0; k < PUBSUB_KINDS; k++)
             list_init(&s->subs->members[k]);
+        list_init(&s->subs->waiting);
     }
     m = nq_calloc(1, sizeof *m);
     m->topic = t;
@@ -239,45 +245,6 @@ uint32_t
 pubsub_count(const struct session *s, enum pubsub_kind kind)
 {
     return s->subs == NULL ? 0 : s->subs->counts[kind];
-}
-
-static void
-pubsub_drop(struct session *s)
-{
-    if (s->subs == NULL)
-        return;
-    for (int kind = 0; kind < PUBSUB_KINDS; kind++)
-        list_each(it, &s->subs->members[kind]) member_free(
-            s->engine->pubsub, nq_container(it, struct member, in_session));
-    free_empty_subs(s);
-}
-
-/* --- life ---
- */
-
-void
-pubsub_init(struct engine *e)
-{
-    e->pubsub = nq_calloc(1, sizeof *e->pubsub);
-    e->pubsub->patterns = patterns_new();
-    list_init(&e->pubsub->own);
-    e->drop_subs = pubsub_drop;
-}
-
-void
-pubsub_fini(struct engine *e)
-{
-    struct pubsub *ps = e->pubsub;
-
-    if (ps == NULL)
-        return;
-    nq_assert(ps->members.count == 0 && list_empty(&ps->own));
-    for (int kind = 0; kind < PUBSUB_KINDS; kind++)
-        hash_fini(&ps->topics[kind]);
-    hash_fini(&ps->members);
-    patterns_free(ps->patterns);
-    nq_free(ps);
-    e->pubsub = NULL;
 }
 
 /* --- messages --------------------------------------------------------------
@@ -350,39 +317,60 @@ message_put(struct session *s, struct message *m, lsn gate)
     session_check_output(s);
 }
 
+/* Puts the message off until the reply is complete, within the limit of the
+ * client's output. */
+static void
+message_wait(struct session *s, struct message *m, lsn gate)
+{
+    struct waiting_message *w = nq_malloc(sizeof *w);
+    uint64_t hard = s->engine->limits.output[CLASS_PUBSUB].hard;
+
+    w->m = m;
+    w->gate = gate;
+    m->refs++;
+    list_push_back(&s->subs->waiting, &w->link);
+    s->subs->waiting_bytes += sizeof *w + m->len;
+    if (hard != 0 && s->subs->waiting_bytes > hard) {
+        s->engine->stats.output_limit_closes++;
+        session_end(s, false);
+    }
+}
+
 static void
 message_send(struct session *s, struct message *m, lsn gate)
 {
-    struct engine *e = s->engine;
-    struct own_message *own;
-
-    e->stats.pubsub_messages++;
-    if (s != e->running) {
+    s->engine->stats.pubsub_messages++;
+    if (s == s->engine->running || (s->flags & SESSION_IN_REPLY) != 0)
+        message_wait(s, m, gate);
+    else
         message_put(s, m, gate);
-        return;
+}
+
+/* Puts, or with `drop` forgets, all that waits. */
+static void
+end_waiting(struct session *s, bool drop)
+{
+    struct list *it;
+
+    while ((it = list_pop_front(&s->subs->waiting)) != NULL) {
+        struct waiting_message *w =
+            nq_container(it, struct waiting_message, link);
+
+        if (!drop)
+            message_put(s, w->m, w->gate);
+        message_release(w->m, 0);
+        nq_free(w);
     }
-    own = nq_malloc(sizeof *own);
-    own->m = m;
-    own->gate = gate;
-    m->refs++;
-    list_push_back(&e->pubsub->own, &own->link);
-    e->has_own_messages = true;
+    s->subs->waiting_bytes = 0;
 }
 
 void
-pubsub_deliver_own(struct engine *e)
+pubsub_deliver(struct session *s)
 {
-    struct session *s = e->running;
-    struct list *it;
-
-    e->has_own_messages = false;
-    while ((it = list_pop_front(&e->pubsub->own)) != NULL) {
-        struct own_message *own = nq_container(it, struct own_message, link);
-
-        message_put(s, own->m, own->gate);
-        message_release(own->m, 0);
-        nq_free(own);
-    }
+    if (list_empty(&s->subs->waiting))
+        return;
+    end_waiting(s, false);
+    free_empty_subs(s);
 }
 
 static uint64_t
@@ -445,6 +433,48 @@ bool
 pubsub_has_subscribers(const struct engine *e)
 {
     return e->pubsub->members.count > 0;
+}
+
+/* --- life ------------------------------------------------------------------
+ */
+
+static void
+pubsub_drop(struct session *s)
+{
+    if (s->subs == NULL)
+        return;
+    end_waiting(s, true);
+    for (int kind = 0; kind < PUBSUB_KINDS; kind++)
+        list_each(it, &s->subs->members[kind])
+        {
+            member_free(s->engine->pubsub,
+                        nq_container(it, struct member, in_session));
+        }
+    free_empty_subs(s);
+}
+
+void
+pubsub_init(struct engine *e)
+{
+    e->pubsub = nq_calloc(1, sizeof *e->pubsub);
+    e->pubsub->patterns = patterns_new();
+    e->drop_subs = pubsub_drop;
+}
+
+void
+pubsub_fini(struct engine *e)
+{
+    struct pubsub *ps = e->pubsub;
+
+    if (ps == NULL)
+        return;
+    nq_assert(ps->members.count == 0);
+    for (int kind = 0; kind < PUBSUB_KINDS; kind++)
+        hash_fini(&ps->topics[kind]);
+    hash_fini(&ps->members);
+    patterns_free(ps->patterns);
+    nq_free(ps);
+    e->pubsub = NULL;
 }
 
 /* --- what is there ---------------------------------------------------------

@@ -38,8 +38,9 @@ uint64_t pubsub_publish(struct engine *e, enum pubsub_kind kind,
                         struct slice channel, struct slice message, lsn gate);
 /* Whether a message could have a receiver at all. */
 bool pubsub_has_subscribers(const struct engine *e);
-/* Messages that a command sent to its own client, put behind its reply. */
-void pubsub_deliver_own(struct engine *e);
+/* The reply of the session's command is complete: puts the messages that
+ * came meanwhile. */
+void pubsub_deliver(struct session *s);
 
 /* --- what is there, for PUBSUB --- */
 uint64_t pubsub_topics(const struct engine *e, enum pubsub_kind kind);

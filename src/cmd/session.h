@@ -44,6 +44,7 @@ enum session_flag {
     SESSION_REPLY_SKIP_NEXT = 1 << 8,
     SESSION_UNIX = 1 << 9,
     SESSION_INTERNAL = 1 << 10,
+    SESSION_IN_REPLY = 1 << 11, /* a part of a reply was put, more follows */
 };
 
 #define SESSION_MAGIC 0x5e551011

@@ -119,6 +119,39 @@ resp3_gets_pushes_behind_its_own_reply(void **state)
     fake_close(&c);
 }
 
+/* A listing in slices is one reply, though it takes many turns. */
+static void
+messages_wait_for_the_end_of_a_reply_in_slices(void **state)
+{
+    enum { KEYS = 8000 };
+    const char *message = ">3|$7|message|$1|a|$1|x|", *text, *at;
+    struct fake_client c, p;
+    char line[64];
+
+    (void)state;
+    fake_open(&env, &c);
+    fake_open(&env, &p);
+    for (int i = 0; i < KEYS; i++) {
+        snprintf(line, sizeof line, "set key:%06d value", i);
+        fake_ask(&p, line);
+    }
+    fake_ask(&c, "hello 3");
+    fake_ask(&c, "subscribe a");
+    fake_send(&c, "nq.range - +");
+    while (outq_is_empty(&c.s.out) && c.nkept > 0)
+        engine_env_turn(&env);
+    fake_expect(&p, "publish a x", ":1|");
+    while (c.nkept > 0)
+        engine_env_turn(&env);
+    text = fake_read(&c);
+    at = strstr(text, message);
+    assert_non_null(at);
+    assert_string_equal(at, message);
+    fake_ask(&p, "flushall");
+    fake_close(&c);
+    fake_close(&p);
+}
+
 static void
 pubsub_tells_what_there_is(void **state)
 {
@@ -322,6 +355,7 @@ main(void)
         cmocka_unit_test(a_subscribed_client_may_do_little_in_resp2),
         cmocka_unit_test(messages_reach_channels_and_patterns),
         cmocka_unit_test(resp3_gets_pushes_behind_its_own_reply),
+        cmocka_unit_test(messages_wait_for_the_end_of_a_reply_in_slices),
         cmocka_unit_test(pubsub_tells_what_there_is),
         cmocka_unit_test(long_messages_are_shared_not_copied),
         cmocka_unit_test(letters_are_read_and_told_as_redis_does),
