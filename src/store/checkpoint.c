@@ -206,11 +206,30 @@ give_up(struct checkpoint *c, nq_rc rc)
 
 /* --- the steps, in the order they run ------------------------------------- */
 
-static bool
-may_begin(const struct checkpoint *c)
+/* Never again in this life: the pages of the cut could not all be written, or
+ * the log can no longer be made durable up to it. */
+static nq_rc
+why_never(const struct checkpoint *c)
 {
-    return c->is_asked && c->st->is_ready && redo_is_done(&c->redo) &&
-           (c->retry_us == 0 || clock_mono_us() >= c->retry_us);
+    if (c->st->disk.is_lost)
+        return NQ_ECORRUPT;
+    return wal_writable(c->st->wal) == NQ_EREADONLY ? NQ_EREADONLY : NQ_OK;
+}
+
+static bool
+may_begin(struct checkpoint *c)
+{
+    nq_rc rc;
+
+    if (!c->is_asked || !c->st->is_ready || !redo_is_done(&c->redo) ||
+        (c->retry_us != 0 && clock_mono_us() < c->retry_us))
+        return false;
+    if ((rc = why_never(c)) == NQ_OK)
+        return true;
+    c->is_asked = false;
+    c->stats.last_rc = rc;
+    answer(&c->asked, rc);
+    return false;
 }
 
 static void

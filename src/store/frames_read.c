@@ -11,6 +11,7 @@
  * Nothing is used before extent.c found every field of it as the page table
  * says (I12).  What comes in is immutable until frames_mut(). */
 #include "base/check.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "os/file.h"
 #include "os/pool.h"
@@ -49,7 +50,16 @@ static nq_rc
 damaged(struct frames_all *all, pgno id, struct entry e,
         const struct extent_fault *why)
 {
+    struct disk *d = all->disk;
+
     all->pub.frame_of[id] = FRAME_DAMAGED;
+    if (e.place != pagetable_get_kept(d->table, id).place && !d->is_lost) {
+        d->is_lost = true;
+        log_error("page %u was written after the last checkpoint and is "
+                  "damaged: there will be no other checkpoint until a restart "
+                  "recovers it from the log",
+                  id);
+    }
     return NQ_CORRUPT("%s: page %u at offset %llu: %s: expected %llu, found "
                       "%llu",
                       file_path(all->disk->file), id,

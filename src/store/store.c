@@ -469,7 +469,7 @@ store_writable(struct store *st)
     nq_rc rc = st->is_ready ? wal_writable(st->wal) : NQ_OK;
     nq_rc disk_rc = st->disk.last_rc;
 
-    if (rc != NQ_OK || (disk_rc != NQ_ENOSPC && disk_rc != NQ_EFULL))
+    if (rc != NQ_OK || disk_rc == NQ_OK)
         return rc;
     return frames_dirty_share(st->disk.frames) > 1.0 ? disk_rc : NQ_OK;
 }

@@ -66,12 +66,14 @@ void store_catalog_del(struct store *st, struct slice name);
  * running checkpoint on.  Never waits. */
 void store_turn(struct store *st);
 
-/* May a command write?  Beyond wal_writable(): NQ_ENOSPC or NQ_EFULL when
- * pages cannot be written either and memory is full of them. */
+/* May a command write?  Beyond wal_writable(): NQ_ENOSPC, NQ_EFULL or NQ_EIO
+ * when pages cannot be written either and memory is full of them. */
 NQ_MUST_USE nq_rc store_writable(struct store *st);
 
 enum store_ckpt { CKPT_IDLE, CKPT_COPY, CKPT_SYNC, CKPT_PUBLISH, CKPT_TRIM };
 /* Asks for a checkpoint at the next turn; one that runs already is not it.
+ * NQ_EIO, NQ_ENOSPC, NQ_EFULL: given up, and tried again by itself from time
+ * to time; NQ_EREADONLY, NQ_ECORRUPT: not before a restart.
  * `done` (may be NULL) is called on the loop with the result. */
 void store_checkpoint(struct store *st, void (*done)(void *arg, nq_rc rc),
                       void *arg);

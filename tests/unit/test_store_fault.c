@@ -181,6 +181,36 @@ damaged_page_answers_an_error_and_the_rest_serves(void **state)
     toy_fini(&t);
 }
 
+/* The checkpoint on disk and the log still have the page: a checkpoint now
+ * would throw both away. */
+static void
+damage_newer_than_the_checkpoint_is_healed_by_a_restart(void **state)
+{
+    struct entry live, kept;
+    unsigned slot = 1;
+    uint64_t value;
+    struct toy t;
+
+    (void)state;
+    start(&t, SMALL_POOL, CODEC_RAW);
+    for (;; slot++) { /* flushed since the checkpoint, and evicted */
+        pgno id = t.id[slot];
+
+        assert_true(slot < TOY_SLOTS);
+        live = pagetable_get(t.st->disk.table, id);
+        kept = pagetable_get_kept(t.st->disk.table, id);
+        if (id != 0 && !entry_is_none(live) && live.place != kept.place &&
+            t.fr->frame_of[id] == 0)
+            break;
+    }
+    flip(&t, t.id[slot], 100);
+    assert_int_equal(toy_read(&t, slot, &value), NQ_ECORRUPT);
+    assert_int_equal(toy_checkpoint(&t), NQ_ECORRUPT);
+    assert_int_equal(toy_close(&t, true), NQ_ECORRUPT);
+    assert_int_equal(toy_open(&t), NQ_OK);
+    finish(&t);
+}
+
 static void
 unreadable_page_is_reported_and_can_be_read_later(void **state)
 {
@@ -212,6 +242,8 @@ main(void)
         cmocka_unit_test(failed_publication_is_repeated),
         cmocka_unit_test(quota_gives_the_checkpoint_up_until_it_is_raised),
         cmocka_unit_test(damaged_page_answers_an_error_and_the_rest_serves),
+        cmocka_unit_test(
+            damage_newer_than_the_checkpoint_is_healed_by_a_restart),
         cmocka_unit_test(unreadable_page_is_reported_and_can_be_read_later),
     };
 
