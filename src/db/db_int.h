@@ -61,7 +61,7 @@ struct db {
     struct pending_free frees;
     struct frames_wait wait; /* pages that the background waits for */
     enum background_wait waiting;
-    uint64_t retry_us;    /* nothing before this: a page was damaged */
+    uint64_t retry_us;    /* nothing before this, after a failure */
     uint32_t next_expire; /* database where the expiry cycle goes on */
     struct buf scratch;   /* a key handed out, or held across a change */
     struct rng rng;
@@ -118,7 +118,8 @@ struct owned {
     struct blob_ref ref;
     bool is_blob;
 };
-/* NQ_MISS: what freeing it takes is not in memory. */
+/* NQ_MISS: what freeing it takes is not in memory.  Of a damaged value the
+ * pages are given up. */
 NQ_MUST_USE nq_rc db_owned(struct db *db, const struct record *rec,
                            struct owned *out);
 void db_owned_free(struct db *db, const struct owned *o);

@@ -16,7 +16,7 @@
 #include "os/clock.h"
 
 #define EXPIRE_PER_LOOK 8      /* keys between two looks at the clock */
-#define RETRY_AFTER_US 1000000 /* after damage was met */
+#define RETRY_AFTER_US 5000000 /* after damage, or with no room to read */
 #define DUE_UNKNOWN_MS 100     /* when a root has to be read first */
 #define HELD_BACK_MS 10        /* when the log has no room just now */
 
@@ -145,7 +145,7 @@ settle_slice(struct db *db, nq_rc rc)
         return rc == NQ_AGAIN;
     frames_forget_wanted(db->fr);
     if (rc != NQ_MISS) {
-        log_error("expiry in the background: %s", rc_text(rc));
+        log_warn("expiry and freeing pause: %s", rc_text(rc));
         db->retry_us = clock_mono_us() + RETRY_AFTER_US;
     }
     return false;

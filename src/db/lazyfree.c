@@ -49,11 +49,9 @@ db_free_owned_record(void *arg, const struct record *rec)
     (void)frames_set_blocking(db->fr, was);
     if (rc == NQ_OK) {
         db_owned_free(db, &owned);
-    } else if (rc == NQ_MISS) {
+    } else {
         frames_forget_wanted(db->fr);
         push_blob(&db->frees, &owned.ref);
-    } else {
-        log_error("pages of a deleted value stay in use: %s", rc_text(rc));
     }
 }
 
@@ -72,7 +70,7 @@ free_some(struct db *db)
     if (rc == NQ_OK && done) {
         nq_assert(t->root == 0);
         f->tree_count--;
-    } else if (rc != NQ_OK && rc != NQ_MISS) {
+    } else if (rc == NQ_ECORRUPT) {
         log_error("pages of a flushed database stay in use: %s", rc_text(rc));
         f->tree_count--;
         rc = NQ_OK;
@@ -87,7 +85,7 @@ free_blob(struct db *db)
     const struct blob_ref *ref = &f->blobs[f->blob_count - 1];
     nq_rc rc = blob_can_free(db->fr, ref);
 
-    if (rc == NQ_MISS)
+    if (rc != NQ_OK && rc != NQ_ECORRUPT)
         return rc;
     f->blob_count--;
     if (rc == NQ_OK)
