@@ -226,6 +226,62 @@ keys_works_in_slices_and_answers_once(void **state)
     engine_env_fini(&env);
 }
 
+#define BIG (3u << 20)
+
+/* The value of `big`, and whether a reply holds it where it is said to be. */
+static bool
+is_big_at(const char *reply, const char *before, const char *behind)
+{
+    size_t n = strlen(before);
+
+    if (strncmp(reply, before, n) != 0)
+        return false;
+    for (size_t i = 0; i < BIG; i++)
+        if (reply[n + i] != (char)('a' + i % 23))
+            return false;
+    return strcmp(reply + n + BIG, behind) == 0;
+}
+
+static void
+big_values_are_sent_from_where_they_are(void **state)
+{
+    static char line[BIG + 16];
+    struct engine_env env;
+    struct fake_client c;
+    struct frames_stats st;
+
+    (void)state;
+    engine_env_init(&env, POOL);
+    fake_open(&env, &c);
+    memcpy(line, "set big ", 8);
+    for (size_t i = 0; i < BIG; i++)
+        line[8 + i] = (char)('a' + i % 23);
+    fake_expect(&c, line, "+OK|");
+    fake_send(&c, "get big");
+    frames_get_stats(store_frames(env.store), &st);
+    assert_true(st.frames_pinned > 0);
+    /* What is on its way stays as it was. */
+    fake_send(&c, "setrange big 0 XXXX");
+    assert_true(is_big_at(fake_read(&c), "$3145728|", "|:3145728|"));
+    frames_get_stats(store_frames(env.store), &st);
+    assert_int_equal(st.frames_pinned, 0);
+
+    fake_expect(&c, "setrange big 0 abcd", ":3145728|");
+    engine_env_cool(&env);
+    assert_true(is_big_at(fake_ask(&c, "get big"), "$3145728|", "|"));
+    assert_true(is_big_at(fake_ask(&c, "nq.range big big"),
+                          "*2|$3|big|$3145728|", "|"));
+    fake_expect(&c, "multi", "+OK|");
+    fake_expect(&c, "get big", "+QUEUED|");
+    engine_env_cool(&env);
+    assert_true(is_big_at(fake_ask(&c, "exec"), "*1|$3145728|", "|"));
+    fake_send(&c, "get big");
+    fake_close(&c); /* with the value still in its queue */
+    frames_get_stats(store_frames(env.store), &st);
+    assert_int_equal(st.frames_pinned, 0);
+    engine_env_fini(&env);
+}
+
 static void
 a_get_allocates_nothing(void **state)
 {
@@ -306,6 +362,7 @@ main(void)
         cmocka_unit_test(waitaof_waits_until_the_log_is_on_disk),
         cmocka_unit_test(check_finds_nothing_wrong_in_a_sound_database),
         cmocka_unit_test(keys_works_in_slices_and_answers_once),
+        cmocka_unit_test(big_values_are_sent_from_where_they_are),
         cmocka_unit_test(a_get_allocates_nothing),
         cmocka_unit_test(fingers_do_not_outlive_their_tree),
     };
