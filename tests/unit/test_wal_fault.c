@@ -445,6 +445,38 @@ what_a_kill_left_is_made_durable_by_the_next_life(void **state)
     }
 }
 
+/* Recovery begins where one segment ends and the next one begins, but the
+ * header of the next is not synced: the old one has to stay. */
+static void
+a_segment_stays_until_the_next_header_is_synced(void **state)
+{
+    uint64_t seed = seed_of_run();
+
+    (void)state;
+    for (uint64_t n = 0; n < 10; n++) {
+        struct wal_fixture f;
+        uint64_t first;
+
+        wal_fixture_init(&f, WAL_FSYNC_NEVER);
+        f.opts.segment_size = 16 << 10;
+        fault_record(true);
+        wal_fixture_open(&f, 1);
+        wal_fixture_frame(&f, 1, 12000);
+        assert_true(wal_fixture_durable(&f));
+        f.start.from = f.start.durable = wal_position(f.w);
+        first = f.put + 1;
+        wal_fixture_frame(&f, 1, 5000); /* in the next segment, not synced */
+        assert_true(wal_fixture_settle(&f));
+        wal_release(f.w, f.start.from, 1);
+        thread_sleep_us(20000);
+        wal_abandon(f.w);
+        fault_power_cut(seed + n);
+        fault_record(false);
+        check_after_crash(&f, first, first - 1);
+        wal_fixture_fini(&f);
+    }
+}
+
 int
 main(void)
 {
@@ -470,6 +502,8 @@ main(void)
                                   clear_faults),
         cmocka_unit_test_teardown(power_cuts_lose_nothing_durable,
                                   clear_faults),
+        cmocka_unit_test_teardown(
+            a_segment_stays_until_the_next_header_is_synced, clear_faults),
         cmocka_unit_test_teardown(
             what_a_kill_left_is_made_durable_by_the_next_life, clear_faults),
     };
