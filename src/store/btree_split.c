@@ -6,8 +6,8 @@
  *
  *   at the right end of the tree     the old leaf stays full, the new one
  *                                    gets the record (sequential loads)
- *   behind a run of inserts          cut at the run's end (several ascending
- *                                    sequences side by side)
+ *   behind a run of inserts          what follows the run moves out, and the
+ *                                    run goes on as if it were at the end
  *   a neighbour has room             both written anew, half and half
  *   a neighbour is full as well      the two become three
  *   no neighbour                     one becomes two
@@ -121,6 +121,7 @@ plan_parts(struct split *s, const struct page *leaf)
 {
     bool in_order = is_in_order(s, leaf), fits;
     const struct page *other;
+    unsigned at;
 
     s->first = 0;
     s->parts = 2;
@@ -136,7 +137,8 @@ plan_parts(struct split *s, const struct page *leaf)
     }
     take_sources(s, leaf, NULL);
     s->id[0] = s->path->at[s->level].id;
-    fits = (in_order && page_mix_cut_at(&s->mix, s->mix.at, s->cut)) ||
+    at = s->mix.at + (s->mix.at < leaf->count);
+    fits = (in_order && page_mix_cut_at(&s->mix, at, s->cut)) ||
            page_mix_cut_any(&s->mix, s->cut);
     nq_assert(fits);
     s->keeps_leaf =

@@ -88,7 +88,7 @@ page_verify(const uint8_t *bytes, size_t size)
                 return false;
             continue;
         }
-        if (off[i] < pg->data_off)
+        if (off[i] < pg->data_off || off[i] >= size)
             return false;
         c = cursor_of(slice_of(bytes + off[i], size - off[i]));
         if (!record_is_sane(pg, c, &used))
