@@ -281,7 +281,8 @@ db_log(struct db *db, uint32_t dbi, uint8_t effect, struct slice key,
     db->spaces[dbi].changed = at;
     db_gate_raise(db, at);
     db->has_effects = true;
-    db_touch(db, dbi, key);
+    if (effect != EFFECT_COPY) /* it only reads the key it is logged by */
+        db_touch(db, dbi, key);
     return rc;
 }
 

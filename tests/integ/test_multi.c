@@ -128,6 +128,7 @@ a_watched_key_that_changed_refuses_exec(void **state)
     client_expect(&a, "WATCH k", "+OK");
     client_expect(&b, "GET k", "\"1\"");
     client_expect(&b, "SET j 1", "+OK");
+    client_expect(&b, "COPY k l", ":1");
     client_expect(&a, "MULTI", "+OK");
     client_expect(&a, "SET done 1", "+QUEUED");
     client_expect(&a, "EXEC", "[+OK]");
