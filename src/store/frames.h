@@ -18,7 +18,11 @@
  * until the command ends, and until frames_mut() of the same page moves it.
  * If a command needs more frames than are free, the pool borrows beyond its
  * size (bounded, then NQ_EPOOL from the calls that may miss) and gives back
- * at the next frames_make_room(). */
+ * at the next frames_make_room().
+ *
+ * Memory: the pool, and on top of it 32 bytes a frame, 4 + 33 bytes a page
+ * of the database (frame_of, page table), at most four flush batches of
+ * 1 MiB, and what the heap loses between chunks (a fifth at worst seen). */
 #ifndef NQ_STORE_FRAMES_H
 #define NQ_STORE_FRAMES_H
 
@@ -74,6 +78,7 @@ frames_page(struct frames *fr, pgno id, const uint8_t **out)
 {
     uint32_t f = fr->frame_of[id];
 
+    nq_dassert(id < fr->ids);
     if (nq_unlikely(f - 1 >= FRAMES_MAX)) /* none, a mark, or a chunk */
         return frames_missed(fr, id, out);
     fr->referenced[f] = 1;
@@ -87,8 +92,8 @@ frames_peek(const struct frames *fr, pgno id)
 {
     uint32_t f = fr->frame_of[id];
 
-    return f - 1 >= UINT32_MAX - 16 ? NULL
-                                    : fr->base + ((size_t)f << fr->page_shift);
+    return f - 1 >= FRAMES_MAX ? NULL
+                               : fr->base + ((size_t)f << fr->page_shift);
 }
 
 /* THE way to write a tree page.  The page is resident (it was got before, in
@@ -108,6 +113,7 @@ NQ_MUST_USE nq_rc frames_chunk(struct frames *fr, pgno id, struct slice *out);
  * to grow to `reserve` without moving. */
 uint8_t *frames_chunk_mut(struct frames *fr, pgno id, uint32_t len,
                           uint32_t reserve);
+/* All zero. */
 pgno frames_chunk_new(struct frames *fr, uint32_t len, uint8_t **out);
 
 /* Pins keep the bytes of the page as they are now, in place, whatever happens

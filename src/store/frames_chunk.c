@@ -7,7 +7,8 @@
 #include "store/frames_int.h"
 
 uint32_t
-chunk_take(struct frames_all *all, pgno id, uint32_t len, uint32_t cap)
+chunk_take(struct frames_all *all, pgno id, uint32_t len, uint32_t cap,
+           bool zeroed)
 {
     uint32_t i = all->chunk_free;
 
@@ -27,7 +28,7 @@ chunk_take(struct frames_all *all, pgno id, uint32_t len, uint32_t cap)
     nq_assert(i < FRAME_MARK0 - FRAME_CHUNK0);
     all->chunk[i] = (struct chunk){
         .frame = {.id = id, .kind = PAGE_CHUNK},
-        .bytes = nq_malloc(cap),
+        .bytes = zeroed ? nq_calloc(1, cap) : nq_malloc(cap),
         .len = len,
         .cap = cap,
         .stamp = all->pub.stamp,
@@ -94,7 +95,7 @@ writable_chunk(struct frames_all *all, pgno id, uint32_t cap)
             frame_set_dirty(all, f);
         return c;
     }
-    g = chunk_take(all, id, 0, cap);
+    g = chunk_take(all, id, 0, cap, false);
     c = chunk_get(all, f); /* the table may have moved */
     d = chunk_get(all, g);
     d->len = nq_min(c->len, cap);
@@ -127,11 +128,10 @@ frames_chunk_new(struct frames *fr, uint32_t len, uint8_t **out)
 {
     struct frames_all *all = frames_all(fr);
     pgno id = frames_take_id(all);
-    uint32_t f = chunk_take(all, id, len, nq_max(len, 1));
+    uint32_t f = chunk_take(all, id, len, nq_max(len, 1), true);
 
     fr->frame_of[id] = f;
     frame_set_dirty(all, f);
     *out = chunk_get(all, f)->bytes;
-    memset(*out, 0, len);
     return id;
 }

@@ -181,8 +181,9 @@ frame_unprotect(struct frames_all *all, uint32_t f)
 
 /* A frame without a page: never fails (borrows beyond the pool). */
 uint32_t frame_take(struct frames_all *all, pgno id, enum page_kind kind);
-uint32_t chunk_take(struct frames_all *all, pgno id, uint32_t len,
-                    uint32_t cap);
+/* Zeroed bytes cost no memory until they are written, if they are many. */
+uint32_t chunk_take(struct frames_all *all, pgno id, uint32_t len, uint32_t cap,
+                    bool zeroed);
 /* Gives the memory back if nobody holds the frame any more: not mapped, not
  * pinned, not flushing, not part of the cut. */
 void frame_drop_if_unused(struct frames_all *all, uint32_t f);

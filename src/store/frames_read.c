@@ -88,7 +88,7 @@ install(struct frames_all *all, pgno id, const struct extent *x,
     uint32_t f;
 
     if (x->kind == PAGE_CHUNK) {
-        f = chunk_take(all, id, x->raw_len, x->raw_len);
+        f = chunk_take(all, id, x->raw_len, x->raw_len, false);
         chunk_get(all, f)->stamp = x->lsn;
         chunk_get(all, f)->referenced = 0;
     } else {
