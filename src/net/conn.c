@@ -26,6 +26,12 @@
 #define WRITE_VECTORS 64
 #define WRITE_MAX (1024 * 1024) /* to one connection in one turn */
 
+static const struct sm_def conn_life[] = {
+    [CONN_OPEN] = {"open", SM(CONN_DRAINING) | SM(CONN_CLOSING)},
+    [CONN_DRAINING] = {"draining", SM(CONN_CLOSING)},
+    [CONN_CLOSING] = {"closing", 0},
+};
+
 static struct conn *
 conn_of(const struct session *s)
 {
@@ -41,7 +47,7 @@ conn_of(const struct session *s)
 void
 conn_mark_ready(struct conn *c)
 {
-    if (c->state != CONN_OPEN)
+    if (c->life.state != CONN_OPEN)
         return;
     list_remove(&c->ready_link);
     list_push_back(&c->loop->ready, &c->ready_link);
@@ -60,7 +66,7 @@ conn_put_aside(struct conn *c, struct list *where)
 void
 conn_mark_dirty(struct conn *c)
 {
-    if (c->state == CONN_CLOSING || !list_empty(&c->out_link))
+    if (c->life.state == CONN_CLOSING || !list_empty(&c->out_link))
         return;
     list_push_back(&c->loop->dirty, &c->out_link);
 }
@@ -70,9 +76,9 @@ conn_close(struct conn *c)
 {
     struct loop *l = c->loop;
 
-    if (c->state == CONN_CLOSING)
+    if (c->life.state == CONN_CLOSING)
         return;
-    c->state = CONN_CLOSING;
+    sm_move(&c->life, CONN_CLOSING);
     list_remove(&c->ready_link);
     list_remove(&c->out_link);
     ev_io_stop(l->ev, &c->reader);
@@ -91,9 +97,9 @@ conn_drop_input(struct conn *c)
 void
 conn_drain(struct conn *c)
 {
-    if (c->state != CONN_OPEN)
+    if (c->life.state != CONN_OPEN)
         return;
-    c->state = CONN_DRAINING;
+    sm_move(&c->life, CONN_DRAINING);
     list_remove(&c->ready_link);
     if (c->calls == 0) /* else calls of the batch point there */
         conn_drop_input(c);
@@ -108,7 +114,7 @@ conn_drain(struct conn *c)
 static bool
 wants_input(const struct conn *c)
 {
-    if (c->state != CONN_OPEN || c->is_at_end || c->is_aside ||
+    if (c->life.state != CONN_OPEN || c->is_at_end || c->is_aside ||
         c->input == INPUT_BAD || c->loop->is_draining)
         return false;
     if ((c->session.flags & SESSION_BLOCKED) != 0)
@@ -119,7 +125,7 @@ wants_input(const struct conn *c)
 void
 conn_update_reader(struct conn *c)
 {
-    if (c->state == CONN_CLOSING)
+    if (c->life.state == CONN_CLOSING)
         return;
     if (!ev_is_active(&c->reader) && wants_input(c))
         ev_io_start(c->loop->ev, &c->reader);
@@ -283,7 +289,7 @@ conn_flush(struct conn *c)
         wait_for_log(c);
     else if (f == FLUSH_MORE)
         list_push_back(&l->dirty, &c->out_link);
-    if (nq_unlikely(f == FLUSH_DONE && c->state == CONN_DRAINING))
+    if (nq_unlikely(f == FLUSH_DONE && c->life.state == CONN_DRAINING))
         conn_close(c);
     else
         take_up(c);
@@ -357,6 +363,7 @@ conn_open(struct loop *l, int fd, char *addresses, bool is_unix)
     struct conn *c = nq_calloc(1, sizeof *c);
 
     c->magic = CONN_MAGIC;
+    sm_init(&c->life, "connection", conn_life, CONN_OPEN);
     c->fd = fd;
     c->loop = l;
     c->addresses = addresses;
@@ -382,7 +389,7 @@ conn_free(struct conn *c)
 {
     struct loop *l = c->loop;
 
-    nq_assert(c->state == CONN_CLOSING);
+    nq_assert(c->life.state == CONN_CLOSING);
     list_remove(&c->link);
     l->nconns--;
     session_close(&c->session);
@@ -393,4 +400,19 @@ conn_free(struct conn *c)
     c->magic = 0;
     nq_free(c->addresses);
     nq_free(c);
+}
+
+void
+conn_check(const struct conn *c)
+{
+    bool is_open = c->life.state == CONN_OPEN;
+
+    nq_assert(c->magic == CONN_MAGIC && c->session.magic == SESSION_MAGIC);
+    nq_assert(c->calls == 0 && c->parsed == 0 && c->done == 0);
+    nq_assert(c->in.len == 0 || c->in.own != NULL);
+    nq_assert(is_open ||
+              (c->in.len == 0 && c->ready_link.next == &c->ready_link));
+    nq_assert(is_open || !ev_is_active(&c->reader));
+    nq_assert(outq_is_empty(&c->session.out) ||
+              c->out_link.next != &c->out_link || ev_is_active(&c->writer));
 }

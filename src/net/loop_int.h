@@ -6,6 +6,7 @@
 #include <ev.h>
 
 #include "base/list.h"
+#include "base/sm.h"
 #include "cmd/dispatch.h"
 #include "cmd/engine.h"
 #include "net/input.h"
@@ -93,7 +94,7 @@ struct conn {
     struct list link; /* conns, or closing */
     struct list ready_link; /* ready, held or ended */
     struct list out_link;   /* dirty or gated */
-    uint8_t state;          /* enum conn_state */
+    struct sm life;         /* enum conn_state */
     uint8_t input;          /* enum conn_input */
     bool is_at_end;         /* the client will send no more */
     bool is_aside;          /* ready_link is on `held` or `ended` */
@@ -123,6 +124,8 @@ void conn_put_aside(struct conn *c, struct list *where);
 void conn_drop_input(struct conn *c);
 /* Reads if more could be used now; else lets the bytes wait in the kernel. */
 void conn_update_reader(struct conn *c);
+/* Between two turns. */
+void conn_check(const struct conn *c);
 
 /* --- net/turn.c ------------------------------------------------------------
  */

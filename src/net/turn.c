@@ -72,7 +72,7 @@ settle(struct conn *c)
         c->parsed = c->done;
         c->was_kept = false;
     }
-    if (nq_likely(c->state == CONN_OPEN)) /* else the input is gone */
+    if (nq_likely(c->life.state == CONN_OPEN)) /* else the input is gone */
         input_consume(l->inputs, &c->in, c->parsed);
     c->parsed = c->done = 0;
     c->calls = 0;
@@ -81,7 +81,7 @@ settle(struct conn *c)
         conn_close(c);
     else if (nq_unlikely((flags & SESSION_CLOSE_AFTER_REPLY) != 0))
         conn_drain(c);
-    if (nq_likely(c->state == CONN_OPEN))
+    if (nq_likely(c->life.state == CONN_OPEN))
         settle_open(l, c);
     else
         conn_drop_input(c);
@@ -323,6 +323,21 @@ run_commands(struct loop *l, uint64_t start_us)
     }
 }
 
+#ifdef NQ_DEBUG
+#define CHECKED_MAX 100 /* connections that debug builds look at each turn */
+
+static void
+check_all(const struct loop *l)
+{
+    if (l->nconns > CHECKED_MAX)
+        return;
+    list_each(it, &l->conns)
+    {
+        conn_check(nq_container(it, struct conn, link));
+    }
+}
+#endif
+
 void
 turn_run(struct loop *l)
 {
@@ -339,6 +354,9 @@ turn_run(struct loop *l)
     flush_all(l);
     keep_rest(l);
     free_closed(l);
+#ifdef NQ_DEBUG
+    check_all(l);
+#endif
     l->stats.turns++;
     lag_us = clock_mono_us() - start_us;
     if (lag_us > l->stats.lag_us_max)
