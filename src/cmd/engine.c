@@ -79,6 +79,15 @@ engine_attach(struct engine *e, struct db *db, struct store *store)
 }
 
 void
+engine_detach(struct engine *e)
+{
+    if (e->store != NULL)
+        park_stop(e);
+    e->db = NULL;
+    e->store = NULL;
+}
+
+void
 engine_on_touch(void *engine, uint32_t dbi, struct slice key)
 {
     struct engine *e;

@@ -125,6 +125,8 @@ struct engine *engine_new(void);
 void engine_free(struct engine *e);
 /* The databases are there (still loading, perhaps). */
 void engine_attach(struct engine *e, struct db *db, struct store *store);
+/* Before they are closed: nothing of the engine looks at them any more. */
+void engine_detach(struct engine *e);
 /* Once per turn, after the batches: slices of commands that yielded, paused
  * clients, expiry and freeing in the background.  True: more at once. */
 bool engine_turn(struct engine *e);

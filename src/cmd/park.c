@@ -64,8 +64,7 @@ parking_free(struct parking *p)
     if (p == NULL)
         return;
     nq_assert(list_empty(&p->waiting) && list_empty(&p->queue));
-    if (p->is_ahead)
-        frames_fetch_end(store_frames(p->engine->store), &p->ahead);
+    nq_assert(!p->is_ahead);
     nq_free(p);
 }
 
@@ -278,6 +277,13 @@ park_read_ahead(struct engine *e)
     p->is_ahead = true;
     p->ahead = (struct frames_wait){.ready = on_ahead};
     frames_fetch(fr, &p->ahead);
+}
+
+void
+park_stop(struct engine *e)
+{
+    if (e->parking->is_ahead)
+        on_ahead(&e->parking->ahead);
 }
 
 /* --- resuming ------------------------------------------------------------ */

@@ -26,6 +26,8 @@ void park_done(struct session *s);
 
 /* Starts reading what the probe of a batch noted as missing. */
 void park_read_ahead(struct engine *e);
+/* Ends that: the store is about to be closed. */
+void park_stop(struct engine *e);
 
 /* CLIENT UNBLOCK: ends the waiting of a command for its event, as if it had
  * lasted too long (req.is_cut) or with an error.  False: it does not wait for

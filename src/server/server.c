@@ -389,6 +389,8 @@ finish(struct server *s, bool was_ready)
         settle_log(s, nq_max(timeout_us, (uint64_t)1000000));
     if (s->loop != NULL)
         loop_drain(s->loop, (unsigned)(timeout_us / 1000));
+    if (s->engine != NULL)
+        engine_detach(s->engine);
     if (s->db != NULL) {
         before_cut(s); /* for the checkpoint of store_close() */
         db_close(s->db);

@@ -62,6 +62,7 @@ close_all(struct engine_env *env)
 {
     struct db *db = env->db;
 
+    engine_detach(env->e);
     store_turn(env->store);
     while (pool_pending(env->pool) > 0)
         (void)pool_wait(env->pool);
