@@ -74,8 +74,9 @@ struct req {
     uint32_t dbi;
     struct finger *fingers; /* one per key position of the table's key spec */
     unsigned nfingers;
-    bool in_multi;           /* runs inside EXEC: may not yield or block */
-    bool is_error;           /* an error reply was put */
+    bool in_multi; /* runs inside EXEC: may not yield or block */
+    bool is_error; /* an error reply was put */
+    bool is_push;  /* a push was put: CLIENT REPLY OFF does not silence it */
     struct reply_part *part; /* NULL: replies go to the session */
     enum { REQ_DONE, REQ_PARK, REQ_YIELD, REQ_BLOCK } outcome;
     /* Memory of a command that works in slices: NULL at its first run, then

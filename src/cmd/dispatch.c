@@ -174,12 +174,14 @@ gate_output(struct req *rq, uint64_t mark)
 
 /* CLIENT REPLY OFF and SKIP. */
 static void
-silence(struct session *s, uint64_t mark)
+silence(const struct req *rq, uint64_t mark)
 {
+    struct session *s = rq->s;
+
     if (nq_likely(!(s->flags & (SESSION_REPLY_OFF | SESSION_REPLY_SKIP |
                                 SESSION_REPLY_SKIP_NEXT))))
         return;
-    if (s->flags & (SESSION_REPLY_OFF | SESSION_REPLY_SKIP))
+    if (s->flags & (SESSION_REPLY_OFF | SESSION_REPLY_SKIP) && !rq->is_push)
         outq_rewind(&s->out, mark);
     s->flags &= ~(uint32_t)SESSION_REPLY_SKIP;
     if (s->flags & SESSION_REPLY_SKIP_NEXT)
@@ -230,7 +232,7 @@ execute(struct req *rq)
             return keep(rq, mark);
         free_state(rq);
     }
-    silence(s, mark);
+    silence(rq, mark);
     if (rq->cmd != NULL)
         gate_output(rq, mark);
     park_done(s);

@@ -298,8 +298,6 @@ message_put(struct session *s, struct message *m, lsn gate)
     uint64_t mark = s->out.put;
     uint8_t *head;
 
-    if ((s->flags & SESSION_REPLY_OFF) != 0 && s->resp < 3)
-        return;
     head = outq_reserve(&s->out, HEADER_BYTES);
     head[0] = s->resp >= 3 ? '>' : '*';
     head[1] = (uint8_t)m->count;

@@ -260,6 +260,7 @@ reply_set(struct req *rq, uint64_t n)
 void
 reply_push(struct req *rq, uint64_t n)
 {
+    rq->is_push = true;
     header(rq, rq->s->resp < 3 ? '*' : '>', n);
 }
 
