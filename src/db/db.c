@@ -181,6 +181,7 @@ db_close(struct db *db)
     db_background_close(db);
     db_frees_fini(db);
     buf_fini(&db->scratch);
+    buf_fini(&db->due_seen);
     nq_free(db->spaces);
     db->magic = 0;
     nq_free(db);
@@ -343,7 +344,10 @@ db_find(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
     db_gate_raise(db, ks->origin);
     if (nq_likely(rc == NQ_OK)) {
         db_gate_raise(db, e->rec.page_lsn);
-        return nq_unlikely(db_is_due(db, &e->rec)) ? NQ_NOTFOUND : NQ_OK;
+        if (nq_likely(!db_is_due(db, &e->rec)))
+            return NQ_OK;
+        db_note_due(db, dbi, key);
+        return NQ_NOTFOUND;
     }
     if (rc == NQ_NOTFOUND)
         not_there(db, ks, e);

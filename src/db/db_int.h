@@ -63,6 +63,8 @@ struct db {
     enum background_wait waiting;
     uint64_t retry_us;    /* nothing before this, after a failure */
     uint32_t next_expire; /* database where the expiry cycle goes on */
+    struct buf due_seen;  /* varint database and length, key: expired keys that
+                             readers met while nobody else removes them */
     struct buf scratch;   /* a key handed out, or held across a change */
     struct rng rng;
     struct db_stats stats;
@@ -158,6 +160,9 @@ void db_frees_fini(struct db *db);
 /* --- expire.c: the background ----------------------------------------------
  */
 void db_background_close(struct db *db);
+/* A reader met an expired key; with the expiry cycle off, the background
+ * removes it, as reading removes it in Redis. */
+void db_note_due(struct db *db, uint32_t dbi, struct slice key);
 
 /* --- replay.c: one function per row of effect.def, in any of these files ---
  */

@@ -9,6 +9,8 @@
  *   WAIT_NONE -> (a miss) -> WAIT_READING -> on_ready -> WAIT_PINNED
  *             -> the next slice runs with them pinned -> WAIT_NONE
  *
+ * With the cycle turned off, what readers meet is removed all the same.
+ *
  * A slice takes its own look at the clock; expiry is logged as DEL, so replay
  * and copies of the log need no clock.  Called by the engine once per turn. */
 #include "base/log.h"
@@ -18,6 +20,7 @@
 #define EXPIRE_PER_LOOK 8      /* keys between two looks at the clock */
 #define RETRY_AFTER_US 5000000 /* after damage, or with no room to read */
 #define DUE_UNKNOWN_MS 100     /* when a root has to be read first */
+#define DUE_SEEN_MAX 65536     /* bytes of keys that readers met */
 #define HELD_BACK_MS 10        /* when the log has no room just now */
 
 static void
@@ -107,6 +110,38 @@ expire_database(struct db *db, uint32_t dbi, uint64_t until_us)
     return rc;
 }
 
+void
+db_note_due(struct db *db, uint32_t dbi, struct slice key)
+{
+    if (db->active_expire || db->is_replaying ||
+        db->due_seen.len + key.len > DUE_SEEN_MAX)
+        return;
+    buf_put_varint(&db->due_seen, dbi);
+    buf_put_varint(&db->due_seen, key.len);
+    buf_put_slice(&db->due_seen, key);
+}
+
+/* Removes what readers met.  What misses will be met again. */
+static void
+expire_seen(struct db *db)
+{
+    struct cursor c = cursor_of(buf_slice(&db->due_seen));
+    struct slice key;
+    uint64_t dbi;
+    nq_rc rc = NQ_OK;
+
+    while (cursor_left(&c) > 0 && rc != NQ_MISS) {
+        struct entry e = {0};
+
+        cursor_get_varint(&c, &dbi);
+        cursor_get_slice(&c, &key);
+        nq_assert(cursor_ok(&c));
+        rc = db_find_write(db, (uint32_t)dbi, key, &e);
+    }
+    frames_forget_wanted(db->fr);
+    buf_clear(&db->due_seen);
+}
+
 static nq_rc
 expire_slice(struct db *db, uint64_t until_us)
 {
@@ -162,6 +197,8 @@ db_background(struct db *db, uint64_t budget_us)
         return false;
     db_gate_reset(db);
     db->now_ms = clock_wall_ms();
+    if (db->due_seen.len > 0)
+        expire_seen(db);
     more = settle_slice(
         db,
         expire_slice(db, now_us + (has_frees(db) ? budget_us / 2 : budget_us)));
@@ -221,7 +258,7 @@ db_next_due(struct db *db)
 
     if (db->is_replaying)
         return 0;
-    if (has_frees(db) || db->waiting == WAIT_PINNED)
+    if (has_frees(db) || db->waiting == WAIT_PINNED || db->due_seen.len > 0)
         due = 1;
     if (due == 0 || due > clock_wall_ms())
         return due;
