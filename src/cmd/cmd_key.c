@@ -19,8 +19,7 @@ key_is_found(struct req *rq, nq_rc rc, bool *found)
     return false;
 }
 
-/* --- DEL, EXISTS, TYPE ------------------------------------------------------
- */
+/* --- DEL, EXISTS, TYPE --------------------------------------------------- */
 
 /* Finds all keys of argv[1..], so that nothing misses once the first went. */
 static bool
@@ -96,8 +95,7 @@ cmd_type(struct req *rq)
         reply_status(rq, found ? db_type_name(e.rec.type) : "none");
 }
 
-/* --- RENAME, COPY, MOVE -----------------------------------------------------
- */
+/* --- RENAME, COPY, MOVE -------------------------------------------------- */
 
 static void
 reply_same_object(struct req *rq)
@@ -251,8 +249,7 @@ cmd_move(struct req *rq)
         reply_int(rq, 1);
 }
 
-/* --- whole databases --------------------------------------------------------
- */
+/* --- whole databases ----------------------------------------------------- */
 
 void
 cmd_randomkey(struct req *rq)

@@ -92,8 +92,7 @@ visit(struct req *rq, const struct filter *f, struct listing *l, bool *at_end)
     return rc;
 }
 
-/* --- KEYS -------------------------------------------------------------------
- */
+/* --- KEYS ---------------------------------------------------------------- */
 
 void
 cmd_keys(struct req *rq)
@@ -115,8 +114,7 @@ cmd_keys(struct req *rq)
         (void)listing_answer(rq, l);
 }
 
-/* --- SCAN -------------------------------------------------------------------
- */
+/* --- SCAN ---------------------------------------------------------------- */
 
 static bool
 parse_cursor(struct slice s, uint64_t *out)

@@ -31,8 +31,7 @@ struct range_query {
     int64_t offset, count; /* count < 0: all */
 };
 
-/* --- options ----------------------------------------------------------------
- */
+/* --- options ------------------------------------------------------------- */
 
 static bool
 parse_option(struct req *rq, uint32_t *i, struct range_query *q)
@@ -70,8 +69,7 @@ parse_options(struct req *rq, uint32_t first, struct range_query *q)
     return true;
 }
 
-/* --- one step of the walk ---------------------------------------------------
- */
+/* --- one step of the walk ------------------------------------------------ */
 
 static nq_rc
 step(struct btree_cursor *c, bool reverse)
@@ -105,8 +103,7 @@ seek_first(struct req *rq, const struct range_query *q, uint64_t live,
     return range_nth(rq, &q->range, live - 1 - off, c);
 }
 
-/* --- a short answer ---------------------------------------------------------
- */
+/* --- a short answer ------------------------------------------------------ */
 
 /* `n` records from where the cursor stands, straight into the reply. */
 static nq_rc
@@ -136,8 +133,7 @@ answer_records(struct req *rq, const struct range_query *q,
     return rc;
 }
 
-/* --- a long answer ----------------------------------------------------------
- */
+/* --- a long answer ------------------------------------------------------- */
 
 static nq_rc
 collect_record(struct req *rq, const struct range_query *q,
@@ -210,8 +206,7 @@ range_in_slices(struct req *rq, const struct range_query *q,
         (void)listing_answer(rq, l);
 }
 
-/* --- both commands ----------------------------------------------------------
- */
+/* --- both commands ------------------------------------------------------- */
 
 /* How many records the answer has, `live` being in the range. */
 static uint64_t

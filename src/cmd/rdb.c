@@ -30,8 +30,7 @@
 
 enum { ENC_INT8 = 0xC0, ENC_INT16 = 0xC1, ENC_INT32 = 0xC2, ENC_LZF = 0xC3 };
 
-/* --- checksum ---------------------------------------------------------------
- */
+/* --- checksum ------------------------------------------------------------ */
 
 /* Of the reflected polynomial 0x95ac9329ac4bc9b5, one entry a nibble: small,
  * and DUMP is not a hot path. */
@@ -57,8 +56,7 @@ rdb_crc64(uint64_t crc, struct slice s)
     return crc;
 }
 
-/* --- writing ----------------------------------------------------------------
- */
+/* --- writing ------------------------------------------------------------- */
 
 static void
 put_big_endian(struct buf *out, uint64_t v, unsigned bytes)
@@ -118,8 +116,7 @@ rdb_encode(struct buf *out, struct slice val)
     buf_put_u64(out, rdb_crc64(0, slice_of(out->p + start, out->len - start)));
 }
 
-/* --- reading ----------------------------------------------------------------
- */
+/* --- reading ------------------------------------------------------------- */
 
 static uint64_t
 get_big_endian(struct cursor *c, unsigned bytes)

@@ -53,8 +53,7 @@ db_space(struct db *db, uint32_t dbi)
     return &db->spaces[dbi];
 }
 
-/* --- catalog ---------------------------------------------------------------
- */
+/* --- catalog ------------------------------------------------------------- */
 
 static struct slice
 space_name(uint32_t dbi, char dst[16])
@@ -133,8 +132,7 @@ db_write_catalog(struct db *db)
     db_write_frees(db);
 }
 
-/* --- life ------------------------------------------------------------------
- */
+/* --- life ---------------------------------------------------------------- */
 
 nq_rc
 db_open(const struct db_opts *opts, struct db **out)
@@ -244,8 +242,7 @@ db_gate_all(struct db *db, uint32_t dbi)
     db_gate_raise(db, nq_max(ks->changed, ks->origin));
 }
 
-/* --- what every change has in common ---------------------------------------
- */
+/* --- what every change has in common ------------------------------------- */
 
 nq_rc
 db_writable(struct db *db)
@@ -322,8 +319,7 @@ db_owned_free(struct db *db, const struct owned *o)
         blob_free(db->fr, &o->ref);
 }
 
-/* --- finding ---------------------------------------------------------------
- */
+/* --- finding ------------------------------------------------------------- */
 
 /* The tree leaves the finger alone when it is empty; db_put() goes by it. */
 static void
@@ -381,8 +377,7 @@ db_find_write(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
     return rc;
 }
 
-/* --- changing --------------------------------------------------------------
- */
+/* --- changing ------------------------------------------------------------ */
 
 static nq_rc
 remove_found(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
@@ -529,8 +524,7 @@ db_set_expire(struct db *db, uint32_t dbi, struct slice key, struct entry *e,
     return rc;
 }
 
-/* --- questions about a whole database --------------------------------------
- */
+/* --- questions about a whole database ------------------------------------ */
 
 nq_rc
 db_size(struct db *db, uint32_t dbi, uint64_t *keys)

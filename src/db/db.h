@@ -104,8 +104,7 @@ lsn db_gate(const struct db *db);
  * of the database. */
 void db_gate_all(struct db *db, uint32_t dbi);
 
-/* --- keys ------------------------------------------------------------------
- */
+/* --- keys ---------------------------------------------------------------- */
 
 /* NQ_OK or NQ_NOTFOUND (absent or expired). e->finger may have been set by a
  * probe of this key (else zero it). */
@@ -147,8 +146,7 @@ NQ_MUST_USE nq_rc db_expires(struct db *db, uint32_t dbi, uint64_t *keys);
 /* Uniform over the keys that are not expired; NQ_NOTFOUND if there is none. */
 NQ_MUST_USE nq_rc db_random_key(struct db *db, uint32_t dbi, struct slice *key);
 
-/* --- background ------------------------------------------------------------
- */
+/* --- background ---------------------------------------------------------- */
 
 /* One slice, at most budget_us, of what goes on beside commands: expiry where
  * something is due, freeing of flushed trees and deleted ranges.  Returns
@@ -164,8 +162,7 @@ struct db_stats {
 };
 void db_get_stats(const struct db *db, struct db_stats *out);
 
-/* --- for the type modules of this folder -----------------------------------
- */
+/* --- for the type modules of this folder --------------------------------- */
 
 /* Inserts or replaces the record and logs the effect with `args`, which must
  * not point into pages.  `old` is what db_find_write() left, found or not.

@@ -18,8 +18,7 @@
 #define DEL_RANGE_BUDGET 4096 /* pages a call */
 #define RANDOM_TRIES 64
 
-/* --- one key to another ----------------------------------------------------
- */
+/* --- one key to another -------------------------------------------------- */
 
 /* "varint db | key" into db->scratch. */
 static void
@@ -197,8 +196,7 @@ db_copy(struct db *db, uint32_t from_db, struct slice from, uint32_t to_db,
     return rc;
 }
 
-/* --- whole databases -------------------------------------------------------
- */
+/* --- whole databases ----------------------------------------------------- */
 
 /* An empty tree in place of the old one. */
 static void
@@ -273,8 +271,7 @@ db_swap(struct db *db, uint32_t a, uint32_t b)
     return rc;
 }
 
-/* --- ranges ----------------------------------------------------------------
- */
+/* --- ranges -------------------------------------------------------------- */
 
 /* Removes the range from the tree.  NQ_MISS before anything is gone; what is
  * missing later is read on the spot. */
@@ -331,8 +328,7 @@ db_del_range(struct db *db, uint32_t dbi, struct slice lo,
     return rc != NQ_OK ? rc : logged;
 }
 
-/* --- a random key ----------------------------------------------------------
- */
+/* --- a random key -------------------------------------------------------- */
 
 static nq_rc
 random_in(struct db *db, uint64_t keys, struct btree_cursor *c)
@@ -384,8 +380,7 @@ db_random_key(struct db *db, uint32_t dbi, struct slice *key)
     return rc;
 }
 
-/* --- replay ----------------------------------------------------------------
- */
+/* --- replay -------------------------------------------------------------- */
 
 nq_rc
 db_apply_rename(struct db *db, const struct wal_record *r)

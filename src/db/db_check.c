@@ -67,8 +67,7 @@ on_page(void *arg, pgno id)
     c->stats.pages++;
 }
 
-/* --- values ----------------------------------------------------------------
- */
+/* --- values -------------------------------------------------------------- */
 
 static void
 push_ref(struct db_check *c, const struct blob_ref *ref)
@@ -115,8 +114,7 @@ note_values(struct db_check *c)
     return NQ_OK;
 }
 
-/* --- trees -----------------------------------------------------------------
- */
+/* --- trees --------------------------------------------------------------- */
 
 static struct btree *
 tree_of(struct db_check *c, const char **what, uint32_t *number)
@@ -192,8 +190,7 @@ finish(struct db_check *c)
     return rc == NQ_OK && c->stats.findings > 0 ? NQ_ECORRUPT : rc;
 }
 
-/* --- the check -------------------------------------------------------------
- */
+/* --- the check ----------------------------------------------------------- */
 
 struct db_check *
 db_check_new(struct db *db, bool read_extents,

@@ -144,8 +144,7 @@ NQ_MUST_USE nq_rc db_remove(struct db *db, uint32_t dbi, struct slice key,
 NQ_MUST_USE nq_rc db_remove_expired(struct db *db, uint32_t dbi,
                                     struct slice key, struct entry *e);
 
-/* --- lazyfree.c ------------------------------------------------------------
- */
+/* --- lazyfree.c ---------------------------------------------------------- */
 void db_free_later(struct db *db, const struct btree *tree);
 /* For btree_del_range: frees what a record owned, now if its index is in
  * memory, else later.  `arg` is the db. */
@@ -157,15 +156,13 @@ void db_write_frees(struct db *db);
 NQ_MUST_USE nq_rc db_load_frees(struct db *db);
 void db_frees_fini(struct db *db);
 
-/* --- expire.c: the background ----------------------------------------------
- */
+/* --- expire.c: the background -------------------------------------------- */
 void db_background_close(struct db *db);
 /* A reader met an expired key; with the expiry cycle off, the background
  * removes it, as reading removes it in Redis. */
 void db_note_due(struct db *db, uint32_t dbi, struct slice key);
 
-/* --- replay.c: one function per row of effect.def, in any of these files ---
- */
+/* --- replay.c: one function per row of effect.def, in any of these files - */
 #define EFFECT(code, name, apply)                                              \
     NQ_MUST_USE nq_rc apply(struct db *db, const struct wal_record *r);
 #include "db/effect.def"

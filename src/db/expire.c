@@ -54,8 +54,7 @@ db_background_close(struct db *db)
     end_wait(db);
 }
 
-/* --- expiry ----------------------------------------------------------------
- */
+/* --- expiry -------------------------------------------------------------- */
 
 /* Removes up to EXPIRE_PER_LOOK due keys; *found tells whether there was
  * any. */
@@ -158,8 +157,7 @@ expire_slice(struct db *db, uint64_t until_us)
     return rc;
 }
 
-/* --- the slice of a turn ---------------------------------------------------
- */
+/* --- the slice of a turn ------------------------------------------------- */
 
 static bool
 has_frees(const struct db *db)

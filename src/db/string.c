@@ -52,8 +52,7 @@ int_of_record(const struct record *rec, int64_t *out)
     return NQ_OK;
 }
 
-/* --- reading ---------------------------------------------------------------
- */
+/* --- reading ------------------------------------------------------------- */
 
 uint64_t
 string_len(const struct entry *e)
@@ -180,8 +179,7 @@ string_encoding(const struct entry *e)
     return "embstr";
 }
 
-/* --- writing ---------------------------------------------------------------
- */
+/* --- writing ------------------------------------------------------------- */
 
 /* A record for `val`.  `room` is where an integer or a reference goes.  A
  * blob is written right away: free it if the record is not put. */
@@ -297,8 +295,7 @@ string_set_int(struct db *db, uint32_t dbi, struct slice key, struct entry *old,
     return rc;
 }
 
-/* --- writing a part --------------------------------------------------------
- */
+/* --- writing a part ------------------------------------------------------ */
 
 /* One write of a part, its old length looked up once. */
 struct part {
@@ -460,8 +457,7 @@ string_write(struct db *db, uint32_t dbi, struct slice key, struct entry *old,
     return NQ_OK;
 }
 
-/* --- replay ----------------------------------------------------------------
- */
+/* --- replay -------------------------------------------------------------- */
 
 /* What the effect is to be applied to. */
 static nq_rc

@@ -52,8 +52,7 @@ on_touch(void *arg, uint32_t dbi, struct slice key)
     e->touches++;
 }
 
-/* --- life ------------------------------------------------------------------
- */
+/* --- life ---------------------------------------------------------------- */
 
 void
 env_open(struct env *e)
@@ -168,8 +167,7 @@ env_fini(struct env *e)
     arena_fini(&e->arena);
 }
 
-/* --- turns -----------------------------------------------------------------
- */
+/* --- turns --------------------------------------------------------------- */
 
 void
 env_turn(struct env *e)
@@ -258,8 +256,7 @@ env_again(struct env *e, nq_rc rc)
     return false;
 }
 
-/* --- commands --------------------------------------------------------------
- */
+/* --- commands ------------------------------------------------------------ */
 
 static nq_rc
 set_once(struct env *e, uint32_t dbi, struct slice key, struct slice val,
@@ -379,8 +376,7 @@ env_encoding(struct env *e, uint32_t dbi, struct slice key)
     return string_encoding(&en);
 }
 
-/* --- checks ----------------------------------------------------------------
- */
+/* --- checks -------------------------------------------------------------- */
 
 static void
 print_finding(void *arg, const char *text)

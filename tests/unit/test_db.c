@@ -99,8 +99,7 @@ set(struct env *e, const char *key, const char *val)
     return env_set(e, 0, slice_str(key), slice_str(val), 0);
 }
 
-/* --- finding, deleting ------------------------------------------------------
- */
+/* --- finding, deleting --------------------------------------------------- */
 
 static void
 set_get_and_del_work(void **state)
@@ -150,8 +149,7 @@ a_stale_finger_never_finds_a_key_of_another_tree(void **state)
     assert_false(en.finger.found);
 }
 
-/* --- expiry -----------------------------------------------------------------
- */
+/* --- expiry -------------------------------------------------------------- */
 
 static void
 an_expired_key_is_never_visible(void **state)
@@ -245,8 +243,7 @@ active_expiry_can_be_turned_off(void **state)
     assert_size(e, 0, 0);
 }
 
-/* --- bulk -------------------------------------------------------------------
- */
+/* --- bulk ---------------------------------------------------------------- */
 
 static void
 rename_moves_value_and_expiry(void **state)
@@ -430,8 +427,7 @@ a_random_key_is_never_an_expired_one(void **state)
         assert_true(seen[i] > 0);
 }
 
-/* --- gates, events ----------------------------------------------------------
- */
+/* --- gates, events ------------------------------------------------------- */
 
 static void
 a_reply_waits_for_what_it_read(void **state)
@@ -502,8 +498,7 @@ events_are_those_of_redis(void **state)
     assert_true(e->touches >= 11);
 }
 
-/* --- the check ---------------------------------------------------------------
- */
+/* --- the check ----------------------------------------------------------- */
 
 static void
 take_finding(void *arg, const char *text)
@@ -558,8 +553,7 @@ the_check_finds_pages_owned_twice_or_by_none(void **state)
     nq_free(big);
 }
 
-/* --- a log that fails --------------------------------------------------------
- */
+/* --- a log that fails ---------------------------------------------------- */
 
 #ifdef NQ_FAULTS
 static void
@@ -602,8 +596,7 @@ a_dead_log_refuses_writes_and_keeps_reads(void **state)
 }
 #endif
 
-/* --- restart ----------------------------------------------------------------
- */
+/* --- restart ------------------------------------------------------------- */
 
 static void
 replay_brings_back_every_effect(void **state)

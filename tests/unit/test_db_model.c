@@ -37,8 +37,7 @@ struct world {
     uint8_t *noise;
 };
 
-/* --- the model --------------------------------------------------------------
- */
+/* --- the model ----------------------------------------------------------- */
 
 static struct slice
 key_of(unsigned i, char dst[600])
@@ -93,8 +92,7 @@ cells_clear(struct world *w, uint32_t dbi, unsigned from, unsigned to)
         w->cells[dbi][i].is_there = false;
 }
 
-/* --- comparing ---------------------------------------------------------------
- */
+/* --- comparing ----------------------------------------------------------- */
 
 static void
 compare_key(struct world *w, uint32_t dbi, unsigned i)
@@ -151,8 +149,7 @@ compare_counts(struct world *w)
     }
 }
 
-/* --- random commands ---------------------------------------------------------
- */
+/* --- random commands ----------------------------------------------------- */
 
 static struct slice
 random_value(struct world *w)

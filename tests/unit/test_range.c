@@ -110,8 +110,7 @@ want_bulk(struct world *w, const char *fmt, unsigned i)
     buf_printf(&w->want, "$%d|%s|", n, item);
 }
 
-/* --- ranges -----------------------------------------------------------------
- */
+/* --- ranges -------------------------------------------------------------- */
 
 struct query {
     unsigned lo, hi; /* keys k with lo <= k < hi */
@@ -291,8 +290,7 @@ a_range_is_deleted_and_counted(void **state)
     fake_expect(&w->c, "NQ.DELRANGE k00100 (k05000", ":0|");
 }
 
-/* --- what stays while other things change ------------------------------------
- */
+/* --- what stays while other things change -------------------------------- */
 
 /* One change of a key with an odd id. */
 static void
