@@ -277,9 +277,8 @@ wal_spare_prepare(struct wal *w)
         rc = file_open(path, FILE_CREATE, &file);
     if (rc != NQ_OK)
         return rc;
+    /* Blocks and name, not content: that is synced with the first frames. */
     rc = file_allocate(file, 0, w->opts.segment_size);
-    if (rc == NQ_OK)
-        rc = file_sync(file);
     file_close(file);
     if (rc == NQ_OK)
         rc = dir_sync(w->opts.dir);
