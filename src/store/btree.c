@@ -22,6 +22,7 @@
 #include "store/btree.h"
 
 #include "store/btree_int.h"
+#include "store/frames_int.h"
 
 /* --- shared helpers ------------------------------------------------------ */
 
@@ -140,6 +141,8 @@ void
 tree_raise(struct btree *t, const struct btree_path *path, unsigned levels,
            const struct page_entry *e)
 {
+    if (e->earliest == PAGE_NEVER && !e->owns)
+        return;
     while (levels-- > 0) {
         struct btree_step at = path->at[levels];
         const struct page *pg = tree_peek(t, at.id);
@@ -202,9 +205,18 @@ struct place {
     struct btree_path path;
 };
 
+/* What frames_mut() will look at first, asked for while the leaf is searched.
+ */
+static inline __attribute__((always_inline)) void
+prefetch_frame(const struct btree *t, pgno id)
+{
+    __builtin_prefetch(&frames_all(t->fr)->frame[t->fr->frame_of[id]]);
+}
+
 /* Through the finger if it is good; `f` is set.  The tree is not empty. */
 static nq_rc
-find(struct btree *t, struct slice key, struct finger *f, struct place *p)
+find(struct btree *t, struct slice key, struct finger *f, bool writes,
+     struct place *p)
 {
     nq_rc rc;
 
@@ -227,6 +239,8 @@ find(struct btree *t, struct slice key, struct finger *f, struct place *p)
                 return rc;
         }
     }
+    if (writes)
+        prefetch_frame(t, p->leaf);
     rc = page_find(p->pg, key, tree_tail, t->fr, &p->slot, &p->found);
     if (rc == NQ_OK)
         finger_set(t, f, p->leaf, p->slot, p->found);
@@ -258,7 +272,7 @@ btree_get(struct btree *t, struct slice key, struct record *out,
 
     if (t->root == 0)
         return NQ_NOTFOUND;
-    if ((rc = find(t, key, f, &p)) != NQ_OK)
+    if ((rc = find(t, key, f, false, &p)) != NQ_OK)
         return rc;
     if (!p.found)
         return NQ_NOTFOUND;
@@ -276,7 +290,7 @@ btree_patch(struct btree *t, struct slice key, struct finger *f, uint8_t **val,
 
     if (t->root == 0)
         return NQ_NOTFOUND;
-    if ((rc = find(t, key, f, &p)) != NQ_OK)
+    if ((rc = find(t, key, f, false, &p)) != NQ_OK)
         return rc;
     if (!p.found)
         return NQ_NOTFOUND;
@@ -448,7 +462,7 @@ btree_put(struct btree *t, struct slice key, const struct record *rec,
     if (t->append_leaf != 0 &&
         (rc = find_append(t, key, &p, &is_append)) != NQ_OK)
         return rc;
-    if (!is_append && (rc = find(t, key, f, &p)) != NQ_OK)
+    if (!is_append && (rc = find(t, key, f, true, &p)) != NQ_OK)
         return rc;
     rc = p.found ? replace(t, key, &p, &v) : insert(t, key, &p, &v);
     if (rc == NQ_OK && f != NULL) {
@@ -470,7 +484,7 @@ btree_del(struct btree *t, struct slice key, struct finger *f)
 
     if (t->root == 0)
         return NQ_NOTFOUND;
-    if ((rc = find(t, key, f, &p)) != NQ_OK)
+    if ((rc = find(t, key, f, true, &p)) != NQ_OK)
         return rc;
     if (!p.found)
         return NQ_NOTFOUND;
