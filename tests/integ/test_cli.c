@@ -139,6 +139,7 @@ a_dump_loads_into_an_empty_server(void **state)
     struct live_server fresh;
     struct client c;
     size_t len;
+    long ttl;
 
     (void)state;
     assert_int_equal(live_stop(&srv), 0);
@@ -169,7 +170,8 @@ a_dump_loads_into_an_empty_server(void **state)
     client_expect(&c, "DBSIZE", ":3001");
     client_expect(&c, "GETRANGE big 2999998 -1", "\"\\x00\\x00end\"");
     client_expect(&c, "TTL key:00001", ":-1");
-    client_expect(&c, "TTL key:00100", ":9...");
+    ttl = strtol(client_ask(&c, "TTL key:00100") + 1, NULL, 10);
+    assert_in_range(ttl, 90000, 100000);
     client_close(&c);
     assert_int_equal(live_stop(&fresh), 0);
     live_fini(&fresh);
