@@ -222,92 +222,86 @@ put_value(struct buf *out)
         buf_put_u8(out, (uint8_t)('a' + rng_below(&rng, 4)));
 }
 
+/* Letters that stand for one of a list. */
+static bool
+put_listed(struct buf *out, char letter)
+{
+    static const struct {
+        char letter;
+        const char *list[16]; /* up to NULL */
+    } lists[] = {
+        {'i',
+         {"0", "1", "-1", "7", "100", "-100", "9223372036854775807",
+          "-9223372036854775808", "99999999999999999999", "abc", "1.5",
+          "4294967296", "-0"}},
+        /* Times: gone at once, or wrong; nothing that ends during the run. */
+        {'z',
+         {"0", "-1", "-100", "9223372036854775807", "99999999999999999999",
+          "abc", "1.5"}},
+        {'f',
+         {"0.1", "1", "-2.5", "1e10", "3.0e-5", "abc", "inf", "nan", "1e400",
+          "1e-5000", "1e5000", "0.0000001", "-5.0e3"}},
+        {'p',
+         {"*", "key:*", "key:1?", "key:[0-5]", "nothing", "k*:*[^1]",
+          "key:\\*"}},
+        {'y',
+         {"u1", "u8", "i8", "u16", "i16", "i64", "u63", "i5", "u64", "i0",
+          "x8"}},
+    };
+
+    for (size_t i = 0; i < nq_countof(lists); i++) {
+        size_t n = 0;
+
+        if (lists[i].letter != letter)
+            continue;
+        while (n < nq_countof(lists[i].list) && lists[i].list[n] != NULL)
+            n++;
+        put_choice(out, lists[i].list, n);
+        return true;
+    }
+    return false;
+}
+
+/* Letters that stand for a number of a range. */
+static bool
+put_ranged(struct buf *out, char letter)
+{
+    static const struct {
+        char letter;
+        const char *prefix;
+        long long from;
+        uint64_t count;
+    } ranges[] = {
+        {'k', "key:", 0, 24},
+        {'n', "", -20, 40},
+        {'o', "", 0, 300},
+        {'b', "", 0, 2},
+        {'d', "", 0, 3},
+        {'t', "", 5000, 5000},
+        {'T', "", 5000000, 5000},
+        /* Far ahead, so that nothing expires while the test runs. */
+        {'a', "", 4000000000, 1000},
+        {'A', "", 4000000000000, 1000},
+    };
+
+    for (size_t i = 0; i < nq_countof(ranges); i++) {
+        if (ranges[i].letter != letter)
+            continue;
+        buf_printf(out, "%s%lld", ranges[i].prefix,
+                   ranges[i].from +
+                       (long long)rng_below(&rng, ranges[i].count));
+        return true;
+    }
+    return false;
+}
+
 static void
 put_word(struct buf *out, char letter)
 {
-    static const char *const ints[] = {
-        "0",
-        "1",
-        "-1",
-        "7",
-        "100",
-        "-100",
-        "9223372036854775807",
-        "-9223372036854775808",
-        "99999999999999999999",
-        "abc",
-        "1.5",
-        "4294967296",
-        "-0",
-    };
-    /* As times: gone at once, or wrong; nothing that ends during the run. */
-    static const char *const bad_times[] = {
-        "0",   "-1",  "-100", "9223372036854775807", "99999999999999999999",
-        "abc", "1.5",
-    };
-    static const char *const floats[] = {
-        "0.1", "1",     "-2.5",    "1e10",   "3.0e-5",    "abc",    "inf",
-        "nan", "1e400", "1e-5000", "1e5000", "0.0000001", "-5.0e3",
-    };
-    static const char *const patterns[] = {
-        "*", "key:*", "key:1?", "key:[0-5]", "nothing", "k*:*[^1]", "key:\\*",
-    };
-    static const char *const types[] = {
-        "u1", "u8", "i8", "u16", "i16", "i64", "u63", "i5", "u64", "i0", "x8",
-    };
-    /* Far ahead, so that nothing expires while the test runs. */
-    const unsigned long long ahead = 4000000000u;
-
-    switch (letter) {
-    case 'k':
-        buf_printf(out, "key:%u", (unsigned)rng_below(&rng, 24));
-        break;
-    case 'v':
+    if (letter == 'v')
         put_value(out);
-        break;
-    case 'i':
-        PUT_CHOICE(out, ints);
-        break;
-    case 'z':
-        PUT_CHOICE(out, bad_times);
-        break;
-    case 'f':
-        PUT_CHOICE(out, floats);
-        break;
-    case 'n':
-        buf_printf(out, "%d", (int)rng_below(&rng, 40) - 20);
-        break;
-    case 'o':
-        buf_printf(out, "%u", (unsigned)rng_below(&rng, 300));
-        break;
-    case 'b':
-        buf_printf(out, "%u", (unsigned)rng_below(&rng, 2));
-        break;
-    case 'd':
-        buf_printf(out, "%u", (unsigned)rng_below(&rng, 3));
-        break;
-    case 't':
-        buf_printf(out, "%u", 5000 + (unsigned)rng_below(&rng, 5000));
-        break;
-    case 'T':
-        buf_printf(out, "%u", 5000000 + (unsigned)rng_below(&rng, 5000));
-        break;
-    case 'a':
-        buf_printf(out, "%llu", ahead + rng_below(&rng, 1000));
-        break;
-    case 'A':
-        buf_printf(out, "%llu", 1000 * ahead + rng_below(&rng, 1000));
-        break;
-    case 'p':
-        PUT_CHOICE(out, patterns);
-        break;
-    case 'y':
-        PUT_CHOICE(out, types);
-        break;
-    default:
+    else if (!put_listed(out, letter) && !put_ranged(out, letter))
         buf_put_u8(out, (uint8_t)letter);
-        break;
-    }
 }
 
 /* A template with its single-letter words replaced; "#o" keeps its '#'. */

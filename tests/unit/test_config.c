@@ -343,6 +343,20 @@ the_production_file_of_the_specification_loads(void **state)
     config_free(c);
 }
 
+static void
+the_production_example_loads(void **state)
+{
+    struct config *c = config_new();
+
+    (void)state;
+    if (config_load(c, "conf/prod.toml", err) != NQ_OK)
+        fail_msg("%s", err);
+    assert_int_equal(config_int(c, CONF_FSYNC), 0);
+    assert_true(config_int(c, CONF_WAL_MAX) == 4LL << 30);
+    assert_int_equal(c->notes.len, 0);
+    config_free(c);
+}
+
 /* conf/nqdb.toml with all its settings switched on is the default. */
 static void
 the_shipped_file_shows_every_default(void **state)
@@ -715,6 +729,7 @@ main(void)
         cmocka_unit_test(command_lines_written_for_redis_are_understood),
         cmocka_unit_test(words_that_are_no_options_are_refused),
         cmocka_unit_test(the_production_file_of_the_specification_loads),
+        cmocka_unit_test(the_production_example_loads),
         cmocka_unit_test(the_shipped_file_shows_every_default),
         cmocka_unit_test(the_shipped_file_is_what_the_server_prints),
         cmocka_unit_test(mistakes_in_the_file_are_named_with_their_line),
