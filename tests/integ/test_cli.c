@@ -222,7 +222,8 @@ damage_is_found_and_named(void **state)
     assert_int_equal(pwrite(fd, bytes, sizeof bytes, 100000), sizeof bytes);
     close(fd);
     assert_int_equal(run("check", ""), 1);
-    prints("data.nq");
+    prints("expected");
+    prints("damaged: ");
 }
 
 static void
