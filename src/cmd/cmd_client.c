@@ -13,6 +13,7 @@
 #include "cmd/handlers.h"
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "cmd/engine.h"
 #include "cmd/multi.h"
 #include "cmd/park.h"
@@ -24,7 +25,7 @@
  */
 
 static void
-put_flags(struct buf *out, const struct session *s)
+put_flags(struct buf *out, const struct session *s, const struct req *rq)
 {
     const struct {
         char letter;
@@ -32,7 +33,7 @@ put_flags(struct buf *out, const struct session *s)
     } flags[] = {
         {'P', s->subs != NULL},
         {'x', multi_is_open(s)},
-        {'b', s->parked != NULL},
+        {'b', s->parked != NULL && s != rq->s},
         {'d', s->multi != NULL && s->multi->is_touched},
         {'c', (s->flags & SESSION_CLOSE_AFTER_REPLY) != 0},
         {'A', (s->flags & SESSION_CLOSE_ASAP) != 0},
@@ -94,7 +95,7 @@ put_client(struct buf *out, const struct session *s, const struct req *rq)
                fd, text_of(s->name));
     buf_printf(out, " age=%llu idle=%llu", seconds_since(s, s->created_ms),
                s == rq->s ? 0 : seconds_since(s, s->active_ms));
-    put_flags(out, s);
+    put_flags(out, s, rq);
     buf_printf(out, " db=%u sub=%u psub=%u ssub=%u multi=%lld", s->dbi,
                pubsub_count(s, PUBSUB_CHANNEL), pubsub_count(s, PUBSUB_PATTERN),
                pubsub_count(s, PUBSUB_SHARD),
@@ -184,11 +185,58 @@ list_by_id(struct req *rq)
     reply_lines(rq, &out);
 }
 
+/* What a list in slices has so far. */
+struct client_listing {
+    struct buf out;
+    uint64_t next_id; /* sessions stand in the order of their ids */
+};
+
+static void
+free_listing(void *state)
+{
+    struct client_listing *l = state;
+
+    buf_fini(&l->out);
+    nq_free(l);
+}
+
+static struct client_listing *
+listing_of(struct req *rq)
+{
+    if (rq->state == NULL) {
+        rq->state = nq_calloc(1, sizeof(struct client_listing));
+        rq->free_state = free_listing;
+    }
+    return rq->state;
+}
+
+/* Lists until all are, or the time of this turn is used up: false. */
+static bool
+list_some(struct req *rq, int type)
+{
+    struct client_listing *l = listing_of(rq);
+    unsigned looked = 0;
+
+    list_each(it, &rq->engine->sessions)
+    {
+        const struct session *s = nq_container(it, struct session, link);
+
+        if (s->id < l->next_id || !is_listed(s, type))
+            continue;
+        if (++looked % 16 == 0 && req_should_yield(rq)) {
+            l->next_id = s->id;
+            return false;
+        }
+        put_client(&l->out, s, rq);
+        buf_put_u8(&l->out, '\n');
+    }
+    return true;
+}
+
 /* CLIENT LIST [TYPE type | ID id ...]: a line for each. */
 void
 cmd_client_list(struct req *rq)
 {
-    struct buf out = BUF_INIT;
     int type = TYPE_ANY;
 
     if (rq->argc > 3 && slice_is(rq->argv[2], "id")) {
@@ -201,16 +249,10 @@ cmd_client_list(struct req *rq)
     }
     if (rq->argc == 4 && !parse_type(rq, rq->argv[3], &type))
         return;
-    list_each(it, &rq->engine->sessions)
-    {
-        const struct session *s = nq_container(it, struct session, link);
-
-        if (!is_listed(s, type))
-            continue;
-        put_client(&out, s, rq);
-        buf_put_u8(&out, '\n');
-    }
-    reply_lines(rq, &out);
+    if (list_some(rq, type))
+        reply_verbatim(rq, "txt", buf_slice(&listing_of(rq)->out));
+    else
+        req_yield(rq);
 }
 
 /* --- KILL ------------------------------------------------------------------

@@ -4,11 +4,11 @@
  * I1 `ready_link` is on loop->ready while the input may hold a whole request
  *    that may run now; on loop->held while the log is behind and the client
  *    wrote last; else on neither.
- * I2 `out_link` is on loop->dirty or loop->gated while output waits for
- *    this turn's end or for the log; else output that is left waits for the
- *    socket (`writer` is active).
- * I3 The reader is stopped only when an event came that could not be used,
- *    so the usual request costs no epoll_ctl.
+ * I2 `out_link` is on loop->dirty, loop->pushed or loop->gated while output
+ *    waits for this turn's end, for its turn, or for the log; else output that
+ * is left waits for the socket (`writer` is active). I3 The reader is stopped
+ * only when an event came that could not be used, so the usual request costs no
+ * epoll_ctl.
  *
  * Called by net/loop (events), net/turn (batches) and, through session_ops,
  * by commands. */
@@ -66,9 +66,12 @@ conn_put_aside(struct conn *c, struct list *where)
 void
 conn_mark_dirty(struct conn *c)
 {
-    if (c->life.state == CONN_CLOSING || !list_empty(&c->out_link))
+    if (c->life.state == CONN_CLOSING ||
+        (!list_empty(&c->out_link) && !c->is_pushed))
         return;
+    list_remove(&c->out_link);
     list_push_back(&c->loop->dirty, &c->out_link);
+    c->is_pushed = false;
 }
 
 void
@@ -274,6 +277,7 @@ conn_flush(struct conn *c)
     enum flush f = FLUSH_SOCKET;
 
     list_remove(&c->out_link);
+    c->is_pushed = false;
     if (nq_likely(!ev_is_active(&c->writer) || c->is_writable))
         f = flush_queue(c);
     c->is_writable = false;
@@ -313,7 +317,12 @@ on_writable(struct ev_loop *ev, struct ev_io *w, int events)
 static void
 on_session_wake(struct session *s)
 {
-    conn_mark_dirty(conn_of(s));
+    struct conn *c = conn_of(s);
+
+    if (c->life.state == CONN_CLOSING || !list_empty(&c->out_link))
+        return;
+    list_push_back(&c->loop->pushed, &c->out_link);
+    c->is_pushed = true;
 }
 
 static void

@@ -180,8 +180,8 @@ nq_rc
 loop_new(const struct loop_opts *opts, struct loop **out)
 {
     struct loop *l = nq_calloc(1, sizeof *l);
-    struct list *lists[] = {&l->conns, &l->ready, &l->held,   &l->ended,
-                            &l->dirty, &l->gated, &l->closing};
+    struct list *lists[] = {&l->conns, &l->ready,  &l->held,  &l->ended,
+                            &l->dirty, &l->pushed, &l->gated, &l->closing};
 
     *out = NULL;
     l->magic = LOOP_MAGIC;
@@ -238,7 +238,10 @@ has_unsent(const struct loop *l)
 static void
 close_all(struct loop *l)
 {
-    list_each(it, &l->conns) conn_close(nq_container(it, struct conn, link));
+    list_each(it, &l->conns)
+    {
+        conn_close(nq_container(it, struct conn, link));
+    }
     while (!list_empty(&l->closing))
         conn_free(nq_container(l->closing.next, struct conn, link));
 }

@@ -47,7 +47,8 @@ struct loop {
     struct list ready;   /* may have a whole request; run in this order */
     struct list held;    /* writers held back while the log is behind */
     struct list ended;   /* blocked, and their client sends no more */
-    struct list dirty;   /* have output to be written in this turn */
+    struct list dirty;   /* have replies to be written in this turn */
+    struct list pushed;  /* have messages of others to be written soon */
     struct list gated;   /* have output that waits for the log */
     struct list closing; /* go at the end of this turn */
     unsigned nconns;
@@ -93,12 +94,13 @@ struct conn {
     size_t done;      /* bytes of `in` that the batch executed */
     struct list link; /* conns, or closing */
     struct list ready_link; /* ready, held or ended */
-    struct list out_link;   /* dirty or gated */
+    struct list out_link;   /* dirty, pushed or gated */
     struct sm life;         /* enum conn_state */
     uint8_t input;          /* enum conn_input */
     bool is_at_end;         /* the client will send no more */
     bool is_aside;          /* ready_link is on `held` or `ended` */
     bool is_overdue;        /* was on `ended` a second ago */
+    bool is_pushed;         /* out_link is on `pushed` */
     bool is_writable;       /* the socket said so in this turn */
     bool was_kept;          /* a call of the batch came back CALL_KEPT */
     uint8_t calls;          /* in the batch being collected */

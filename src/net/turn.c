@@ -6,7 +6,9 @@
  *   settle     executed bytes are consumed, what stays is kept
  *     ... again until no connection has a whole request, or for TURN_US
  *   on_turn    the server closes the log frame
- *   flush      replies whose gate is open are written
+ *   flush      replies whose gate is open are written, and messages to some
+ *              of those who have no command in the turn, so that a message
+ *              to thousands does not keep the others waiting
  *   close      connections that ended are freed
  *
  * I1 Requests of one connection run in the order they came: a connection
@@ -31,6 +33,7 @@
 
 #define SHARE 16     /* requests of one connection before the next one's */
 #define TURN_US 1000 /* commands of one turn, before replies are written */
+#define PUSHES 200   /* clients that get messages of others, in one turn */
 
 /* --- settle ----------------------------------------------------------------
  */
@@ -280,6 +283,8 @@ flush_all(struct loop *l)
     move_all(&l->dirty, &now);
     while (!list_empty(&now))
         conn_flush(nq_container(now.next, struct conn, out_link));
+    for (unsigned n = 0; n < PUSHES && !list_empty(&l->pushed); n++)
+        conn_flush(nq_container(l->pushed.next, struct conn, out_link));
     if (list_empty(&l->gated))
         return;
     if (l->opts.is_log_dead != NULL && l->opts.is_log_dead(l->opts.arg))
@@ -367,5 +372,6 @@ bool
 turn_has_more(const struct loop *l)
 {
     return (!list_empty(&l->ready) && !l->is_draining) ||
-           !list_empty(&l->dirty) || !list_empty(&l->closing);
+           !list_empty(&l->dirty) || !list_empty(&l->pushed) ||
+           !list_empty(&l->closing);
 }

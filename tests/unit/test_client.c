@@ -8,6 +8,7 @@
 
 #include "../lib/engine_env.h"
 #include "base/check.h"
+#include "base/mem.h"
 
 static struct engine_env env;
 
@@ -90,6 +91,31 @@ list_shows_state_and_selects(void **state)
     fake_expect(&b, "client list x", "-ERR syntax error|");
     fake_close(&a);
     fake_close(&b);
+}
+
+/* So many clients that one slice of a turn is not enough for them. */
+static void
+a_long_list_is_made_in_slices(void **state)
+{
+    enum { CLIENTS = 2000 };
+    struct fake_client *many = nq_calloc(CLIENTS, sizeof *many), c;
+    const char *text;
+    unsigned lines = 0;
+
+    (void)state;
+    for (int i = 0; i < CLIENTS; i++)
+        fake_open(&env, &many[i]);
+    fake_open(&env, &c);
+    env.resumes = 0;
+    text = fake_ask(&c, "client list");
+    for (; (text = strstr(text, "id=")) != NULL; text++)
+        lines++;
+    assert_int_equal(lines, CLIENTS + 1);
+    assert_true(env.resumes > 0);
+    for (int i = 0; i < CLIENTS; i++)
+        fake_close(&many[i]);
+    fake_close(&c);
+    nq_free(many);
 }
 
 static void
@@ -223,6 +249,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_checked_kept_and_listed),
         cmocka_unit_test(list_shows_state_and_selects),
+        cmocka_unit_test(a_long_list_is_made_in_slices),
         cmocka_unit_test(kill_ends_whom_the_filters_name),
         cmocka_unit_test(replies_can_be_turned_off_and_skipped),
         cmocka_unit_test(pause_holds_back_writes_or_all),

@@ -459,6 +459,38 @@ a_blocked_client_fills_one_buffer_at_most(void **state)
     expect_heard(0, "+a ");
 }
 
+/* A message to many is spread over turns; who has a command goes first. */
+static void
+replies_overtake_messages_of_others(void **state)
+{
+    int more[300][2];
+    unsigned written = 0;
+
+    (void)state;
+    for (size_t i = 0; i < nq_countof(more); i++) {
+        struct session *s;
+
+        assert_int_equal(
+            socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, more[i]), 0);
+        conn_open(t.loop, more[i][0], nq_memdup("a\0b", 4), true);
+        s = &nq_container(t.loop->conns.prev, struct conn, link)->session;
+        put(s, "message", slice_lit(""));
+        s->ops->wake(s);
+    }
+    say(0, "r a\n");
+    turn();
+    expect_heard(0, "+a ");
+    for (size_t i = 0; i < nq_countof(more); i++)
+        written += recv(more[i][1], &(char){0}, 1, 0) == 1;
+    assert_int_equal(written, 200);
+    turn();
+    for (size_t i = 0; i < nq_countof(more); i++) {
+        written += i >= 200 && recv(more[i][1], &(char){0}, 1, 0) == 1;
+        close(more[i][1]);
+    }
+    assert_int_equal(written, 300);
+}
+
 /* --- ends ------------------------------------------------------------------
  */
 
@@ -528,6 +560,7 @@ main(void)
         TEST(kept_requests_run_again_in_order),
         TEST(kept_long_and_quoted_requests_keep_their_arguments),
         TEST(a_blocked_client_fills_one_buffer_at_most),
+        TEST(replies_overtake_messages_of_others),
         TEST(quit_drops_what_is_behind_it),
         TEST(a_client_killed_within_a_batch_runs_no_more),
         TEST(what_was_asked_before_the_end_is_answered),
