@@ -63,7 +63,8 @@ checkpoints_changes(struct server *s)
 bool
 checkpoints_log_is_full(const struct server *s)
 {
-    return s->log_bytes >= (uint64_t)config_int(s->config, CONF_WAL_MAX);
+    return s->log_bytes >= (uint64_t)config_int(s->config, CONF_WAL_MAX) &&
+           s->ckpt_works;
 }
 
 /* Why one is due now, or NULL. */
@@ -106,6 +107,7 @@ checkpoints_cron(struct server *s)
     store_get_stats(s->store, &st);
     wal_get_stats(store_wal(s->store), &ws);
     s->log_bytes = ws.position - ws.oldest;
+    s->ckpt_works = st.last_rc == NQ_OK;
     look_at_results(s, &st);
     if (store_checkpoint_running(s->store) ||
         (s->ckpt_failed > 0 && st.last_rc != NQ_OK &&

@@ -157,6 +157,7 @@ hooks_apply(void *arg, unsigned hooks, char err[CONFIG_ERR])
         store_set_codec(s->store,
                         config_int(c, CONF_COMPRESS) ? CODEC_ZSTD : CODEC_RAW);
         store_set_max_bytes(s->store, (uint64_t)config_int(c, CONF_MAX_SIZE));
+        store_set_max_log(s->store, (uint64_t)config_int(c, CONF_WAL_MAX));
     }
     if ((hooks & HOOK_SAVE) != 0)
         apply_save_points(s);

@@ -54,6 +54,7 @@ struct server {
     uint64_t records_at_ckpt; /* wal_stats.records that the last one has */
     uint64_t records_at_cut;  /* the same of the one under way */
     uint64_t log_bytes;       /* on disk, as cron saw it */
+    bool ckpt_works;          /* the last one did */
     struct {
         uint32_t seconds, changes;
     } saves[SAVE_POINTS];
@@ -93,7 +94,8 @@ void checkpoints_cron(struct server *s);
 uint64_t checkpoints_changes(struct server *s);
 /* The store is about to cut. */
 void checkpoints_cut(struct server *s);
-/* The log has all of storage.wal.wal_max_size. */
+/* The log has all of storage.wal.wal_max_size, and a checkpoint will make it
+ * shorter: writers are to wait.  (If it will not, the store refuses.) */
 bool checkpoints_log_is_full(const struct server *s);
 
 /* --- config_hooks.c

@@ -469,9 +469,20 @@ store_writable(struct store *st)
     nq_rc rc = st->is_ready ? wal_writable(st->wal) : NQ_OK;
     nq_rc disk_rc = st->disk.last_rc;
 
-    if (rc != NQ_OK || disk_rc == NQ_OK)
+    if (rc != NQ_OK)
         return rc;
+    if (nq_unlikely(st->ckpt.stats.last_rc != NQ_OK) && st->max_log != 0 &&
+        wal_position(st->wal) - st->sb.lsn >= st->max_log)
+        return st->ckpt.stats.last_rc;
+    if (disk_rc == NQ_OK)
+        return NQ_OK;
     return frames_dirty_share(st->disk.frames) > 1.0 ? disk_rc : NQ_OK;
+}
+
+void
+store_set_max_log(struct store *st, uint64_t max_bytes)
+{
+    st->max_log = max_bytes;
 }
 
 void

@@ -99,6 +99,9 @@ void store_set_pool(struct store *st, uint64_t pool_bytes);
 void store_set_dirty(struct store *st, double soft, double hard);
 void store_set_codec(struct store *st, enum store_codec codec);
 void store_set_max_bytes(struct store *st, uint64_t max_bytes);
+/* Log since the last checkpoint from which on, if checkpoints fail, nothing
+ * can be written any more; 0: no end. */
+void store_set_max_log(struct store *st, uint64_t max_bytes);
 
 /* Everything that can be wrong with table and space: extents that overlap,
  * entries outside the file, pages named by nobody or twice.  `seen` is a

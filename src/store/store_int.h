@@ -25,6 +25,7 @@ struct store {
     struct catalog catalog;
     bool is_ready; /* replayed; the log takes appends */
     struct checkpoint ckpt;
+    uint64_t max_log; /* store_set_max_log() */
 };
 
 #endif
