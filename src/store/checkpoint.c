@@ -464,6 +464,7 @@ trim(struct checkpoint *c)
     frames_cut_end(d->frames, true);
     wal_release(c->st->wal, c->st->sb.lsn, LOG_SPARES);
     sm_move(&c->sm, CKPT_IDLE);
+    space_rewind(d->space);
     shrink(c);
     succeeded(c);
 }

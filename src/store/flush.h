@@ -34,7 +34,7 @@ struct disk {
     struct list held;
     bool is_limited;  /* nothing is placed behind `allocated` */
     bool is_lost;     /* an extent newer than the checkpoint is damaged: only a
-                         restart, from the checkpoint and the log, has it again */
+                         restart, from checkpoint and log, has its page again */
     struct list jobs; /* flush jobs under way */
     unsigned jobs_count;
     unsigned cut_jobs;      /* of them, those with pages of the cut */

@@ -364,6 +364,12 @@ space_free_bytes(const struct space *sp)
 }
 
 void
+space_rewind(struct space *sp)
+{
+    sp->cursor = 0;
+}
+
+void
 space_cut(struct space *sp, uint64_t end)
 {
     uint64_t sectors = sectors_of(end);

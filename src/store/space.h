@@ -46,6 +46,9 @@ uint64_t space_used_bytes(const struct space *sp); /* reserved included */
 uint64_t space_free_bytes(const struct space *sp);
 /* Where the last used sector ends. */
 uint64_t space_last_used(const struct space *sp);
+/* The next search begins at the beginning: what is rewritten moves there, so
+ * that the end becomes free in time. */
+void space_rewind(struct space *sp);
 /* Forgets the free sectors behind `end`, so that the file may be cut. */
 void space_cut(struct space *sp, uint64_t end);
 

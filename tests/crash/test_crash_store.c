@@ -1,6 +1,7 @@
 /* Dies at the n-th write, sync, allocation or directory change of a workload
- * with checkpoints and evictions, for every n; opens again; what is there must
- * be a prefix of the writes that holds all that were acknowledged. */
+ * with checkpoints and evictions, for every n; or has it fail once, whole or
+ * in part; opens again; what is there must be a prefix of the writes that
+ * holds all that were acknowledged. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,11 +14,13 @@
 #include "os/clock.h"
 #include "os/fault.h"
 #include "os/thread.h"
+#include "store/store_int.h"
 
 #ifdef NQ_FAULTS
 
 #define WRITES 240u
-#define BUDGET_US 9000000u /* for each kind of operation */
+#define BUDGET_US 3000000u /* for each kind of operation */
+#define NEVER UINT64_MAX
 
 /* Until the log has it all, or never will. */
 static void
@@ -51,25 +54,27 @@ work(struct toy *t)
     return acked;
 }
 
-/* One life with the fault in it, one after; false: the fault never came. */
-static bool
+/* One life with the fault in it, one after; returns how many operations of
+ * the kind the first one saw. */
+static uint64_t
 live_and_die(enum fault_point point, uint64_t skip, enum fault_kind kind,
              bool power_cut, uint64_t seed)
 {
-    uint64_t acked = 0;
+    uint64_t acked = 0, count;
     struct toy t;
-    bool came;
 
     toy_init(&t, seed);
     t.opts.pool_bytes = 48 * 4096;
     fault_clear();
     fault_record(power_cut);
-    fault_after(point, skip, kind);
+    if (skip != NEVER)
+        fault_after(point, skip, kind);
     if (toy_open(&t) == NQ_OK) {
+        t.st->disk.retry_step_us = 1000;
         acked = work(&t);
         toy_abandon(&t);
     }
-    came = fault_count(point) > skip;
+    count = fault_count(point);
     if (power_cut)
         fault_power_cut(seed + skip);
     fault_record(false);
@@ -81,27 +86,23 @@ live_and_die(enum fault_point point, uint64_t skip, enum fault_kind kind,
     assert_int_equal(toy_checkpoint(&t), NQ_OK);
     assert_int_equal(toy_close(&t, true), NQ_OK);
     toy_fini(&t);
-    return came;
+    return count;
 }
 
-/* Every n, or as many as time allows, evenly spread. */
+/* Every n, or as many as time allows: each seed takes others then. */
 static void
 die_everywhere(enum fault_point point, enum fault_kind kind, bool power_cut)
 {
-    uint64_t until = clock_mono_us() + BUDGET_US, step = 1, n = 0;
-    uint64_t seed = toy_env_seed();
+    uint64_t seed = toy_env_seed(), began = clock_mono_us();
+    uint64_t count, step, lives = 0;
 
     log_set_level(LOG_ERROR + 1);
-    /* Threads make the number of operations vary a little. */
-    for (unsigned misses = 0; misses < 3; n += step) {
-        misses += !live_and_die(point, n, kind, power_cut, seed);
-        if (clock_mono_us() > until) {
-            step *= 2;
-            until += BUDGET_US / 8;
-        }
-    }
-    printf("%llu points, last step %llu\n", (unsigned long long)n,
-           (unsigned long long)step);
+    count = live_and_die(point, NEVER, kind, power_cut, seed);
+    step = 1 + count * (clock_mono_us() - began) / BUDGET_US;
+    for (uint64_t n = seed % step; n < count; n += step, lives++)
+        (void)live_and_die(point, n, kind, power_cut, seed);
+    printf("%llu of %llu points\n", (unsigned long long)lives,
+           (unsigned long long)count);
 }
 
 static void
@@ -140,10 +141,23 @@ death_at_each_directory_change_or_allocation_loses_nothing(void **state)
     die_everywhere(FAULT_ALLOCATE, FAULT_DIE, false);
 }
 
+/* The server lives on: pages are written again, or the log takes no more. */
+static void
+one_failure_at_each_operation_loses_nothing(void **state)
+{
+    (void)state;
+    die_everywhere(FAULT_WRITE, FAULT_EIO, false);
+    die_everywhere(FAULT_WRITE, FAULT_SHORT, false);
+    die_everywhere(FAULT_WRITE, FAULT_ENOSPC, false);
+    die_everywhere(FAULT_SYNC, FAULT_EIO, false);
+    die_everywhere(FAULT_ALLOCATE, FAULT_ENOSPC, false);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_failure_at_each_operation_loses_nothing),
         cmocka_unit_test(death_at_each_write_loses_nothing),
         cmocka_unit_test(death_at_each_sync_loses_nothing),
         cmocka_unit_test(power_cut_at_each_write_loses_nothing),

@@ -143,6 +143,47 @@ either_superblock_may_rot(void **state)
     toy_fini(&t);
 }
 
+/* A database that was large once does not keep the disk for ever. */
+static void
+free_end_of_the_file_is_given_back(void **state)
+{
+    struct store_stats before, after;
+    struct frames *fr;
+    pgno ids[40];
+    uint8_t *p;
+    struct toy t;
+
+    (void)state;
+    toy_init(&t, toy_env_seed());
+    t.opts.pool_bytes = 256 << 20;
+    t.opts.codec = CODEC_RAW;
+    assert_int_equal(toy_open(&t), NQ_OK);
+    write_many(&t, 50);
+    fr = store_frames(t.st);
+    for (unsigned i = 0; i < 40; i++)
+        ids[i] = frames_chunk_new(fr, BLOB_CHUNK, &p);
+    assert_int_equal(toy_checkpoint(&t), NQ_OK);
+    store_get_stats(t.st, &before);
+    for (unsigned i = 0; i < 40; i++)
+        frames_free(fr, ids[i]);
+    for (unsigned n = 0; n < 8; n++) { /* the rest moves to the beginning */
+        write_many(&t, 2000);
+        assert_int_equal(toy_checkpoint(&t), NQ_OK);
+    }
+    while (pool_pending(t.pool) > 0)
+        (void)pool_wait(t.pool);
+    store_get_stats(t.st, &after);
+    assert_true(before.file_bytes > 40 << 20);
+    assert_true(after.file_bytes < 30 << 20);
+    write_many(&t, 500); /* and grows again */
+    toy_check(&t);
+    assert_int_equal(toy_close(&t, true), NQ_OK);
+    assert_int_equal(toy_open(&t), NQ_OK);
+    toy_check(&t);
+    assert_int_equal(toy_close(&t, true), NQ_OK);
+    toy_fini(&t);
+}
+
 static void
 other_page_size_is_refused(void **state)
 {
@@ -169,6 +210,7 @@ main(void)
         cmocka_unit_test(pool_of_16_frames_holds_all_the_data_in_turn),
         cmocka_unit_test(writes_during_a_checkpoint_are_not_in_it),
         cmocka_unit_test(either_superblock_may_rot),
+        cmocka_unit_test(free_end_of_the_file_is_given_back),
         cmocka_unit_test(other_page_size_is_refused),
     };
 
