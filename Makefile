@@ -131,6 +131,14 @@ build-tests: $(UNIT) $(FUZZ)
 build-integ: $(BINS) $(INTEG)
 build-crash: $(BINS) $(CRASH)
 
+# TSan is slow, and has something to say only where there are threads.
+THREADED := $(filter $(addprefix $(OBJ)/tests/unit/test_,fault fetch file \
+	log_% pool store store_% turn wal wal_%),$(UNIT))
+.PHONY: build-threads check-threads
+build-threads: $(THREADED)
+check-threads: build-threads
+	@JOBS=$(CORES) utils/run-tests $(THREADED)
+
 # Unit tests and fuzz corpora share nothing, so they run side by side.
 .PHONY: check-unit check-fuzz check-integ check-crash
 check-unit: $(UNIT)
