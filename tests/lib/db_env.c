@@ -54,8 +54,8 @@ on_touch(void *arg, uint32_t dbi, struct slice key)
 
 /* --- life ---------------------------------------------------------------- */
 
-void
-env_open(struct env *e)
+nq_rc
+env_try_open(struct env *e)
 {
     struct store_opts so = {
         .dir = e->dir,
@@ -64,7 +64,7 @@ env_open(struct env *e)
         .codec = CODEC_ZSTD,
         .wal = {.segment_size = 1 << 20,
                 .buffer_size = 1 << 20,
-                .fsync = WAL_FSYNC_NEVER,
+                .fsync = e->fsync,
                 .fsync_interval_ms = 1000},
         .dirty_soft = 0.6,
         .dirty_hard = 0.8,
@@ -78,22 +78,41 @@ env_open(struct env *e)
     nq_rc rc;
 
     assert_int_equal(pool_open(WORKERS, NULL, NULL, &e->pool), NQ_OK);
-    assert_int_equal(store_open(&so, e->pool, &e->st), NQ_OK);
+    if ((rc = store_open(&so, e->pool, &e->st)) != NQ_OK) {
+        pool_close(e->pool);
+        return rc;
+    }
     dbo.store = e->st;
-    assert_int_equal(db_open(&dbo, &e->db), NQ_OK);
-    while ((rc = db_replay(e->db, SLICE_US)) == NQ_AGAIN)
-        (void)pool_drain(e->pool);
-    assert_int_equal(rc, NQ_OK);
+    if ((rc = db_open(&dbo, &e->db)) == NQ_OK)
+        while ((rc = db_replay(e->db, SLICE_US)) == NQ_AGAIN)
+            (void)pool_drain(e->pool);
+    if (rc != NQ_OK)
+        env_crash_dead(e);
+    return rc;
+}
+
+void
+env_open(struct env *e)
+{
+    assert_int_equal(env_try_open(e), NQ_OK);
+}
+
+void
+env_init_closed(struct env *e, uint32_t page_size, uint64_t pool_bytes)
+{
+    log_set_level(LOG_ERROR);
+    *e = (struct env){.page_size = page_size,
+                      .pool_bytes = pool_bytes,
+                      .databases = 4,
+                      .fsync = WAL_FSYNC_NEVER};
+    snprintf(e->dir, sizeof e->dir, "/tmp/nqdb-test-XXXXXX");
+    assert_non_null(mkdtemp(e->dir));
 }
 
 void
 env_init(struct env *e, uint32_t page_size, uint64_t pool_bytes)
 {
-    log_set_level(LOG_ERROR);
-    *e = (struct env){
-        .page_size = page_size, .pool_bytes = pool_bytes, .databases = 4};
-    snprintf(e->dir, sizeof e->dir, "/tmp/nqdb-test-XXXXXX");
-    assert_non_null(mkdtemp(e->dir));
+    env_init_closed(e, page_size, pool_bytes);
     env_open(e);
 }
 

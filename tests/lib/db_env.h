@@ -15,6 +15,7 @@ struct env {
     char dir[64];
     uint32_t page_size, databases;
     uint64_t pool_bytes;
+    enum wal_fsync fsync; /* at the next open */
     struct pool *pool;
     struct store *st;
     struct db *db;
@@ -26,10 +27,14 @@ struct env {
 
 /* An empty directory, opened. */
 void env_init(struct env *e, uint32_t page_size, uint64_t pool_bytes);
+/* The same, not opened yet. */
+void env_init_closed(struct env *e, uint32_t page_size, uint64_t pool_bytes);
 /* Closes if open, removes the directory. */
 void env_fini(struct env *e);
 
 void env_open(struct env *e);
+/* The same where it may fail: then nothing is open. */
+nq_rc env_try_open(struct env *e);
 void env_close(struct env *e, bool checkpoint);
 /* All that was logged so far reaches the files, nothing else. */
 void env_crash(struct env *e);
