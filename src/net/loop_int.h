@@ -127,7 +127,7 @@ void conn_drop_input(struct conn *c);
 /* Reads if more could be used now; else lets the bytes wait in the kernel. */
 void conn_update_reader(struct conn *c);
 /* Between two turns. */
-void conn_check(const struct conn *c);
+void conn_check(struct conn *c);
 
 /* --- net/turn.c ------------------------------------------------------------
  */
