@@ -265,11 +265,10 @@ fake_send(struct fake_client *c, const char *line)
     fake_batch(&c, &line, 1);
 }
 
-const char *
-fake_read(struct fake_client *c)
+struct slice
+fake_read_raw(struct fake_client *c)
 {
     struct iovec iov[16];
-    size_t to = 0;
     int n;
 
     buf_clear(&c->text);
@@ -282,6 +281,15 @@ fake_read(struct fake_client *c)
         }
         outq_consume(&c->s.out, sum);
     }
+    return buf_slice(&c->text);
+}
+
+const char *
+fake_read(struct fake_client *c)
+{
+    size_t to = 0;
+
+    (void)fake_read_raw(c);
     for (size_t i = 0; i < c->text.len; i++) {
         uint8_t byte = c->text.p[i];
 

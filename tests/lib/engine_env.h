@@ -53,6 +53,8 @@ void fake_close(struct fake_client *c);
 void fake_send(struct fake_client *c, const char *line);
 /* The bytes put so far, CR LF shown as "|"; borrowed until the next read. */
 const char *fake_read(struct fake_client *c);
+/* The bytes as they are. */
+struct slice fake_read_raw(struct fake_client *c);
 /* Send, turns until nothing is kept, read. */
 const char *fake_ask(struct fake_client *c, const char *line);
 #define fake_expect(c, line, want) assert_string_equal(fake_ask(c, line), want)
