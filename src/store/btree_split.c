@@ -19,7 +19,7 @@
 #include "store/page_mix.h"
 
 #define RUN_MIN 4 /* ascending inserts in a row that make a run */
-#define ROOMY 8   /* a neighbour with this part of its page free takes some */
+#define ROOMY 5   /* a neighbour with this part of its page free takes some */
 
 struct split {
     struct btree *t;

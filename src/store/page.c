@@ -403,6 +403,7 @@ page_append_range(struct page *pg, const struct page *src, unsigned lo,
     size_t more = src->prefix_len - common, less = pg->prefix_len - common;
     const uint8_t *back = page_prefix(src).p + common;
     uint8_t *end = page_at(pg, pg->data_off);
+    bool is_plain = src->flags == 0 && src->earliest == PAGE_NEVER;
 
     nq_dassert(pg->count + hi - lo <= pg->capacity);
     if (more == 0 && less == 0)
@@ -411,7 +412,8 @@ page_append_range(struct page *pg, const struct page *src, unsigned lo,
         struct parts r;
 
         take_apart(src, from[i], &r);
-        note_parts(pg, src, &r);
+        if (nq_unlikely(!is_plain))
+            note_parts(pg, src, &r);
         if (nq_likely(more == 0 && less == 0)) {
             end -= r.end - r.start;
             memcpy(end, r.start, (size_t)(r.end - r.start));
