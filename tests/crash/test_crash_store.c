@@ -22,6 +22,8 @@
 #define BUDGET_US 3000000u /* for each kind of operation */
 #define NEVER UINT64_MAX
 
+static enum wal_fsync fsync_mode = WAL_FSYNC_ALWAYS;
+
 /* Until the log has it all, or never will. */
 static void
 settle(struct toy *t)
@@ -48,7 +50,7 @@ work(struct toy *t)
             settle(t);
         if (i % 2 == 0 && pool_pending(t->pool) > 0)
             (void)pool_wait(t->pool);
-        if (wal_settled(store_wal(t->st)) > t->last)
+        if (wal_durable(store_wal(t->st)) > t->last)
             acked = t->writes;
     }
     return acked;
@@ -65,6 +67,8 @@ live_and_die(enum fault_point point, uint64_t skip, enum fault_kind kind,
 
     toy_init(&t, seed);
     t.opts.pool_bytes = 48 * 4096;
+    t.opts.wal.fsync = fsync_mode;
+    t.opts.wal.fsync_interval_ms = 5;
     fault_clear();
     fault_record(power_cut);
     if (skip != NEVER)
@@ -133,6 +137,18 @@ power_cut_at_each_sync_loses_nothing(void **state)
     die_everywhere(FAULT_SYNC, FAULT_DIE, true);
 }
 
+/* Only what was durable counts then, but it must be a prefix all the same. */
+static void
+power_cut_between_syncs_leaves_a_prefix(void **state)
+{
+    (void)state;
+    fsync_mode = WAL_FSYNC_PERIODIC;
+    die_everywhere(FAULT_WRITE, FAULT_DIE, true);
+    fsync_mode = WAL_FSYNC_NEVER;
+    die_everywhere(FAULT_SYNC, FAULT_DIE, true);
+    fsync_mode = WAL_FSYNC_ALWAYS;
+}
+
 static void
 death_at_each_directory_change_or_allocation_loses_nothing(void **state)
 {
@@ -162,6 +178,7 @@ main(void)
         cmocka_unit_test(death_at_each_sync_loses_nothing),
         cmocka_unit_test(power_cut_at_each_write_loses_nothing),
         cmocka_unit_test(power_cut_at_each_sync_loses_nothing),
+        cmocka_unit_test(power_cut_between_syncs_leaves_a_prefix),
         cmocka_unit_test(
             death_at_each_directory_change_or_allocation_loses_nothing),
     };
