@@ -172,6 +172,29 @@ gate_output(struct req *rq, uint64_t mark)
     s->gated = gate;
 }
 
+/* After the log has failed nothing more settles.  A read of pages that were
+ * changed before is refused, for a restart may take back what it would tell;
+ * all other reads go on. */
+static bool
+refuse_unsettled(struct req *rq, uint64_t mark)
+{
+    struct session *s = rq->s;
+    lsn gate;
+
+    if (rq->db == NULL || rq->engine->store == NULL ||
+        rq->cmd->flags & CMD_WRITE || rq->cmd->fn == cmd_exec ||
+        s->flags & SESSION_IN_REPLY || s->out.put == mark)
+        return false;
+    gate = db_gate(rq->db);
+    if (nq_likely(gate == 0 || gate < rq->engine->settled) ||
+        wal_writable(store_wal(rq->engine->store)) != NQ_EREADONLY)
+        return false;
+    outq_rewind(&s->out, mark);
+    reply_error(rq, "-MISCONF what this would tell was not safe when the log "
+                    "failed; restart the server to see what it is");
+    return true;
+}
+
 /* CLIENT REPLY OFF and SKIP. */
 static void
 silence(const struct req *rq, uint64_t mark)
@@ -233,7 +256,7 @@ execute(struct req *rq)
         free_state(rq);
     }
     silence(rq, mark);
-    if (rq->cmd != NULL)
+    if (rq->cmd != NULL && !refuse_unsettled(rq, mark))
         gate_output(rq, mark);
     park_done(s);
     session_check_output(s);
