@@ -104,9 +104,10 @@ apply_log(struct server *s, char err[CONFIG_ERR])
 static nq_rc
 apply_pool(struct server *s, char err[CONFIG_ERR])
 {
-    uint64_t bytes = (uint64_t)config_int(s->config, CONF_POOL);
-    uint64_t least = (uint64_t)store_page_size(s->store) * 128;
+    uint64_t least = (uint64_t)store_page_size(s->store) * 128, bytes;
 
+    server_resolve_pool(s->config);
+    bytes = (uint64_t)config_int(s->config, CONF_POOL);
     if (bytes < least) {
         snprintf(err, CONFIG_ERR,
                  "the buffer pool needs at least %llu bytes: 128 pages of %u",

@@ -58,23 +58,28 @@ static const struct sm_def life_sm[] = {
 /* --- starting
  * ------------------------------------------------------------------ */
 
+void
+server_resolve_pool(struct config *c)
+{
+    uint64_t half = (uint64_t)config_int(c, CONF_MEMORY_LIMIT) / 2;
+
+    if (config_int(c, CONF_POOL) != 0)
+        return;
+    half = nq_max(half, (uint64_t)16 << 20);
+    /* Whole megabytes read better. */
+    config_resolve_int(c, CONF_POOL, (int64_t)(half >> 20 << 20));
+}
+
 /* What "auto" comes to on this machine. */
 static void
 resolve_settings(struct config *c)
 {
-    uint64_t limit = (uint64_t)config_int(c, CONF_MEMORY_LIMIT);
     unsigned cores = process_cores();
 
-    if (limit == 0) {
-        limit = process_memory_limit();
-        config_resolve_int(c, CONF_MEMORY_LIMIT, (int64_t)limit);
-    }
-    if (config_int(c, CONF_POOL) == 0) {
-        uint64_t half = nq_max(limit / 2, (uint64_t)16 << 20);
-
-        /* Whole megabytes read better. */
-        config_resolve_int(c, CONF_POOL, (int64_t)(half >> 20 << 20));
-    }
+    if (config_int(c, CONF_MEMORY_LIMIT) == 0)
+        config_resolve_int(c, CONF_MEMORY_LIMIT,
+                           (int64_t)process_memory_limit());
+    server_resolve_pool(c);
     if (config_int(c, CONF_WORKERS) == 0)
         config_resolve_int(c, CONF_WORKERS, nq_max(2, (int)cores - 1));
 }

@@ -75,6 +75,8 @@ extern struct server *server;
 /* Begins the end: no more clients; with `save` a last checkpoint; `now` waits
  * for nothing. */
 void server_end(struct server *s, bool save, bool now);
+/* A buffer pool of 0 is what half of the memory comes to. */
+void server_resolve_pool(struct config *c);
 /* The log is replayed: serve. */
 void server_serve(struct server *s);
 /* Ends with `code` after an error that cannot be lived with. */

@@ -208,6 +208,8 @@ config_set_changes_what_it_names(void **state)
                   "-ERR CONFIG SET failed (possibly related to argument "
                   "'maxmemory') - the buffer pool needs at least...");
     assert_int_equal(client_info(&c, "pool", "pool_size"), 32 << 20);
+    client_expect(&c, "CONFIG SET maxmemory 0", "+OK");
+    assert_true(client_info(&c, "pool", "pool_size") > 0);
     client_expect(&c, "CONFIG SET requirepass secret", "+OK");
     client_open(&other, &s);
     client_expect(&other, "PING", "-NOAUTH Authentication required.");

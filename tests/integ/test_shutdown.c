@@ -221,6 +221,58 @@ a_client_that_never_reads_does_not_hold_up_the_end(void **state)
     client_close(&c);
 }
 
+/* While the log is replayed, clients hear how far it is. */
+static void
+a_long_replay_is_told_to_clients(void **state)
+{
+    enum { KEYS = 300000 };
+    struct client c;
+    char line[400];
+    unsigned loading = 0, told = 0;
+
+    (void)state;
+    client_open(&c, &srv);
+    for (int i = 0; i < KEYS; i++) {
+        snprintf(line, sizeof line, "SET key:%07lld x", i * 7919LL % KEYS);
+        client_send(&c, line);
+        if (i % 500 == 499) {
+            for (int k = 0; k < 500; k++)
+                client_expect_read(&c, "+OK");
+        }
+    }
+    client_close(&c);
+    live_kill(&srv);
+    snprintf(line, sizeof line,
+             "%s --daemonize yes --port %d --dir %s --logfile %s",
+             getenv("NQDB_SERVER"), srv.port, srv.dir, srv.log);
+    assert_int_equal(system(line), 0);
+    for (int i = 0; i < 20000; i++) {
+        const char *answer;
+
+        if (!client_try_open(&c, srv.port)) {
+            usleep(500);
+            continue;
+        }
+        answer = client_ask(&c, "GET key:0000001");
+        if (strcmp(answer, "\"x\"") == 0)
+            break;
+        if (strncmp(answer, "-LOADING ", 9) != 0)
+            fail_msg("%s", answer);
+        loading++;
+        told += client_info(&c, "persistence", "loading_total_bytes") > 0;
+        client_close(&c);
+    }
+    client_expect(&c, "DBSIZE", ":300000");
+    print_message("LOADING was answered %u times\n", loading);
+    assert_true(told > 0 || loading == 0);
+    client_expect(&c, "SHUTDOWN", "(closed)");
+    client_close(&c);
+    for (int i = 0; i < 1000 && client_try_open(&c, srv.port); i++) {
+        client_close(&c);
+        usleep(10000);
+    }
+}
+
 static void
 an_empty_start_and_stop_is_quick(void **state)
 {
@@ -250,6 +302,7 @@ main(void)
         WITH_SERVER(shutdown_nosave_leaves_it_to_the_log),
         WITH_SERVER(a_second_signal_hurries),
         WITH_SERVER(a_client_that_never_reads_does_not_hold_up_the_end),
+        WITH_SERVER(a_long_replay_is_told_to_clients),
         WITH_SERVER(an_empty_start_and_stop_is_quick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
