@@ -402,7 +402,8 @@ long_keys_work_on_page_size(uint32_t page_size)
         assert_true(c.key.len >= max - 1 && c.key.p[0] == 'p');
         if (n % 2 == 0)
             assert_int_equal(btree_del(&t, c.key, NULL), NQ_OK);
-        check(&t);
+        if (n % 16 == 0)
+            check(&t);
         assert_int_equal(btree_next(&c), NQ_OK);
     }
     assert_int_equal(n, 12 * nq_countof(lengths));
