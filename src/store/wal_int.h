@@ -237,8 +237,10 @@ struct wal {
     struct wal_segments segments;
     struct wal_reader reader;
     struct wal_sync sync;
-    uint64_t retry_at_us; /* for space; 0: nothing to retry */
-    bool is_stuck;        /* committed frames wait for space */
+    uint64_t retry_at_us;     /* for space; 0: nothing to retry */
+    bool is_stuck;            /* committed frames wait for space */
+    uint64_t gather_bytes;    /* fewer committed ones wait for others ... */
+    uint64_t gather_until_us; /* ... until then (monotonic) */
 };
 
 /* wal_thread.c */

@@ -26,6 +26,9 @@
 #include "os/thread.h"
 
 #define RUN_MAX ((uint64_t)1 << 20)
+#define GATHER_MIN_US 500u /* quicker syncs are not worth waiting for others   \
+                            */
+#define GATHER_SHARE 4u    /* of the time that the last sync took */
 #define RETRY_US 1000000u
 
 /* --- telling the loop ----------------------------------------------------- */
@@ -298,9 +301,12 @@ next_work_us(const struct wal *w)
         return 0;
     if (has_failed(w))
         return UINT64_MAX;
-    if (atomic_load(&w->release_asked) || atomic_load(&w->sync.is_done) ||
-        (!w->is_stuck && atomic_load(&w->committed) != w->next))
+    if (atomic_load(&w->release_asked) || atomic_load(&w->sync.is_done))
         return 0;
+    if (!w->is_stuck && atomic_load(&w->committed) != w->next)
+        return atomic_load(&w->committed) - w->next < w->gather_bytes
+                   ? w->gather_until_us
+                   : 0;
     /* The strategy was made looser: what is written is settled now. */
     if (atomic_load(&w->fsync) != WAL_FSYNC_ALWAYS &&
         atomic_load(&w->settled) < w->next)
@@ -332,6 +338,27 @@ sleep_until_work(struct wal *w)
     monitor_unlock(w->monitor);
 }
 
+/* A slow sync has just let its writers go, who are likely to write again at
+ * once.  If the next began with those that came meanwhile, each client would
+ * wait for the rest of one sync and then for its own; waiting a moment for
+ * all of them gives the next sync twice as many. */
+static void
+sync_and_gather(struct wal *w)
+{
+    uint64_t began = clock_mono_us(), now;
+    lsn durable = atomic_load(&w->durable);
+
+    wal_sync_run(w);
+    now = clock_mono_us();
+    w->gather_bytes = 0;
+    if (now - began < GATHER_MIN_US || w->sync.is_under_way)
+        return;
+    w->gather_bytes = (atomic_load(&w->durable) - durable +
+                       atomic_load(&w->committed) - w->next) /
+                      4 * 3;
+    w->gather_until_us = now + (now - began) / GATHER_SHARE;
+}
+
 void
 wal_thread_main(void *arg)
 {
@@ -349,7 +376,7 @@ wal_thread_main(void *arg)
             write_committed(w);
         wal_sync_collect(w, stop);
         if (!has_failed(w) && wal_sync_due_us(w) <= clock_mono_us())
-            wal_sync_run(w);
+            sync_and_gather(w);
         if (!has_failed(w))
             release_segments(w);
         if (!has_failed(w))
