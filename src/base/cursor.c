@@ -28,10 +28,11 @@ get_le(struct cursor *c, unsigned bytes, bool *ok)
 bool
 cursor_get_u8(struct cursor *c, uint8_t *v)
 {
-    bool ok;
-
-    *v = (uint8_t)get_le(c, 1, &ok);
-    return ok;
+    *v = 0;
+    if (!take(c, 1))
+        return false;
+    *v = c->p[-1];
+    return true;
 }
 
 bool
