@@ -9,6 +9,7 @@ bench/results/DATE.json and the page bench/results/README.md with plots."""
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import statistics
@@ -119,36 +120,39 @@ def bench_order(run):
 
 
 def timed(peer, words):
+    """Milliseconds of one command, and how many elements it answered."""
     c = peer.connect()
-    t0 = time.perf_counter()
-    out = c.call(*words)
-    ms = (time.perf_counter() - t0) * 1000
+    ms, head = c.time_raw(*words)
     c.close()
-    return ms, len(out)
+    return ms, int(head[1:])
+
+
+def ping_until(peer, stop, worst):
+    c = peer.connect()
+    worst.value = 0.0
+    while not stop.is_set():
+        t0 = time.perf_counter()
+        c.call("PING")
+        worst.value = max(worst.value, (time.perf_counter() - t0) * 1000)
+        time.sleep(0.0002)
+    c.close()
 
 
 def beside_ping(peer, fn, *args):
-    """Runs fn; also the longest PING of another client meanwhile, in ms."""
-    worst, stop = [0.0], threading.Event()
-
-    def ping():
-        c = peer.connect()
-        while not stop.is_set():
-            t0 = time.perf_counter()
-            c.call("PING")
-            worst[0] = max(worst[0], (time.perf_counter() - t0) * 1000)
-            time.sleep(0.0002)
-        c.close()
-
-    t = threading.Thread(target=ping)
-    t.start()
-    time.sleep(0.02)
+    """Runs fn; also the longest PING of another client, in a process of its
+    own, meanwhile, in ms."""
+    worst, stop = multiprocessing.Value("d", -1.0), multiprocessing.Event()
+    other = multiprocessing.Process(target=ping_until,
+                                    args=(peer, stop, worst))
+    other.start()
+    while worst.value < 0:
+        time.sleep(0.005)
     try:
         out = fn(*args)
     finally:
         stop.set()
-        t.join()
-    return out, worst[0]
+        other.join()
+    return out, worst.value
 
 
 def bench_save(run):
@@ -163,7 +167,7 @@ def bench_save(run):
                 run.add("PING stall while saving 1 GB", name, stall, "ms")
                 if name == "nqdb":
                     run.add("stall of the cut itself", name,
-                            float(p.info("checkpoint_last_cut_us")) / 1000,
+                            float(p.info("checkpoint_last_cut_usec")) / 1000,
                             "ms")
 
 

@@ -132,6 +132,22 @@ class Client:
         self.send(*words)
         return self.read()
 
+    def time_raw(self, *words):
+        """Milliseconds until the whole reply is here, not counting the work
+        of taking it apart; and its first line."""
+        self.buf = b""
+        t0 = time.perf_counter()
+        self.sock.sendall(self.encode(words) + self.encode(("PING",)))
+        parts, tail = [], b""
+        while not tail.endswith(b"+PONG\r\n"):
+            data = self.sock.recv(1 << 20)
+            if not data:
+                raise ConnectionError("closed by the server")
+            parts.append(data)
+            tail = (tail + data)[-7:]
+        ms = (time.perf_counter() - t0) * 1000
+        return ms, parts[0].split(b"\r\n", 1)[0]
+
     def _line(self):
         while b"\r\n" not in self.buf:
             self._more()

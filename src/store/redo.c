@@ -79,9 +79,12 @@ redo_turn(struct redo *r, struct disk *d)
     frames_forget_wanted(fr);
     n = nq_min(r->count, REDO_AT_ONCE);
     for (uint32_t i = r->count - n; i < r->count; i++) {
-        if (fr->frame_of[r->ids[i]] == 0 ||
-            fr->frame_of[r->ids[i]] == FRAME_LOADING)
-            (void)!frames_missed(fr, r->ids[i], &page);
+        pgno id = r->ids[i];
+
+        /* One that was freed since has no extent, and needs nothing. */
+        if ((fr->frame_of[id] == 0 || fr->frame_of[id] == FRAME_LOADING) &&
+            !entry_is_none(pagetable_get(d->table, id)))
+            (void)!frames_missed(fr, id, &page);
     }
     r->fetched = n;
     frames_fetch(fr, &r->wait);

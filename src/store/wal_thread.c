@@ -26,9 +26,10 @@
 #include "os/thread.h"
 
 #define RUN_MAX ((uint64_t)1 << 20)
-#define GATHER_MIN_US 500u /* quicker syncs are not worth waiting for others   \
-                            */
-#define GATHER_SHARE 4u    /* of the time that the last sync took */
+#define GATHER_MIN_US                                                          \
+    500u                /* quicker syncs are not worth waiting for others      \
+                         */
+#define GATHER_SHARE 4u /* of the time that the last sync took */
 #define RETRY_US 1000000u
 
 /* --- telling the loop ----------------------------------------------------- */

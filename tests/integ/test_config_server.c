@@ -144,7 +144,7 @@ show_config_names_value_and_source(void **state)
     prints("system.max_connections = 77  # environment");
     prints("storage.buffer_pool_size = \"8gb\"  # file, line 10");
     prints("storage.wal.wal_max_size = \"1gb\"  # file, line 18");
-    prints("storage.flush.checkpoint_log_size = \"256mb\"  # default");
+    prints("storage.flush.checkpoint_log_size = \"64mb\"  # default");
     prints("quantum.max_qubits = 20  # file, line 32; not built yet");
     prints("security.password = \"(hidden)\"  # command line");
 }

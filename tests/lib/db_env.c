@@ -128,14 +128,13 @@ drop_handles(struct env *e)
 void
 env_close(struct env *e, bool checkpoint)
 {
-    /* The store's last checkpoint still asks for the roots. */
-    struct db *db = e->db;
-
     env_turn(e);
     while (pool_pending(e->pool) > 0)
         (void)pool_wait(e->pool);
+    db_write_catalog(e->db); /* for the last checkpoint, as the server does */
+    db_close(e->db);
+    e->db = NULL;
     assert_int_equal(store_close(e->st, checkpoint), NQ_OK);
-    db_close(db);
     drop_handles(e);
 }
 
