@@ -60,14 +60,14 @@ open_all(struct engine_env *env)
 static void
 close_all(struct engine_env *env)
 {
-    struct db *db = env->db;
-
     engine_detach(env->e);
     store_turn(env->store);
     while (pool_pending(env->pool) > 0)
         (void)pool_wait(env->pool);
+    db_write_catalog(env->db); /* for the last checkpoint */
+    db_close(env->db);
+    env->db = NULL;
     assert_int_equal(store_close(env->store, true), NQ_OK);
-    db_close(db);
     pool_close(env->pool);
 }
 
