@@ -138,15 +138,18 @@ a_dump_loads_into_an_empty_server(void **state)
 {
     struct live_server fresh;
     struct client c;
+    char path[80], redirection[96];
     size_t len;
     long ttl;
 
     (void)state;
     assert_int_equal(live_stop(&srv), 0);
-    assert_int_equal(run("dump", "> /tmp/nqdb-test-dump"), 0);
+    snprintf(path, sizeof path, "%s/dump.resp", srv.dir);
+    snprintf(redirection, sizeof redirection, "> %s", path);
+    assert_int_equal(run("dump", redirection), 0);
     {
         struct stat st;
-        FILE *f = fopen("/tmp/nqdb-test-dump", "r");
+        FILE *f = fopen(path, "r");
         char *text;
 
         assert_non_null(f);
@@ -161,7 +164,7 @@ a_dump_loads_into_an_empty_server(void **state)
         client_send_raw(&c, text, len);
         nq_free(text);
     }
-    unlink("/tmp/nqdb-test-dump");
+    unlink(path);
     for (int i = 0; i < KEYS + 2 + 2; i++) /* two SELECTs */
         client_expect_read(&c, "+OK");
     client_expect(&c, "DBSIZE", ":1");
