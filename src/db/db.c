@@ -134,6 +134,20 @@ db_write_catalog(struct db *db)
 
 /* --- life ---------------------------------------------------------------- */
 
+static const struct db_limits default_limits = {
+    .hash_max_listpack_entries = 128,
+    .hash_max_listpack_value = 64,
+    .set_max_intset_entries = 512,
+    .set_max_listpack_entries = 128,
+    .set_max_listpack_value = 64,
+    .zset_max_listpack_entries = 128,
+    .zset_max_listpack_value = 64,
+    .list_max_listpack_size = -2,
+    .stream_node_max_bytes = 4096,
+    .stream_node_max_entries = 100,
+    .hll_sparse_max_bytes = 3000,
+};
+
 nq_rc
 db_open(const struct db_opts *opts, struct db **out)
 {
@@ -144,6 +158,7 @@ db_open(const struct db_opts *opts, struct db **out)
     *out = NULL;
     db->magic = DB_MAGIC;
     db->opts = *opts;
+    db->limits = default_limits;
     db->fr = store_frames(opts->store);
     db->wal = store_wal(opts->store);
     db->is_replaying = true;
@@ -207,6 +222,12 @@ struct btree *
 db_tree(struct db *db, uint32_t dbi)
 {
     return &db_space(db, dbi)->tree;
+}
+
+struct db_limits *
+db_limits(struct db *db)
+{
+    return &db->limits;
 }
 
 void

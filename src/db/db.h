@@ -40,6 +40,13 @@ const char *db_type_name(enum db_type type);
 #define DB_RAWISH                                                              \
     4 /* string: was changed in place; OBJECT ENCODING says raw                \
        */
+/* hash: some fields expire; rec.expire_ms is the earliest expiry of all, the
+ * key's own stands in its value (see db/hash.h) */
+#define DB_FIELD_TTL 2
+
+/* The database where long results are built before they get their name: no
+ * client sees it, every start empties it. */
+#define DB_STAGING 0xffffu
 
 /* A key that was found.  Slices are borrowed from the page until the next
  * write.  Nothing in it is to be changed by hand. */
@@ -61,6 +68,18 @@ enum db_event_class {
     EVENT_EVICTED = 'e',
     EVENT_NEW = 'n',
     EVENT_MISS = 'm'
+};
+
+/* From which size on OBJECT ENCODING tells the encodings that Redis has for
+ * large values; settings of the same names. */
+struct db_limits {
+    uint32_t hash_max_listpack_entries, hash_max_listpack_value;
+    uint32_t set_max_intset_entries, set_max_listpack_entries,
+        set_max_listpack_value;
+    uint32_t zset_max_listpack_entries, zset_max_listpack_value;
+    int64_t list_max_listpack_size; /* -1..-5: 4 to 64 KB; else entries */
+    uint64_t stream_node_max_bytes, stream_node_max_entries;
+    uint64_t hll_sparse_max_bytes;
 };
 
 struct db_opts {
@@ -89,6 +108,9 @@ void db_close(struct db *db); /* the store is closed by its owner, after */
 uint32_t db_count(const struct db *db); /* of logical databases */
 struct store *db_store(struct db *db);
 struct btree *db_tree(struct db *db, uint32_t dbi);
+
+/* Redis' defaults until somebody changes them. */
+struct db_limits *db_limits(struct db *db);
 
 /* The time of the running command: set once by dispatch, so that a command
  * and a MULTI block see one clock. */

@@ -48,6 +48,7 @@ enum background_wait { WAIT_NONE, WAIT_READING, WAIT_PINNED };
 struct db {
     uint32_t magic;
     struct db_opts opts;
+    struct db_limits limits;
     struct frames *fr;
     struct wal *wal;
     struct keyspace *spaces;
