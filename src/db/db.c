@@ -135,7 +135,7 @@ db_write_catalog(struct db *db)
 /* --- life ---------------------------------------------------------------- */
 
 static const struct db_limits default_limits = {
-    .hash_max_listpack_entries = 128,
+    .hash_max_listpack_entries = 512,
     .hash_max_listpack_value = 64,
     .set_max_intset_entries = 512,
     .set_max_listpack_entries = 128,

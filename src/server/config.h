@@ -105,7 +105,8 @@ enum config_hook {
     HOOK_WAL = 1 << 3,
     HOOK_STORE = 1 << 4, /* codec, quota */
     HOOK_SAVE = 1 << 5,  /* save points */
-    HOOK_ALL = (1 << 6) - 1,
+    HOOK_TYPES = 1 << 6, /* thresholds of the encodings */
+    HOOK_ALL = (1 << 7) - 1,
 };
 
 /* --show-config in its three forms. */

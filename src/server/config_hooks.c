@@ -85,6 +85,25 @@ apply_limits(struct server *s)
     l->bound_to_all = is_bound_to_all(c);
 }
 
+static void
+apply_types(struct server *s)
+{
+    const struct config *c = s->config;
+    struct db_limits *l = db_limits(s->db);
+
+    l->hash_max_listpack_entries = (uint32_t)config_int(c, CONF_HASH_ENTRIES);
+    l->hash_max_listpack_value = (uint32_t)config_int(c, CONF_HASH_VALUE);
+    l->set_max_intset_entries = (uint32_t)config_int(c, CONF_SET_INTSET);
+    l->set_max_listpack_entries = (uint32_t)config_int(c, CONF_SET_ENTRIES);
+    l->set_max_listpack_value = (uint32_t)config_int(c, CONF_SET_VALUE);
+    l->zset_max_listpack_entries = (uint32_t)config_int(c, CONF_ZSET_ENTRIES);
+    l->zset_max_listpack_value = (uint32_t)config_int(c, CONF_ZSET_VALUE);
+    l->list_max_listpack_size = config_int(c, CONF_LIST_SIZE);
+    l->stream_node_max_bytes = (uint64_t)config_int(c, CONF_STREAM_BYTES);
+    l->stream_node_max_entries = (uint64_t)config_int(c, CONF_STREAM_ENTRIES);
+    l->hll_sparse_max_bytes = (uint64_t)config_int(c, CONF_HLL_SPARSE);
+}
+
 static nq_rc
 apply_log(struct server *s, char err[CONFIG_ERR])
 {
@@ -148,6 +167,8 @@ hooks_apply(void *arg, unsigned hooks, char err[CONFIG_ERR])
         rc = apply_pool(s, err);
     if (rc != NQ_OK)
         return rc;
+    if ((hooks & HOOK_TYPES) != 0)
+        apply_types(s);
     if ((hooks & HOOK_LIMITS) != 0)
         apply_limits(s);
     if ((hooks & HOOK_WAL) != 0)
