@@ -29,6 +29,7 @@ struct btree {
                          Change the root with btree_set_root() only. */
     pgno append_leaf; /* private: while keys are put behind all others */
     uint64_t append_shape;
+    bool weighted; /* records stand for several elements: see the counts */
 };
 
 /* Another root, or none: fingers and cursors must notice. */
@@ -141,12 +142,24 @@ typedef bool btree_visit_fn(void *arg, struct slice key,
 NQ_MUST_USE nq_rc btree_visit(struct btree_cursor *c, btree_visit_fn *fn,
                               void *arg);
 
-/* --- counts, O(log n) ---------------------------------------------------- */
+/* --- counts, O(log n) ------------------------------------------------------
+ *
+ * In a `weighted` tree a record stands for as many elements as its weight
+ * says, and count, rank and nth count elements.  The weight is a
+ * little-endian u16 of at least 1 at the start of the record's val; with
+ * REC_OWNS the val is a reference, and the weight is 1.  Puts follow a weight
+ * that changes; btree_patch() must leave it as it is.  The mark is not in the
+ * pages: whoever keeps the tree sets it from its first record on, and always.
+ * Only who does nothing but free all of a tree may leave it out. */
 NQ_MUST_USE nq_rc btree_count(struct btree *t, uint64_t *out);
 /* Records with keys below `key`. */
 NQ_MUST_USE nq_rc btree_rank(struct btree *t, struct slice key, uint64_t *out);
 /* Stands on the record of rank n, or invalid if there are not so many. */
 NQ_MUST_USE nq_rc btree_nth(struct btree_cursor *c, uint64_t n);
+/* For weighted trees: stands on the record that has the element of rank n,
+ * which is its element *within, from 0. */
+NQ_MUST_USE nq_rc btree_nth_within(struct btree_cursor *c, uint64_t n,
+                                   uint64_t *within);
 /* How many records of keys in [lo, hi) are due at now_ms, that is, expire at
  * or before it; hi NULL: no end.
  * Work in proportion to what is due. */
@@ -165,7 +178,7 @@ NQ_MUST_USE nq_rc btree_earliest(struct btree *t, uint64_t *out);
  * without visiting records; `on_record` (may be NULL) is called for each
  * record that owns a blob or a tree (flags & REC_OWNS).  Does about
  * `budget` pages of work; *done tells whether all of it is gone; *removed
- * counts records.  NQ_MISS keeps what was done. */
+ * counts records, or elements.  NQ_MISS keeps what was done. */
 #define REC_OWNS 1 /* flag bit: the value refers to pages of its own */
 NQ_MUST_USE nq_rc btree_del_range(struct btree *t, struct slice lo,
                                   const struct slice *hi, unsigned budget,
