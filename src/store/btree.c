@@ -5,7 +5,8 @@
  *
  *   B1  all leaves are at level 0 and as deep; a page of level n has children
  *       of level n - 1
- *   B2  an inner entry's count is exactly the number of records below
+ *   B2  an inner entry's count is exactly the number of records below; in a
+ *       weighted tree, of the elements that they stand for
  *   B3  an inner entry's earliest expiry is not later than any below; the
  *       same holds for a leaf's header
  *   B4  an inner entry is marked `owns` if a record below may own pages: has
@@ -120,11 +121,33 @@ tree_free_tail(struct btree *t, pgno tail)
         frames_free(t->fr, tail);
 }
 
+uint64_t
+tree_weight_at(const struct btree *t, const struct page *leaf, unsigned slot)
+{
+    struct page_record r;
+
+    page_record_at(leaf, slot, &r);
+    return tree_weight(t, &r.v);
+}
+
+uint64_t
+tree_weight_of(const struct btree *t, const struct page *leaf, unsigned lo,
+               unsigned hi)
+{
+    uint64_t sum = 0;
+
+    if (nq_likely(!t->weighted))
+        return hi - lo;
+    for (; lo < hi; lo++)
+        sum += tree_weight_at(t, leaf, lo);
+    return sum;
+}
+
 struct page_entry
-tree_leaf_entry(const struct page *leaf, pgno id)
+tree_leaf_entry(const struct btree *t, const struct page *leaf, pgno id)
 {
     return (struct page_entry){.child = id,
-                               .count = leaf->count,
+                               .count = tree_weight_of(t, leaf, 0, leaf->count),
                                .earliest = leaf->earliest,
                                .owns = (leaf->flags & PAGE_OWNS) != 0};
 }
@@ -318,6 +341,15 @@ new_tail(struct btree *t, struct slice key, const struct page_key *in)
     return id;
 }
 
+int64_t
+tree_weight_gain(const struct btree *t, const struct page *leaf, unsigned slot,
+                 const struct page_value *v)
+{
+    if (nq_likely(!t->weighted))
+        return 0;
+    return (int64_t)tree_weight(t, v) - (int64_t)tree_weight_at(t, leaf, slot);
+}
+
 /* The page moved when it was made writable; so did a value inside. */
 static void
 follow_move(struct page_value *v, const struct page *from,
@@ -336,10 +368,11 @@ replace(struct btree *t, struct slice key, struct place *p,
     struct page_entry e = tree_value_entry(v);
     bool raises =
         e.earliest < p->pg->earliest || (e.owns && !(p->pg->flags & PAGE_OWNS));
+    int64_t gain = tree_weight_gain(t, p->pg, p->slot, v);
     struct page *w;
     nq_rc rc;
 
-    if (raises && (rc = need_path(t, key, p)) != NQ_OK)
+    if ((raises || gain != 0) && (rc = need_path(t, key, p)) != NQ_OK)
         return rc;
     w = tree_mut(t, p->leaf);
     follow_move(v, p->pg, w);
@@ -347,6 +380,8 @@ replace(struct btree *t, struct slice key, struct place *p,
         t->version++; /* cursors know where the value stands */
         if (raises)
             tree_raise(t, &p->path, p->path.depth - 1, &e);
+        if (nq_unlikely(gain != 0))
+            tree_add(t, &p->path, p->path.depth - 1, gain);
         return NQ_OK;
     }
     if ((rc = need_path(t, key, p)) != NQ_OK)
@@ -399,6 +434,7 @@ insert(struct btree *t, struct slice key, struct place *p, struct page_value *v)
 {
     struct page_key in = page_key_of(t->fr->page_shift, key);
     struct page_entry e = tree_value_entry(v);
+    uint64_t weight = tree_weight(t, v);
     struct page *w;
     nq_rc rc = need_path(t, key, p);
 
@@ -411,7 +447,7 @@ insert(struct btree *t, struct slice key, struct place *p, struct page_value *v)
     e.owns |= in.tail != 0;
     note_append(t, p);
     if (page_insert(w, p->slot, &in, v)) {
-        tree_add(t, &p->path, p->path.depth - 1, 1);
+        tree_add(t, &p->path, p->path.depth - 1, (int64_t)weight);
         tree_raise(t, &p->path, p->path.depth - 1, &e);
         t->version++;
         return NQ_OK;
@@ -454,6 +490,8 @@ btree_put(struct btree *t, struct slice key, const struct record *rec,
     nq_assert(v.val.len <= btree_max_inline(t));
     nq_assert(v.expire_ms < (uint64_t)1 << 48);
     nq_dassert(rec->type < 16 && rec->flags < 8);
+    nq_dassert(!t->weighted || v.val.len >= 2);
+    nq_dassert(tree_weight(t, &v) > 0);
     if (t->root == 0) {
         new_root(t, key, &v);
         finger_set(t, f, t->root, 0, true);
@@ -480,6 +518,7 @@ btree_del(struct btree *t, struct slice key, struct finger *f)
 {
     struct page_record r;
     struct place p;
+    uint64_t weight;
     nq_rc rc;
 
     if (t->root == 0)
@@ -491,9 +530,10 @@ btree_del(struct btree *t, struct slice key, struct finger *f)
     if ((rc = need_path(t, key, &p)) != NQ_OK)
         return rc;
     page_record_at(p.pg, p.slot, &r);
+    weight = tree_weight(t, &r.v);
     page_remove(tree_mut(t, p.leaf), p.slot);
     tree_free_tail(t, r.tail);
-    tree_add(t, &p.path, p.path.depth - 1, -1);
+    tree_add(t, &p.path, p.path.depth - 1, -(int64_t)weight);
     t->version++;
     tree_shrink(t, &p.path, p.path.depth - 1);
     if (f != NULL)

@@ -193,7 +193,7 @@ check_page(struct btree_walk *w, const struct page *pg, pgno id, unsigned level,
     w->stats.used_bytes += page_used(pg) + PAGE_HEADER;
     if (pg->kind == PAGE_LEAF) {
         w->stats.leaves++;
-        *out = tree_leaf_entry(pg, id);
+        *out = tree_leaf_entry(w->t, pg, id);
         return check_leaf(w, pg, id);
     }
     w->stats.inners++;

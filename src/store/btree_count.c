@@ -1,5 +1,6 @@
 /* store/btree_count.c - what the entries of inner pages know: how many
- * records are below, and when the earliest of them expires.
+ * records (elements, in a weighted tree) are below, and when the earliest of
+ * them expires.
  *
  * Counts are exact (B2), so ranks cost one descent.  Expiries are lower
  * bounds (B3): a subtree whose bound has passed may turn out to have nothing
@@ -22,7 +23,7 @@ btree_count(struct btree *t, uint64_t *out)
     if ((rc = tree_page(t, t->root, &pg)) != NQ_OK)
         return rc;
     if (pg->kind == PAGE_LEAF) {
-        *out = pg->count;
+        *out = tree_weight_of(t, pg, 0, pg->count);
         return NQ_OK;
     }
     page_entry_total(pg, &e);
@@ -75,31 +76,62 @@ btree_rank(struct btree *t, struct slice key, uint64_t *out)
     }
     if ((rc = page_find(pg, key, tree_tail, t->fr, &slot, &found)) != NQ_OK)
         return rc;
-    *out = rank + slot;
+    *out = rank + tree_weight_of(t, pg, 0, slot);
     return NQ_OK;
+}
+
+/* The slot of a leaf's element n, which becomes its place in the record. */
+static unsigned
+slot_within(const struct btree *t, const struct page *leaf, uint64_t *n)
+{
+    unsigned slot = 0;
+
+    if (nq_likely(!t->weighted)) {
+        slot = (unsigned)*n;
+        *n = 0;
+    }
+    for (; t->weighted && slot < leaf->count; slot++) {
+        uint64_t weight = tree_weight_at(t, leaf, slot);
+
+        if (*n < weight)
+            break;
+        *n -= weight;
+    }
+    nq_assert(slot < leaf->count);
+    return slot;
 }
 
 nq_rc
 btree_nth(struct btree_cursor *c, uint64_t n)
 {
+    uint64_t within;
+
+    return btree_nth_within(c, n, &within);
+}
+
+nq_rc
+btree_nth_within(struct btree_cursor *c, uint64_t n, uint64_t *within)
+{
     struct btree *t = c->tree;
     pgno id = t->root;
     struct spot s = {.path.depth = 0};
     uint64_t count;
+    uint32_t slot;
     nq_rc rc;
 
+    *within = 0;
     if ((rc = btree_count(t, &count)) != NQ_OK)
         return rc;
     if (n >= count)
         return cursor_take_end(c);
     for (;;) {
         struct page_entry e;
-        uint32_t slot = 0;
 
         if ((rc = tree_page(t, id, &s.pg)) != NQ_OK)
             return rc;
         if (s.pg->kind == PAGE_LEAF)
             break;
+        slot = 0;
         for (page_entry_at(s.pg, 0, &e); n >= e.count;
              page_entry_at(s.pg, slot, &e)) {
             n -= e.count;
@@ -108,8 +140,9 @@ btree_nth(struct btree_cursor *c, uint64_t n)
         s.path.at[s.path.depth++] = (struct btree_step){id, slot};
         id = e.child;
     }
-    nq_assert(n < s.pg->count);
-    s.path.at[s.path.depth++] = (struct btree_step){id, (uint32_t)n};
+    slot = slot_within(t, s.pg, &n);
+    s.path.at[s.path.depth++] = (struct btree_step){id, slot};
+    *within = n;
     return cursor_take(c, &s);
 }
 

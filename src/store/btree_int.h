@@ -100,8 +100,33 @@ NQ_MUST_USE nq_rc tree_rightmost(struct btree *t, struct btree_path *path);
 /* Frees the chunk with a key's tail, if it has one. */
 void tree_free_tail(struct btree *t, pgno tail);
 
+/* How many elements a record stands for (see the counts in btree.h).  A value
+ * too short to say it came from a damaged page; it must do no harm. */
+static inline uint64_t
+tree_weight(const struct btree *t, const struct page_value *v)
+{
+    uint16_t weight;
+
+    if (nq_likely(!t->weighted) || PAGE_META_FLAGS(v->meta) & REC_OWNS ||
+        v->val.len < sizeof weight)
+        return 1;
+    memcpy(&weight, v->val.p, sizeof weight);
+    return weight;
+}
+
+uint64_t tree_weight_at(const struct btree *t, const struct page *leaf,
+                        unsigned slot);
+/* The elements of the slots [lo, hi) of a leaf. */
+uint64_t tree_weight_of(const struct btree *t, const struct page *leaf,
+                        unsigned lo, unsigned hi);
+
+/* What the elements of the tree become more by if `v` replaces the slot's. */
+int64_t tree_weight_gain(const struct btree *t, const struct page *leaf,
+                         unsigned slot, const struct page_value *v);
+
 /* What the parent must know of a leaf. */
-struct page_entry tree_leaf_entry(const struct page *leaf, pgno id);
+struct page_entry tree_leaf_entry(const struct btree *t,
+                                  const struct page *leaf, pgno id);
 /* The bounds that a value asks for. */
 struct page_entry tree_value_entry(const struct page_value *v);
 /* Lowers the expiry bounds and sets the owner marks of levels [0, levels) of

@@ -77,7 +77,7 @@ join(struct btree *t, struct btree_path *path, unsigned level, unsigned slot)
         return false;
     if (a->kind == PAGE_LEAF) {
         tree_free_tail(t, sep.tail);
-        e = tree_leaf_entry(tree_peek(t, left), left);
+        e = tree_leaf_entry(t, tree_peek(t, left), left);
     } else {
         page_entry_total(tree_peek(t, left), &e);
         e.child = left;

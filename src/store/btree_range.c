@@ -123,6 +123,7 @@ remove_records(struct cut *c, struct spot *s)
     unsigned level = s->path.depth - 1;
     struct btree_step at = s->path.at[level];
     unsigned end = s->pg->count;
+    uint64_t weight;
     struct page *pg;
     bool found;
     nq_rc rc;
@@ -131,12 +132,13 @@ remove_records(struct cut *c, struct spot *s)
                                          &end, &found)) != NQ_OK)
         return rc;
     pg = tree_mut(c->t, at.id);
+    weight = tree_weight_of(c->t, pg, at.slot, end);
     for (unsigned i = at.slot; i < end; i++) {
         let_go(c, pg, at.slot);
         page_remove(pg, at.slot);
     }
-    tree_add(c->t, &s->path, level, -(int64_t)(end - at.slot));
-    c->removed += end - at.slot;
+    tree_add(c->t, &s->path, level, -(int64_t)weight);
+    c->removed += weight;
     c->budget--;
     changed(c, s, level);
     return NQ_OK;

@@ -202,7 +202,7 @@ grow_root(struct btree *t, struct btree_path *path)
     bool fits;
 
     if (old->kind == PAGE_LEAF)
-        e = tree_leaf_entry(old, t->root);
+        e = tree_leaf_entry(t, old, t->root);
     else
         page_entry_total(old, &e);
     e.child = t->root;
@@ -345,7 +345,7 @@ write_parts(struct split *s)
         if (i > 0 || !s->keeps_leaf)
             page_mix_write(&s->mix, s->cut[i], s->cut[i + 1],
                            (struct page *)(void *)bytes);
-        e = tree_leaf_entry(page_of(bytes), s->id[i]);
+        e = tree_leaf_entry(s->t, page_of(bytes), s->id[i]);
         if (is_new) {
             fits = page_entry_insert(parent, first + i, &s->sep[i - 1], &e);
             nq_assert(fits);
@@ -378,6 +378,7 @@ tree_split(struct btree *t, struct btree_path *path, struct slice key,
     struct split s;
     struct page_entry e = tree_value_entry(v);
     struct btree_step leaf = path->at[path->depth - 1];
+    int64_t gain = (int64_t)tree_weight(t, v);
     uint8_t bytes[KEY_ROOM];
     nq_rc rc;
 
@@ -389,10 +390,12 @@ tree_split(struct btree *t, struct btree_path *path, struct slice key,
     s.mix.changes = true;
     s.mix.replaces = replaces;
     s.mix.value = *v;
-    if (replaces)
+    if (replaces) {
         page_key_at(tree_peek(t, leaf.id), leaf.slot, bytes, &s.mix.key);
-    else
+        gain = tree_weight_gain(t, tree_peek(t, leaf.id), leaf.slot, v);
+    } else {
         s.mix.key = *in;
+    }
     e.owns |= s.mix.key.tail != 0;
     if ((rc = plan(&s)) != NQ_OK)
         return rc;
@@ -404,7 +407,7 @@ tree_split(struct btree *t, struct btree_path *path, struct slice key,
                                   s.first < 0 ? 0 : 1);
     give_tails(&s);
     write_parts(&s);
-    tree_add(t, path, s.level - 1, replaces ? 0 : 1);
+    tree_add(t, path, s.level - 1, gain);
     tree_raise(t, path, s.level - 1, &e);
     t->version++;
     t->shape++;
