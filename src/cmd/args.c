@@ -1,10 +1,16 @@
 /* cmd/args.c - shared argument readers. */
 #include "cmd/args.h"
 
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
 #include "base/check.h"
 #include "cmd/reply.h"
+#include "os/clock.h"
 
 #define EXPIRE_MAX ((INT64_C(1) << 48) - 1) /* what a record can hold */
+#define NUMBER_MAX 256 /* bytes of a number with a fraction */
 
 bool
 arg_int(struct req *rq, uint32_t i, int64_t *out)
@@ -50,6 +56,65 @@ arg_expire(struct req *rq, uint32_t i, enum expire_unit unit, bool is_absolute,
     }
     *out = (uint64_t)at;
     return true;
+}
+
+/* The clock after `ms`; false: the error is put. */
+static bool
+deadline_after(struct req *rq, int64_t ms, uint64_t *deadline_ms)
+{
+    int64_t now = (int64_t)clock_mono_ms();
+
+    if (ms < 0)
+        reply_error(rq, "timeout is negative");
+    else if (ms > INT64_MAX - now)
+        reply_error(rq, "timeout is out of range");
+    else
+        *deadline_ms = ms == 0 ? 0 : (uint64_t)(now + ms);
+    return ms >= 0 && ms <= INT64_MAX - now;
+}
+
+static bool
+parse_number(struct slice s, long double *out)
+{
+    char text[NUMBER_MAX], *end;
+
+    if (s.len == 0 || s.len >= sizeof text || strchr(" \t\n\v\f\r", s.p[0]))
+        return false;
+    memcpy(text, s.p, s.len);
+    text[s.len] = '\0';
+    errno = 0;
+    *out = strtold(text, &end);
+    return end == text + s.len && !isnan(*out) &&
+           !(errno == ERANGE && (isinf(*out) || *out == 0));
+}
+
+bool
+arg_timeout_s(struct req *rq, uint32_t i, uint64_t *deadline_ms)
+{
+    long double s;
+
+    if (!parse_number(rq->argv[i], &s)) {
+        reply_error(rq, "timeout is not a float or out of range");
+        return false;
+    }
+    if (s * 1000 >= (long double)INT64_MAX) {
+        reply_error(rq, "timeout is out of range");
+        return false;
+    }
+    return deadline_after(rq, s <= -1 ? -1 : (int64_t)ceill(s * 1000),
+                          deadline_ms);
+}
+
+bool
+arg_timeout_ms(struct req *rq, uint32_t i, uint64_t *deadline_ms)
+{
+    int64_t ms;
+
+    if (!slice_to_i64(rq->argv[i], &ms)) {
+        reply_error(rq, "timeout is not an integer or out of range");
+        return false;
+    }
+    return deadline_after(rq, ms, deadline_ms);
 }
 
 bool

@@ -25,6 +25,11 @@ bool expire_time(int64_t v, enum expire_unit unit, uint64_t base, int64_t *out);
 bool arg_expire(struct req *rq, uint32_t i, enum expire_unit unit,
                 bool is_absolute, uint64_t *out);
 
+/* How long to wait, as the clock_mono_ms() of its end; 0: for ever.  In
+ * seconds with fractions (BLPOP), or in whole milliseconds (XREAD, WAIT). */
+bool arg_timeout_s(struct req *rq, uint32_t i, uint64_t *deadline_ms);
+bool arg_timeout_ms(struct req *rq, uint32_t i, uint64_t *deadline_ms);
+
 /* The EX PX EXAT PXAT words: whether argv[i] is one; sets its meaning. */
 bool arg_is_expire(const struct req *rq, uint32_t i, enum expire_unit *unit,
                    bool *is_absolute);

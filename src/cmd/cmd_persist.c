@@ -4,6 +4,7 @@
  * A command that waits runs twice or more; its state says what it waits for.
  * Deadlines are monotonic, as those of req_block_until(). */
 #include "base/mem.h"
+#include "cmd/args.h"
 #include "cmd/engine.h"
 #include "cmd/handlers.h"
 #include "cmd/park.h"
@@ -116,24 +117,6 @@ cmd_lastsave(struct req *rq)
 
 /* --- waiting for the log ------------------------------------------------- */
 
-/* argv[i] as milliseconds from now, 0 for ever; false: the error is put. */
-static bool
-parse_timeout(struct req *rq, uint32_t i, uint64_t *deadline_ms)
-{
-    int64_t ms;
-
-    if (!slice_to_i64(rq->argv[i], &ms) || ms > INT64_MAX / 2) {
-        reply_error(rq, "timeout is not an integer or out of range");
-        return false;
-    }
-    if (ms < 0) {
-        reply_error(rq, "timeout is negative");
-        return false;
-    }
-    *deadline_ms = ms == 0 ? 0 : clock_mono_ms() + (uint64_t)ms;
-    return true;
-}
-
 /* The deadline is fixed when the command runs first. */
 static uint64_t *
 deadline_of(struct req *rq, uint64_t deadline_ms)
@@ -162,7 +145,7 @@ cmd_wait(struct req *rq)
         reply_rc(rq, NQ_ENOTINT);
         return;
     }
-    if (!parse_timeout(rq, 2, &deadline_ms))
+    if (!arg_timeout_ms(rq, 2, &deadline_ms))
         return;
     deadline_ms = *deadline_of(rq, deadline_ms);
     if (replicas <= 0 || rq->in_multi || is_over(rq, deadline_ms))
@@ -188,7 +171,7 @@ parse_waitaof(struct req *rq, int64_t *local, int64_t *replicas,
         reply_error(rq, "value is out of range, must be positive");
         return false;
     }
-    return parse_timeout(rq, 3, deadline_ms);
+    return arg_timeout_ms(rq, 3, deadline_ms);
 }
 
 void

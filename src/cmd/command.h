@@ -78,13 +78,16 @@ struct req {
     bool is_error; /* an error reply was put */
     bool is_push;  /* a push was put: CLIENT REPLY OFF does not silence it */
     struct reply_part *part; /* NULL: replies go to the session */
-    enum { REQ_DONE, REQ_PARK, REQ_YIELD, REQ_BLOCK } outcome;
+    enum { REQ_DONE, REQ_PARK, REQ_YIELD, REQ_BLOCK, REQ_WAIT } outcome;
     /* Memory of a command that works in slices: NULL at its first run, then
      * what the handler put there.  free_state(state) runs when the command
      * ended or its client went. */
     void *state;
     void (*free_state)(void *state);
     bool keep_output; /* a yield keeps what was put so far */
+    /* Runs again after req_wait_keys(): the key that changed, by its place in
+     * argv; 0: runs for the first time. */
+    uint32_t woken_by;
     /* For dispatch and park. */
     uint32_t probed_dbi;     /* of the fingers */
     uint64_t start;          /* when this run began, in ticks */

@@ -181,7 +181,9 @@ park(struct req *rq)
         list_push_back(&p->waiting, &pk->link);
         break;
     case REQ_DONE:
-        check_failed("a command that is done waits", __FILE__, __LINE__);
+    case REQ_WAIT:
+        check_failed("a command that does not park is parked", __FILE__,
+                     __LINE__);
     }
 }
 
