@@ -141,7 +141,10 @@ NQ_MUST_USE nq_rc coll_seek_due(struct coll_cursor *cu, uint64_t now_ms);
 
 /* --- for whoever looks at records without opening them ------------------- */
 
-/* Whether the record's value has a tree of its own; its root. */
+/* Whether the record's value has a tree of its own; its root.  So it is for
+ * every type but strings: REC_OWNS says that there is a tree, and the value
+ * ends with its root, a little-endian u32.  Records inside that tree are of
+ * type DB_STRING; one of them that has REC_OWNS is a blob reference. */
 bool coll_record_root(const struct record *rec, pgno *root);
 /* The head of a record's value; false: it is shorter than that. */
 bool coll_record_head(const struct record *rec, struct slice *out,
