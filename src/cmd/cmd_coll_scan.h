@@ -14,13 +14,14 @@ struct coll_scan {
     enum db_type type;
     uint8_t head_len;  /* as coll_open() wants it */
     bool has_novalues; /* takes NOVALUES */
-    /* Of a tree only items of keys in [lo, hi) are visited; lo.p NULL: all.
-     * Sorted sets give the range of their members, because an item must keep
-     * its place while it is there. */
-    struct slice lo, hi;
+    /* Of a tree only items whose keys begin so are visited, what follows being
+     * their name.  Sorted sets give that of their members, because an item must
+     * keep its place while it is there. */
+    struct slice prefix;
     /* What MATCH looks at. */
     struct slice (*name)(const struct item *it);
-    /* Puts the item's values aside with listing_put(); NQ_MISS. */
+    /* Puts the item's values aside with listing_put(); NQ_MISS.  NQ_NOTFOUND:
+     * nothing is to be told of it. */
     nq_rc (*put)(struct req *rq, struct coll *c, const struct item *it,
                  bool novalues, struct listing *l);
 };

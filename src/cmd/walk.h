@@ -22,7 +22,8 @@
 
 /* Puts all that is told about one item, always as many values.  Not NQ_OK:
  * what it put of the item is taken back, and it is called again or the
- * command ends with an error. */
+ * command ends with an error.  NQ_NOTFOUND: there is nothing to tell of it, it
+ * does not count. */
 typedef nq_rc walk_emit(struct req *rq, struct coll *c, const struct item *it,
                         uint32_t flags);
 
