@@ -27,7 +27,8 @@ cmd_dump(struct req *rq)
         reply_rc(rq, rc);
         return;
     }
-    rdb_encode(&payload, val);
+    rdb_encode(&payload, &(struct rdb_value){
+                             .type = DB_STRING, .items = &val, .count = 1});
     reply_bulk(rq, buf_slice(&payload));
     buf_fini(&payload);
 }
@@ -97,8 +98,14 @@ parse_restore_ttl(struct req *rq, struct restore_args *a)
 static bool
 decode_payload(struct req *rq, struct slice *val)
 {
+    struct rdb_value v;
     nq_rc rc = rdb_decode(rq->argv[3], rq->engine->limits.proto_max_bulk,
-                          rq->arena, val);
+                          rq->arena, &v);
+
+    if (rc == NQ_OK && v.type != DB_STRING)
+        rc = NQ_EFORMAT;
+    if (rc == NQ_OK)
+        *val = v.items[0];
 
     if (rc == NQ_ECORRUPT)
         reply_error(rq, "-ERR DUMP payload version or checksum are wrong");

@@ -1,7 +1,7 @@
-/* cmd/rdb.c - Redis' serialization of a string.
+/* cmd/rdb.c - the frame of a payload, its lengths and its strings.
  *
- *   payload   u8 type, 0: string | string | u16 version | u64 CRC-64 of all
- *             that stands before it                      (little-endian both)
+ *   payload   u8 type | value | u16 version | u64 CRC-64 of all that stands
+ *             before it                               (little-endian both)
  *
  *   string    by its first byte:
  *     00xxxxxx                 that many bytes follow
@@ -14,17 +14,18 @@
  *             lllooooo [l] o            copy l + 2 bytes from o + 1 back; if l
  *                                       is 7, the next byte adds to it
  *
- * We write version 10 and never compress; we read what any version so far
- * may hold, as the form of strings never changed.  Called by cmd_dump.c. */
+ * We never compress, write the oldest version that has the type, and use the
+ * plain forms of lists, sets, hashes and sorted sets, which every version
+ * reads.  Called by cmd_dump.c; the types stand in rdb_value.c. */
 #include "cmd/rdb.h"
 
 #include "base/arena.h"
 #include "base/check.h"
-#include "base/cursor.h"
+#include "cmd/rdb_int.h"
 
-#define RDB_VERSION 10
-#define RDB_VERSION_MAX 12 /* the newest whose strings are known to be so */
-#define RDB_TYPE_STRING 0
+#define RDB_VERSION 10      /* Redis 7.0 */
+#define RDB_VERSION_HASH 12 /* 7.4, for fields that expire */
+#define RDB_VERSION_MAX 12  /* the newest whose types are known */
 #define RDB_FOOTER 10
 #define RDB_INT_TEXT_MAX 11 /* "-2147483648" */
 
@@ -65,8 +66,8 @@ put_big_endian(struct buf *out, uint64_t v, unsigned bytes)
         buf_put_u8(out, (uint8_t)(v >> (8 * bytes)));
 }
 
-static void
-put_length(struct buf *out, uint64_t len)
+void
+rdb_put_length(struct buf *out, uint64_t len)
 {
     if (len < 1u << 6) {
         buf_put_u8(out, (uint8_t)len);
@@ -103,16 +104,95 @@ put_as_integer(struct buf *out, struct slice val)
 }
 
 void
-rdb_encode(struct buf *out, struct slice val)
+rdb_put_string(struct buf *out, struct slice s)
+{
+    if (put_as_integer(out, s))
+        return;
+    rdb_put_length(out, s.len);
+    buf_put_slice(out, s);
+}
+
+static void
+put_double(struct buf *out, double v)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &v, sizeof bits);
+    buf_put_u64(out, bits);
+}
+
+static void
+put_items(struct buf *out, enum rdb_type type, const struct rdb_value *v)
+{
+    buf_put_u8(out, (uint8_t)type);
+    rdb_put_length(out, type == RDB_HASH ? v->count / 2 : v->count);
+    for (uint64_t i = 0; i < v->count; i++) {
+        rdb_put_string(out, v->items[i]);
+        if (type == RDB_ZSET)
+            put_double(out, v->scores[i]);
+    }
+}
+
+/* The earliest expiry first, the others relative to it, from 1. */
+static void
+put_expiring_hash(struct buf *out, const struct rdb_value *v)
+{
+    uint64_t fields = v->count / 2, earliest = UINT64_MAX;
+
+    for (uint64_t i = 0; i < fields; i++)
+        if (v->expire_ms[i] != 0)
+            earliest = nq_min(earliest, v->expire_ms[i]);
+    buf_put_u8(out, RDB_HASH_EXPIRES);
+    buf_put_u64(out, earliest);
+    rdb_put_length(out, fields);
+    for (uint64_t i = 0; i < fields; i++) {
+        rdb_put_length(
+            out, v->expire_ms[i] == 0 ? 0 : v->expire_ms[i] - earliest + 1);
+        rdb_put_string(out, v->items[2 * i]);
+        rdb_put_string(out, v->items[2 * i + 1]);
+    }
+}
+
+static void
+put_value(struct buf *out, const struct rdb_value *v)
+{
+    switch (v->type) {
+    case DB_STRING:
+        buf_put_u8(out, RDB_STRING);
+        rdb_put_string(out, v->items[0]);
+        break;
+    case DB_LIST:
+        put_items(out, RDB_LIST, v);
+        break;
+    case DB_SET:
+        put_items(out, RDB_SET, v);
+        break;
+    case DB_ZSET:
+        put_items(out, RDB_ZSET, v);
+        break;
+    case DB_HASH:
+        if (v->expire_ms != NULL)
+            put_expiring_hash(out, v);
+        else
+            put_items(out, RDB_HASH, v);
+        break;
+    case DB_STREAM:
+        buf_put_u8(out, RDB_STREAM_2);
+        rdb_put_stream(out, v->stream);
+        break;
+    default:
+        nq_assert(!"a type without a serialized form");
+    }
+}
+
+void
+rdb_encode(struct buf *out, const struct rdb_value *v)
 {
     size_t start = out->len;
+    bool is_new = v->type == DB_HASH && v->expire_ms != NULL;
 
-    buf_put_u8(out, RDB_TYPE_STRING);
-    if (!put_as_integer(out, val)) {
-        put_length(out, val.len);
-        buf_put_slice(out, val);
-    }
-    buf_put_u16(out, RDB_VERSION);
+    put_value(out, v);
+    buf_put_u16(out, is_new ? RDB_VERSION_HASH : RDB_VERSION);
     buf_put_u64(out, rdb_crc64(0, slice_of(out->p + start, out->len - start)));
 }
 
@@ -151,12 +231,12 @@ get_length(struct cursor *c, uint8_t first, uint64_t *len)
     return cursor_ok(c);
 }
 
-static bool
-get_next_length(struct cursor *c, uint64_t *len)
+bool
+rdb_get_length(struct rdb_reader *r, uint64_t *len)
 {
     uint8_t first;
 
-    return cursor_get_u8(c, &first) && get_length(c, first, len);
+    return cursor_get_u8(&r->c, &first) && get_length(&r->c, first, len);
 }
 
 /* Exactly `len` bytes must come out. */
@@ -195,20 +275,20 @@ lzf_decode(struct slice in, uint8_t *dst, uint64_t len)
 }
 
 static bool
-get_lzf(struct cursor *c, uint64_t max_len, struct arena *arena,
-        struct slice *val)
+get_lzf(struct rdb_reader *r, struct slice *val)
 {
     uint64_t packed, len;
     struct slice in;
     uint8_t *dst;
 
-    if (!get_next_length(c, &packed) || !get_next_length(c, &len) ||
-        !cursor_get_bytes(c, packed, &in))
+    if (!rdb_get_length(r, &packed) || !rdb_get_length(r, &len) ||
+        !cursor_get_bytes(&r->c, packed, &in))
         return false;
     /* A byte of LZF makes at most 264 / 3 bytes of output. */
-    if (len > max_len || len > packed * 264)
+    if (len > r->max_len || len > r->unpack || len > packed * 264)
         return false;
-    dst = arena_alloc(arena, len + 1);
+    r->unpack -= len;
+    dst = arena_alloc(r->arena, len + 1);
     *val = slice_of(dst, len);
     return lzf_decode(in, dst, len);
 }
@@ -237,36 +317,37 @@ get_integer(struct cursor *c, uint8_t first, struct arena *arena,
     return cursor_ok(c);
 }
 
-static bool
-get_string(struct cursor *c, uint64_t max_len, struct arena *arena,
-           struct slice *val)
+bool
+rdb_get_string(struct rdb_reader *r, struct slice *s)
 {
     uint64_t len;
     uint8_t first;
 
-    if (!cursor_get_u8(c, &first))
+    if (!cursor_get_u8(&r->c, &first))
         return false;
     if (first == ENC_INT8 || first == ENC_INT16 || first == ENC_INT32)
-        return get_integer(c, first, arena, val);
+        return get_integer(&r->c, first, r->arena, s);
     if (first == ENC_LZF)
-        return get_lzf(c, max_len, arena, val);
-    return get_length(c, first, &len) && len <= max_len &&
-           cursor_get_bytes(c, len, val);
+        return get_lzf(r, s);
+    return get_length(&r->c, first, &len) && len <= r->max_len &&
+           cursor_get_bytes(&r->c, len, s);
 }
 
 nq_rc
 rdb_decode(struct slice payload, uint64_t max_len, struct arena *arena,
-           struct slice *val)
+           struct rdb_value *out)
 {
-    struct cursor c, foot;
+    struct rdb_reader r = {
+        .arena = arena, .max_len = max_len, .unpack = max_len};
+    struct cursor foot;
     uint16_t version;
     uint64_t crc;
     uint8_t type;
 
-    *val = slice_lit("");
+    *out = (struct rdb_value){.count = 0};
     if (payload.len < RDB_FOOTER)
         return NQ_ECORRUPT;
-    c = cursor_of(slice_of(payload.p, payload.len - RDB_FOOTER));
+    r.c = cursor_of(slice_of(payload.p, payload.len - RDB_FOOTER));
     foot =
         cursor_of(slice_of(payload.p + payload.len - RDB_FOOTER, RDB_FOOTER));
     cursor_get_u16(&foot, &version);
@@ -274,8 +355,8 @@ rdb_decode(struct slice payload, uint64_t max_len, struct arena *arena,
     if (version > RDB_VERSION_MAX ||
         crc != rdb_crc64(0, slice_of(payload.p, payload.len - 8)))
         return NQ_ECORRUPT;
-    if (!cursor_get_u8(&c, &type) || type != RDB_TYPE_STRING ||
-        !get_string(&c, max_len, arena, val) || cursor_left(&c) != 0)
+    if (!cursor_get_u8(&r.c, &type) || !rdb_get_value(&r, type, out) ||
+        cursor_left(&r.c) != 0)
         return NQ_EFORMAT;
     return NQ_OK;
 }
