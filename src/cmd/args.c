@@ -32,6 +32,40 @@ arg_int_within(struct req *rq, uint32_t i, int64_t lo, int64_t hi,
 }
 
 bool
+arg_scan_cursor(struct req *rq, uint32_t i, uint64_t *out)
+{
+    struct slice s = rq->argv[i];
+    uint64_t v = 0;
+    bool is_good = s.len > 0;
+
+    for (size_t at = 0; at < s.len && is_good; at++) {
+        unsigned digit = (unsigned)s.p[at] - '0';
+
+        is_good = digit <= 9 && v <= (UINT64_MAX - digit) / 10;
+        v = v * 10 + digit;
+    }
+    *out = v;
+    if (!is_good)
+        reply_error(rq, "invalid cursor");
+    return is_good;
+}
+
+bool
+arg_scan_count(struct req *rq, uint32_t i, uint64_t *out)
+{
+    int64_t v;
+
+    if (!arg_int(rq, i, &v))
+        return false;
+    if (v < 1) {
+        reply_syntax(rq);
+        return false;
+    }
+    *out = (uint64_t)v;
+    return true;
+}
+
+bool
 expire_time(int64_t v, enum expire_unit unit, uint64_t base, int64_t *out)
 {
     if (__builtin_mul_overflow(v, (int64_t)unit, out) ||

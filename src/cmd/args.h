@@ -12,6 +12,11 @@ bool arg_int(struct req *rq, uint32_t i, int64_t *out);
 bool arg_int_within(struct req *rq, uint32_t i, int64_t lo, int64_t hi,
                     const char *error, int64_t *out);
 
+/* The cursor of a scan; false: "invalid cursor". */
+bool arg_scan_cursor(struct req *rq, uint32_t i, uint64_t *out);
+/* Its COUNT, which is at least 1. */
+bool arg_scan_count(struct req *rq, uint32_t i, uint64_t *out);
+
 enum expire_unit { UNIT_S = 1000, UNIT_MS = 1 };
 
 /* `v` units from `base` (wall ms; 0 for absolute times) as wall ms.  False:

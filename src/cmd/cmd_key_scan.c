@@ -8,12 +8,13 @@
  * The part of a pattern before its first wildcard is a range: keys outside
  * are not even looked at.  Both commands work in slices. */
 #include "base/check.h"
+#include "cmd/args.h"
+#include "cmd/cmd_coll_scan.h"
 #include "cmd/cmd_key.h"
 #include "cmd/cmd_range.h"
 #include "cmd/engine.h"
 #include "cmd/handlers.h"
 #include "cmd/reply.h"
-#include "cmd/scan_cursor.h"
 
 #define KEYS_PER_LOOK 16 /* between two looks at the clock */
 #define SCAN_COUNT 10    /* keys visited by a call, if it does not say */
@@ -116,22 +117,6 @@ cmd_keys(struct req *rq)
 
 /* --- SCAN ---------------------------------------------------------------- */
 
-static bool
-parse_cursor(struct slice s, uint64_t *out)
-{
-    uint64_t v = 0;
-
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned digit = (unsigned)s.p[i] - '0';
-
-        if (digit > 9 || v > (UINT64_MAX - digit) / 10)
-            return false;
-        v = v * 10 + digit;
-    }
-    *out = v;
-    return s.len > 0;
-}
-
 struct scan_args {
     struct filter filter;
     uint64_t cursor, count;
@@ -141,7 +126,6 @@ static bool
 parse_scan_option(struct req *rq, uint32_t i, struct scan_args *a)
 {
     struct slice word = rq->argv[i], value;
-    int64_t v;
 
     if (i + 1 == rq->argc) {
         reply_syntax(rq);
@@ -154,15 +138,7 @@ parse_scan_option(struct req *rq, uint32_t i, struct scan_args *a)
         a->filter.type = value;
         a->filter.has_type = true;
     } else if (slice_is(word, "COUNT")) {
-        if (!slice_to_i64(value, &v)) {
-            reply_rc(rq, NQ_ENOTINT);
-            return false;
-        }
-        if (v < 1) {
-            reply_syntax(rq);
-            return false;
-        }
-        a->count = (uint64_t)v;
+        return arg_scan_count(rq, i + 1, &a->count);
     } else {
         reply_syntax(rq);
         return false;
@@ -175,47 +151,12 @@ parse_scan(struct req *rq, struct scan_args *a)
 {
     *a = (struct scan_args){.count = SCAN_COUNT};
     a->filter.range.lo = slice_lit("");
-    if (!parse_cursor(rq->argv[1], &a->cursor)) {
-        reply_error(rq, "-ERR invalid cursor");
+    if (!arg_scan_cursor(rq, 1, &a->cursor))
         return false;
-    }
     for (uint32_t i = 2; i < rq->argc; i += 2)
         if (!parse_scan_option(rq, i, a))
             return false;
     return true;
-}
-
-/* The listing, at its first run standing where the cursor says. */
-static struct listing *
-scan_listing(struct req *rq, const struct scan_args *a)
-{
-    bool is_first = rq->state == NULL;
-    struct listing *l = listing_of(rq);
-    struct slice key;
-
-    if (rq->engine->scans == NULL)
-        rq->engine->scans = scan_cursors_new();
-    if (!is_first)
-        return l;
-    l->wanted = a->count;
-    if (a->cursor != 0 && scan_cursor_find(rq->engine->scans, a->cursor, &key))
-        listing_stand(l, key);
-    return l;
-}
-
-static void
-reply_scan(struct req *rq, struct listing *l, uint64_t from, bool at_end)
-{
-    char text[24];
-    uint64_t next = 0;
-
-    if (at_end)
-        scan_cursor_end(rq->engine->scans, from);
-    else
-        next = scan_cursor_put(rq->engine->scans, from, buf_slice(&l->at));
-    reply_array(rq, 2);
-    reply_bulk(rq, slice_of(text, u64_to_text(text, next)));
-    listing_answer_now(rq, l);
 }
 
 void
@@ -228,12 +169,12 @@ cmd_scan(struct req *rq)
 
     if (!parse_scan(rq, &a))
         return;
-    l = scan_listing(rq, &a);
+    l = scan_listing(rq, a.cursor, a.count);
     rc = visit(rq, &a.filter, l, &at_end);
     if (rc == NQ_AGAIN)
         req_yield(rq);
     else if (rc != NQ_OK)
         reply_rc(rq, rc);
     else
-        reply_scan(rq, l, a.cursor, at_end);
+        scan_reply(rq, l, a.cursor, at_end);
 }

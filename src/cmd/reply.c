@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "cmd/session.h"
+#include "db/coll.h"
 #include "db/string.h"
 #include "resp/write.h"
 
@@ -353,8 +354,8 @@ on_sent(void *arg, size_t n)
 
 /* All chunks are pinned before the first byte is put, so that a miss or a
  * damaged chunk leaves no half of a reply. */
-static void
-reply_blob(struct req *rq, const struct entry *e)
+static nq_rc
+put_blob(struct req *rq, const struct entry *e)
 {
     uint32_t chunks = string_chunks(e);
     struct slice *bytes = arena_alloc(rq->arena, chunks * sizeof *bytes);
@@ -367,8 +368,7 @@ reply_blob(struct req *rq, const struct entry *e)
             continue;
         while (i-- > 0)
             string_unpin(rq->db, pins[i]);
-        reply_rc(rq, rc);
-        return;
+        return rc;
     }
     header(rq, '$', string_len(e));
     for (uint32_t i = 0; i < chunks; i++) {
@@ -378,6 +378,7 @@ reply_blob(struct req *rq, const struct entry *e)
         put_ref(rq, bytes[i], on_sent, note);
     }
     put(rq, "\r\n", 2);
+    return NQ_OK;
 }
 
 void
@@ -387,7 +388,7 @@ reply_entry(struct req *rq, const struct entry *e)
     nq_rc rc;
 
     if (string_chunks(e) > 0) {
-        reply_blob(rq, e);
+        reply_rc(rq, put_blob(rq, e));
         return;
     }
     rc = string_bytes(rq->db, e, rq->arena, &bytes);
@@ -395,4 +396,15 @@ reply_entry(struct req *rq, const struct entry *e)
         reply_bulk(rq, bytes);
     else
         reply_rc(rq, rc);
+}
+
+nq_rc
+reply_item_val(struct req *rq, const struct item *it)
+{
+    struct entry e = {.rec = {.val = it->val, .flags = REC_OWNS}};
+
+    if (nq_unlikely(it->is_blob))
+        return string_chunks(&e) > 0 ? put_blob(rq, &e) : NQ_ECORRUPT;
+    reply_bulk(rq, it->val);
+    return NQ_OK;
 }

@@ -7,7 +7,6 @@
 
 #include "cmd/command.h"
 
-struct coll;
 struct item;
 
 void reply_ok(struct req *rq);
@@ -44,8 +43,7 @@ void reply_set_end(struct req *rq, struct reply_deferred d, uint64_t n);
 void reply_entry(struct req *rq, const struct entry *e);
 /* The value of an item of a collection as a bulk, likewise.  Not NQ_OK:
  * nothing was put. */
-NQ_MUST_USE nq_rc reply_item_val(struct req *rq, struct coll *c,
-                                 const struct item *it);
+NQ_MUST_USE nq_rc reply_item_val(struct req *rq, const struct item *it);
 
 /* NQ_OK: nothing.  NQ_MISS: the command is parked.  Else the error's text. */
 void reply_rc(struct req *rq, nq_rc rc);

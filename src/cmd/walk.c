@@ -1,0 +1,266 @@
+/* cmd/walk.c - telling a collection in slices.
+ *
+ *   walk_tell -> tell_some ... -> the end
+ *                     |-> the slice is used up, or a page is missing behind
+ *                         what was told: hold the tree, keep the output,
+ *                         yield -> walk_go_on -> tell_some ...
+ *
+ * A packed collection is told in one piece: it is as small as a record.
+ *
+ *   I1  until the first yield nothing is kept but on the stack, so a command
+ *       that is parked runs again from its start
+ *   I2  from then on the state has a hold on the tree and a copy of the
+ *       record that names it: the key itself may go or be renamed
+ *   I3  `at` is the key of the last item that was told
+ *   I4  an item is told wholly or not at all
+ *
+ * What fails after the header has left cannot be taken back: the client gets
+ * the error in the place of an item and the connection ends.  Called by the
+ * handlers of hashes, sets, sorted sets and streams. */
+#include "cmd/walk.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cmd/engine.h"
+#include "cmd/park.h"
+#include "cmd/reply.h"
+#include "db/hold.h"
+#include "os/clock.h"
+
+#define WALK_MAGIC 0x57414c4bu
+#define ITEMS_PER_LOOK 32               /* between two looks at the clock */
+#define BYTES_PER_LOOK (256u << 10)     /* the same */
+#define UNSENT_MAX (UINT64_C(32) << 20) /* bytes; more wait for the client */
+#define DRAIN_MS 5                      /* between two looks at them */
+
+struct walk {
+    uint32_t magic;
+    struct walk_plan plan;
+    uint64_t told;
+    uint64_t now_ms; /* of the moment that the answer is of */
+    struct buf at;   /* valid only if has_at */
+    bool has_at;
+    /* Valid only in the request's state. */
+    struct hold hold;
+    enum db_type type;
+    uint8_t head_len;
+    struct entry entry; /* its value is owned */
+};
+
+static void
+walk_free(void *state)
+{
+    struct walk *w;
+
+    NQ_CAST(w, state, WALK_MAGIC);
+    hold_end(&w->hold);
+    buf_fini(&w->at);
+    nq_free((void *)(uintptr_t)w->entry.rec.val.p);
+    w->magic = 0;
+    nq_free(w);
+}
+
+/* --- telling ------------------------------------------------------------- */
+
+static nq_rc
+stand(struct coll_cursor *cu, const struct walk *w)
+{
+    const struct walk_plan *p = &w->plan;
+    struct slice from = w->has_at ? buf_slice(&w->at) : p->from;
+    bool is_open = w->has_at || p->is_open;
+
+    if (!w->has_at && p->by_rank)
+        return coll_nth(cu, p->rank);
+    return p->backwards ? coll_seek_back(cu, from, is_open)
+                        : coll_seek(cu, from, is_open);
+}
+
+/* The item that the cursor stands on. */
+static nq_rc
+tell_item(struct req *rq, struct coll_cursor *cu, struct walk *w)
+{
+    uint64_t mark = rq->s->out.put;
+    struct item it;
+    nq_rc rc = coll_item(cu, &it);
+
+    if (rc == NQ_OK && (it.expire_ms == 0 || it.expire_ms > w->now_ms)) {
+        rc = w->plan.emit(rq, cu->c, &it, w->plan.flags);
+        if (rc == NQ_OK)
+            w->told++;
+        else
+            outq_rewind(&rq->s->out, mark);
+    }
+    if (rc != NQ_OK && rc != NQ_NOTFOUND)
+        return rc;
+    if (cu->c->is_tree) {
+        buf_clear(&w->at);
+        buf_put_slice(&w->at, cu->key);
+        w->has_at = true;
+    }
+    return NQ_OK;
+}
+
+/* NQ_AGAIN: the slice is used up. */
+static nq_rc
+tell_items(struct req *rq, struct coll_cursor *cu, struct walk *w)
+{
+    uint64_t looked_at = rq->s->out.put;
+    unsigned n = 0;
+    nq_rc rc = stand(cu, w);
+
+    while (rc == NQ_OK && w->told < w->plan.n) {
+        if (!cu->valid) {
+            log_error("a collection has fewer items than its count says");
+            return NQ_ECORRUPT;
+        }
+        if ((rc = tell_item(rq, cu, w)) != NQ_OK || w->told == w->plan.n)
+            break;
+        if (++n % ITEMS_PER_LOOK == 0 ||
+            rq->s->out.put - looked_at > BYTES_PER_LOOK) {
+            looked_at = rq->s->out.put;
+            if (cu->c->is_tree && req_should_yield(rq))
+                return NQ_AGAIN;
+        }
+        rc = w->plan.backwards ? coll_prev(cu) : coll_next(cu);
+    }
+    /* What was told stays told: only then does a walk over pages that are not
+     * in memory come to an end. */
+    if (rc == NQ_MISS && n > 0 && cu->c->is_tree && !rq->in_multi)
+        return NQ_AGAIN;
+    return rc;
+}
+
+static nq_rc
+tell_some(struct req *rq, struct coll *c, struct walk *w)
+{
+    struct coll_cursor cu;
+    nq_rc rc;
+
+    coll_cursor_init(&cu, c);
+    rc = tell_items(rq, &cu, w);
+    coll_cursor_fini(&cu);
+    return rc;
+}
+
+/* --- between slices ------------------------------------------------------ */
+
+/* From the stack to the request's state; NQ_EHELD. */
+static nq_rc
+settle_in(struct req *rq, const struct coll *c, const struct walk *first)
+{
+    const struct record *rec = &c->entry->rec;
+    struct walk *w = nq_malloc(sizeof *w);
+    bool has_root;
+    uint8_t *val;
+    pgno root;
+    nq_rc rc;
+
+    *w = *first;
+    has_root = coll_record_root(rec, &root);
+    nq_assert(has_root); /* only trees are told in slices */
+    if ((rc = hold_take(&w->hold, rq->db, root)) != NQ_OK) {
+        nq_free(w);
+        return rc;
+    }
+    val = nq_malloc(rec->val.len);
+    memcpy(val, rec->val.p, rec->val.len);
+    w->entry.rec = *rec;
+    w->entry.rec.val = slice_of(val, rec->val.len);
+    w->entry.finger = (struct finger){0};
+    w->type = c->type;
+    w->head_len = c->head_len;
+    rq->state = w;
+    rq->free_state = walk_free;
+    return NQ_OK;
+}
+
+static bool
+is_client_behind(const struct req *rq, const struct walk *w)
+{
+    const struct outq *out = &rq->s->out;
+
+    return out->put - out->sent > UNSENT_MAX && !hold_is_wanted(&w->hold);
+}
+
+/* The next slice: at once, or when some of the output has left. */
+static void
+yield(struct req *rq, const struct walk *w)
+{
+    rq->keep_output = true;
+    session_check_output(rq->s);
+    if (is_client_behind(rq, w))
+        req_block_until(rq, clock_mono_ms() + DRAIN_MS);
+    else
+        req_yield(rq);
+}
+
+bool
+walk_go_on(struct req *rq)
+{
+    struct walk *w;
+    struct coll c;
+    nq_rc rc;
+
+    if (rq->state == NULL)
+        return false;
+    NQ_CAST(w, rq->state, WALK_MAGIC);
+    if (is_client_behind(rq, w)) {
+        yield(rq, w);
+        return true;
+    }
+    rc = coll_open(rq->db, rq->dbi, slice_lit(""), w->type, &w->entry, true,
+                   w->head_len, &c);
+    if (rc == NQ_OK)
+        rc = tell_some(rq, &c, w);
+    coll_close(&c);
+    if (rc == NQ_AGAIN) {
+        yield(rq, w);
+    } else if (rc != NQ_OK) {
+        reply_rc(rq, rc);
+        if (rc != NQ_MISS)
+            session_end(rq->s, true);
+    }
+    return true;
+}
+
+/* --- the first slice ----------------------------------------------------- */
+
+static void
+put_header(struct req *rq, const struct walk_plan *p)
+{
+    switch (p->shape) {
+    case WALK_ARRAY:
+        reply_array(rq, p->header);
+        break;
+    case WALK_SET:
+        reply_set(rq, p->header);
+        break;
+    case WALK_MAP:
+        reply_map(rq, p->header);
+        break;
+    }
+}
+
+void
+walk_tell(struct req *rq, struct coll *c, const struct walk_plan *plan)
+{
+    struct walk w = {
+        .magic = WALK_MAGIC, .plan = *plan, .now_ms = db_now(rq->db)};
+    uint64_t mark = rq->s->out.put;
+    nq_rc rc;
+
+    nq_assert(rq->part == NULL && rq->state == NULL);
+    put_header(rq, plan);
+    rc = tell_some(rq, c, &w);
+    w.plan.from = slice_lit(""); /* the caller's; `at` is used from now on */
+    if (rc == NQ_AGAIN && (rc = settle_in(rq, c, &w)) == NQ_OK) {
+        yield(rq, rq->state);
+        return;
+    }
+    buf_fini(&w.at);
+    if (rc == NQ_OK)
+        return;
+    outq_rewind(&rq->s->out, mark);
+    reply_rc(rq, rc);
+}
