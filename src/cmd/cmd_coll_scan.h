@@ -29,10 +29,4 @@ struct coll_scan {
 /* The whole command: key cursor [MATCH pattern] [COUNT n] [NOVALUES]. */
 void coll_scan(struct req *rq, const struct coll_scan *kind);
 
-/* What SCAN does the same way: the request's listing, at its first run
- * standing where the cursor says and wanting `count` visits; and the reply, for
- * a scan that was at `from`. */
-struct listing *scan_listing(struct req *rq, uint64_t cursor, uint64_t count);
-void scan_reply(struct req *rq, struct listing *l, uint64_t from, bool at_end);
-
 #endif

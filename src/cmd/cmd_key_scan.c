@@ -9,12 +9,12 @@
  * are not even looked at.  Both commands work in slices. */
 #include "base/check.h"
 #include "cmd/args.h"
-#include "cmd/cmd_coll_scan.h"
 #include "cmd/cmd_key.h"
 #include "cmd/cmd_range.h"
 #include "cmd/engine.h"
 #include "cmd/handlers.h"
 #include "cmd/reply.h"
+#include "cmd/scan_cursor.h"
 
 #define KEYS_PER_LOOK 16 /* between two looks at the clock */
 #define SCAN_COUNT 10    /* keys visited by a call, if it does not say */
@@ -157,6 +157,38 @@ parse_scan(struct req *rq, struct scan_args *a)
         if (!parse_scan_option(rq, i, a))
             return false;
     return true;
+}
+
+struct listing *
+scan_listing(struct req *rq, uint64_t cursor, uint64_t count)
+{
+    bool is_first = rq->state == NULL;
+    struct listing *l = listing_of(rq);
+    struct slice key;
+
+    if (rq->engine->scans == NULL)
+        rq->engine->scans = scan_cursors_new();
+    if (!is_first)
+        return l;
+    l->wanted = count;
+    if (cursor != 0 && scan_cursor_find(rq->engine->scans, cursor, &key))
+        listing_stand(l, key);
+    return l;
+}
+
+void
+scan_reply(struct req *rq, struct listing *l, uint64_t from, bool at_end)
+{
+    char text[24];
+    uint64_t next = 0;
+
+    if (at_end)
+        scan_cursor_end(rq->engine->scans, from);
+    else
+        next = scan_cursor_put(rq->engine->scans, from, buf_slice(&l->at));
+    reply_array(rq, 2);
+    reply_bulk(rq, slice_of(text, u64_to_text(text, next)));
+    listing_answer_now(rq, l);
 }
 
 void

@@ -76,4 +76,9 @@ bool listing_answer(struct req *rq, struct listing *l);
 /* The array of items in one piece. */
 void listing_answer_now(struct req *rq, struct listing *l);
 
+/* Of scans: the request's listing, at its first run standing where the cursor
+ * says and wanting `count` visits; and the reply, to one that was at `from`. */
+struct listing *scan_listing(struct req *rq, uint64_t cursor, uint64_t count);
+void scan_reply(struct req *rq, struct listing *l, uint64_t from, bool at_end);
+
 #endif
