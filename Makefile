@@ -156,6 +156,11 @@ check-crash: build-crash
 test: deps-test
 	@utils/test-all
 
+## make test-clients   client libraries of six languages: CLIENTS="phpredis"
+.PHONY: test-clients
+test-clients: all
+	@NQDB_SERVER=$(OUT)nqdb-server utils/test-clients
+
 # --- benches ---------------------------------------------------------------
 
 build/slow_sync.so: bench/slow_sync.c
