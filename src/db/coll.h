@@ -11,7 +11,7 @@
  *   coll_want          of a tree: all that the change will touch, or NQ_MISS
  *   coll_begin         NQ_EHELD: somebody reads it in slices; park, run again
  *   coll_put, coll_del ...   head[] and the public fields may change too
- *   coll_commit        writes the record, logs one effect, raises nothing
+ *   coll_commit        writes the record, logs one effect
  *   coll_close         always
  *
  * From coll_begin on missing pages are read on the spot, so a change is never
@@ -33,6 +33,7 @@
 struct arena;
 
 #define COLL_HEAD_MAX 96
+#define COLL_FINGER_KEY 64 /* the longest key that is remembered */
 
 struct item {
     struct slice key;
@@ -55,17 +56,25 @@ struct coll {
     uint64_t expire_ms; /* of the record; may be changed before commit */
     uint8_t flags;      /* of the record, without REC_OWNS; the same */
     bool keep_empty;    /* without it, a commit of no items removes the key */
+    bool may_pack;      /* a tree that became small may be packed again */
     bool is_tree;       /* out only */
     /* private */
+    bool is_changed, has_shrunk; /* since coll_begin */
+    bool has_begun, is_blocking;
+    bool was_tree; /* the record, as it stands in the database */
+    bool in_work;  /* `packed` stands in `work`, not in a page */
+    uint8_t finger_len;
     struct entry *entry;
-    struct btree tree;
     struct slice packed; /* the items of a packed one */
-    struct buf *work;    /* where they are changed */
-    bool has_begun, was_blocking;
+    struct buf work;     /* the whole value of a changed one */
+    struct btree tree;
+    struct finger finger; /* of finger_key in the tree */
+    uint8_t finger_key[COLL_FINGER_KEY];
 };
 
 /* `e` is what db_find() or db_find_write() left, found or not, and must live
- * as long as the coll.  A record of another type must not get here. */
+ * as long as the coll; once it was changed it is good for another coll_open()
+ * only.  A record of another type must not get here. */
 NQ_MUST_USE nq_rc coll_open(struct db *db, uint32_t dbi, struct slice key,
                             enum db_type type, struct entry *e, bool found,
                             uint8_t head_len, struct coll *out);
@@ -80,11 +89,13 @@ NQ_MUST_USE nq_rc coll_val(struct coll *c, const struct item *it,
 /* --- changes ------------------------------------------------------------- */
 
 /* Looks all these keys up at once, and whatever blobs they own; NQ_MISS if a
- * page on the way to any is not in memory. */
+ * page on the way to any is not in memory.  A single key that was wanted or
+ * got is not searched again by the put or del of the same that follows. */
 NQ_MUST_USE nq_rc coll_want(struct coll *c, const struct slice *keys,
                             unsigned n);
 NQ_MUST_USE nq_rc coll_begin(struct coll *c);
-/* `is_new` may be NULL.  NQ_EKEYLEN. */
+/* `is_new` may be NULL.  NQ_EKEYLEN, and as long as nothing was changed
+ * NQ_ENOSPC, NQ_EFULL.  Neither slice may point into this collection. */
 NQ_MUST_USE nq_rc coll_put(struct coll *c, struct slice key, struct slice val,
                            uint64_t expire_ms, bool *is_new);
 NQ_MUST_USE nq_rc coll_del(struct coll *c, struct slice key); /* NQ_NOTFOUND */
@@ -94,9 +105,9 @@ NQ_MUST_USE nq_rc coll_del_range(struct coll *c, struct slice lo,
 /* Turns a packed one into a tree, for types that want one earlier. */
 NQ_MUST_USE nq_rc coll_make_tree(struct coll *c);
 /* The record is written (or removed, if no item is left and not keep_empty),
- * the effect logged; `args` must not point into pages.  When nothing was
- * changed it need not be called.  *is_gone (may be NULL): the key was
- * removed; the caller raises "del" then. */
+ * the effect logged, "new" raised if it is; `args` must not point into pages.
+ * When nothing was changed it need not be called.  *is_gone (may be NULL): the
+ * key was removed; the caller raises "del" then. */
 NQ_MUST_USE nq_rc coll_commit(struct coll *c, uint8_t effect,
                               const struct slice *args, unsigned nargs,
                               bool *is_gone);
@@ -112,7 +123,7 @@ struct coll_cursor {
     /* private */
     struct btree_cursor at;
     size_t off, next;
-    struct buf back; /* offsets of a packed one, made when walked backwards */
+    struct buf back; /* u32 offsets of a packed one, made to walk backwards */
 };
 void coll_cursor_init(struct coll_cursor *cu, struct coll *c);
 void coll_cursor_fini(struct coll_cursor *cu);
@@ -132,7 +143,8 @@ NQ_MUST_USE nq_rc coll_item(struct coll_cursor *cu, struct item *out);
 
 /* How many items have keys below `key`. */
 NQ_MUST_USE nq_rc coll_rank(struct coll *c, struct slice key, uint64_t *out);
-/* How many items are due at now_ms; the earliest expiry of all, 0: none. */
+/* How many items are due at now_ms; the earliest expiry of all, exactly, 0:
+ * none. */
 NQ_MUST_USE nq_rc coll_count_due(struct coll *c, uint64_t now_ms,
                                  uint64_t *out);
 NQ_MUST_USE nq_rc coll_earliest(struct coll *c, uint64_t *out);

@@ -193,6 +193,8 @@ db_close(struct db *db)
     nq_assert(db->magic == DB_MAGIC);
     db_background_close(db);
     db_frees_fini(db);
+    for (unsigned i = 0; i < db->colls.resting; i++)
+        buf_fini(&db->colls.bufs[i]);
     buf_fini(&db->scratch);
     buf_fini(&db->due_seen);
     nq_free(db->spaces);
@@ -358,6 +360,7 @@ db_find(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
     nq_rc rc = btree_get(&ks->tree, key, &e->rec, &e->finger);
 
     db_calls_end(db, was);
+    e->version = ks->tree.version;
     db_gate_raise(db, ks->origin);
     if (nq_likely(rc == NQ_OK)) {
         db_gate_raise(db, e->rec.page_lsn);
@@ -390,6 +393,7 @@ db_find_write(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
             rc = NQ_NOTFOUND;
     }
     db_calls_end(db, was);
+    e->version = ks->tree.version;
     db_gate_raise(db, ks->origin);
     if (rc == NQ_OK)
         db_gate_raise(db, e->rec.page_lsn);

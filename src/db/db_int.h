@@ -45,6 +45,14 @@ struct pending_free {
 /* The background's own misses. */
 enum background_wait { WAIT_NONE, WAIT_READING, WAIT_PINNED };
 
+/* What the open collections share (coll.c). */
+struct coll_pool {
+    struct buf bufs[8]; /* memory between two uses */
+    unsigned resting;   /* how many of them */
+    unsigned blocking;  /* colls for which missing pages are read at once */
+    bool was_blocking;  /* before the first of them */
+};
+
 struct db {
     uint32_t magic;
     struct db_opts opts;
@@ -67,6 +75,7 @@ struct db {
     struct buf due_seen;  /* varint database and length, key: expired keys that
                              readers met while nobody else removes them */
     struct buf scratch;   /* a key handed out, or held across a change */
+    struct coll_pool colls;
     struct rng rng;
     struct db_stats stats;
 };

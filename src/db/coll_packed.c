@@ -1,0 +1,277 @@
+/* db/coll_packed.c - the packed form of a collection.
+ *
+ * Items in bytewise order of their keys, no key twice, one behind the other:
+ *
+ *   varint key length | key
+ *   varint 2 * value length + has_expiry | u48 expiry, if it has one | value
+ *
+ * Nothing says where the n-th item is: all lookups are scans, made short by
+ * comparing lengths before bytes.  The run is a few hundred items at most.
+ * Called by coll.c and coll_cursor.c. */
+#include "db/coll_packed.h"
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "store/corrupt.h"
+
+#define EXPIRY_SIZE 6
+#define MAX_LEN_BYTES 4 /* of a varint: lengths are below 2^28 */
+
+/* --- reading ------------------------------------------------------------- */
+
+static nq_rc
+damaged(struct slice run, size_t off)
+{
+    return NQ_CORRUPT("packed items: byte %zu of %zu makes no sense", off,
+                      run.len);
+}
+
+static __attribute__((noinline)) const uint8_t *
+get_long(const uint8_t *p, const uint8_t *end, size_t *v)
+{
+    size_t x = 0;
+
+    for (unsigned i = 0; i < MAX_LEN_BYTES && p < end; i++) {
+        x |= (size_t)(*p & 127) << (7 * i);
+        if (*p++ < 128) {
+            *v = x;
+            return p;
+        }
+    }
+    return NULL;
+}
+
+/* A varint; NULL: there is none before `end`. */
+static inline const uint8_t *
+get_len(const uint8_t *p, const uint8_t *end, size_t *v)
+{
+    if (nq_likely(p < end && *p < 128)) {
+        *v = *p;
+        return p + 1;
+    }
+    return get_long(p, end, v);
+}
+
+/* Begins at `p`; the key, and what is said of the value. */
+struct raw_item {
+    struct slice key;
+    const uint8_t *val; /* its expiry, if it has one, then its bytes */
+    size_t len_flag;    /* 2 * value length + has_expiry */
+    const uint8_t *end;
+};
+
+static inline __attribute__((always_inline)) bool
+read_item(const uint8_t *p, const uint8_t *end, struct raw_item *r)
+{
+    size_t need;
+
+    if ((p = get_len(p, end, &r->key.len)) == NULL ||
+        (size_t)(end - p) < r->key.len)
+        return false;
+    r->key.p = p;
+    if ((p = get_len(p + r->key.len, end, &r->len_flag)) == NULL)
+        return false;
+    need = (r->len_flag >> 1) + (r->len_flag & 1) * EXPIRY_SIZE;
+    r->val = p;
+    if ((size_t)(end - p) < need)
+        return false;
+    r->end = p + need;
+    return true;
+}
+
+static void
+decode(struct slice run, const uint8_t *at, const struct raw_item *r,
+       struct packed_item *out)
+{
+    const uint8_t *p = r->val;
+
+    out->key = r->key;
+    out->expire_ms = 0;
+    out->off = (size_t)(at - run.p);
+    out->end = (size_t)(r->end - run.p);
+    if (r->len_flag & 1)
+        for (unsigned i = 0; i < EXPIRY_SIZE; i++)
+            out->expire_ms |= (uint64_t)*p++ << (8 * i);
+    out->val = slice_of(p, r->len_flag >> 1);
+}
+
+nq_rc
+packed_at(struct slice run, size_t off, struct packed_item *out)
+{
+    struct raw_item r;
+
+    nq_assert(off < run.len);
+    if (nq_unlikely(!read_item(run.p + off, run.p + run.len, &r)))
+        return damaged(run, off);
+    decode(run, run.p + off, &r, out);
+    return NQ_OK;
+}
+
+/* --- searching ----------------------------------------------------------- */
+
+static inline uint64_t
+load_big(const uint8_t *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, sizeof v);
+    return __builtin_bswap64(v);
+}
+
+/* The same bytes?  Short keys, mostly, so no call. */
+static inline bool
+is_equal(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    size_t i = 0;
+
+    if (n < 8)
+        return memcmp(a, b, n) == 0;
+    for (; i + 8 <= n; i += 8)
+        if (load_big(a + i) != load_big(b + i))
+            return false;
+    return load_big(a + n - 8) == load_big(b + n - 8);
+}
+
+/* As slice_cmp(). */
+static inline int
+compare(struct slice a, struct slice b)
+{
+    size_t n = nq_min(a.len, b.len), i = 0;
+
+    for (; i + 8 <= n; i += 8) {
+        uint64_t x = load_big(a.p + i), y = load_big(b.p + i);
+
+        if (x != y)
+            return x < y ? -1 : 1;
+    }
+    for (; i < n; i++)
+        if (a.p[i] != b.p[i])
+            return a.p[i] < b.p[i] ? -1 : 1;
+    return a.len < b.len ? -1 : a.len > b.len;
+}
+
+nq_rc
+packed_get(struct slice run, struct slice key, struct packed_item *out)
+{
+    const uint8_t *p = run.p, *end = run.p + run.len;
+    struct raw_item r;
+
+    for (; p < end; p = r.end) {
+        if (nq_unlikely(!read_item(p, end, &r)))
+            return damaged(run, (size_t)(p - run.p));
+        if (r.key.len == key.len && is_equal(r.key.p, key.p, key.len)) {
+            decode(run, p, &r, out);
+            return NQ_OK;
+        }
+    }
+    return NQ_NOTFOUND;
+}
+
+nq_rc
+packed_find(struct slice run, struct slice key, struct packed_place *out)
+{
+    const uint8_t *p = run.p, *end = run.p + run.len;
+    struct packed_place at = {.before = PACKED_NONE};
+    struct raw_item r;
+    int cmp = 1;
+
+    for (; p < end; p = r.end) {
+        if (nq_unlikely(!read_item(p, end, &r)))
+            return damaged(run, (size_t)(p - run.p));
+        if ((cmp = compare(r.key, key)) >= 0)
+            break;
+        at.before = (size_t)(p - run.p);
+        at.rank++;
+    }
+    at.off = (size_t)(p - run.p);
+    at.found = p < end && cmp == 0;
+    at.end = at.found ? (size_t)(r.end - run.p) : at.off;
+    *out = at;
+    return NQ_OK;
+}
+
+/* To the n-th item or the end; how many were passed, and the last of them. */
+static nq_rc
+skip(struct slice run, uint64_t n, size_t *off, size_t *last, uint64_t *passed)
+{
+    const uint8_t *p = run.p, *end = run.p + run.len;
+    struct raw_item r;
+
+    *passed = 0;
+    *last = PACKED_NONE;
+    for (; p < end && *passed < n; p = r.end, ++*passed) {
+        if (nq_unlikely(!read_item(p, end, &r)))
+            return damaged(run, (size_t)(p - run.p));
+        *last = (size_t)(p - run.p);
+    }
+    *off = (size_t)(p - run.p);
+    return NQ_OK;
+}
+
+nq_rc
+packed_last(struct slice run, size_t *off)
+{
+    uint64_t passed;
+    size_t end;
+
+    return skip(run, UINT64_MAX, &end, off, &passed);
+}
+
+nq_rc
+packed_nth(struct slice run, uint64_t n, size_t *off)
+{
+    uint64_t passed;
+    size_t last;
+    nq_rc rc = skip(run, n, off, &last, &passed);
+
+    if (rc != NQ_OK)
+        return rc;
+    return *off < run.len ? NQ_OK : NQ_NOTFOUND;
+}
+
+/* --- writing ------------------------------------------------------------- */
+
+size_t
+packed_size(struct slice key, struct slice val, uint64_t expire_ms)
+{
+    size_t len_flag = val.len * 2 + (expire_ms != 0);
+
+    return varint_size(key.len) + key.len + varint_size(len_flag) + val.len +
+           (expire_ms != 0 ? EXPIRY_SIZE : 0);
+}
+
+void
+packed_write(uint8_t *dst, struct slice key, struct slice val,
+             uint64_t expire_ms)
+{
+    nq_assert(expire_ms <= PACKED_MAX_EXPIRY);
+    dst += varint_encode(dst, key.len);
+    if (key.len > 0)
+        memcpy(dst, key.p, key.len);
+    dst += key.len;
+    dst += varint_encode(dst, val.len * 2 + (expire_ms != 0));
+    if (expire_ms != 0)
+        for (unsigned i = 0; i < EXPIRY_SIZE; i++)
+            *dst++ = (uint8_t)(expire_ms >> (8 * i));
+    if (val.len > 0)
+        memcpy(dst, val.p, val.len);
+}
+
+/* --- checking ------------------------------------------------------------ */
+
+nq_rc
+packed_check(struct slice run, uint64_t *items)
+{
+    struct packed_item it, before = {.end = 0};
+    nq_rc rc;
+
+    *items = 0;
+    for (size_t off = 0; off < run.len; off = it.end, before = it, ++*items) {
+        if ((rc = packed_at(run, off, &it)) != NQ_OK)
+            return rc;
+        if (*items > 0 && slice_cmp(before.key, it.key) >= 0)
+            return NQ_CORRUPT("packed items: the key at %zu is out of order",
+                              off);
+    }
+    return NQ_OK;
+}
