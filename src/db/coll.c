@@ -1,13 +1,5 @@
 /* db/coll.c - collections: opening, looking up, changing, committing.
  *
- * The value of a collection's record:
- *
- *   packed  0  u8 0 | head | u16 items | the items (coll_packed.c)
- *   tree    0  u8 1 | head | u64 items | u32 root of the tree (coll_tree.c)
- *
- * The length of the head is known to the type only; so the root is what the
- * value ends with.  Only a record of the second form has REC_OWNS.
- *
  *   C1  nothing is written before coll_begin(); a packed collection is changed
  *       in c->work, laid out as the whole value, until coll_commit() puts it
  *   C2  `packed` is right while nobody else writes the database; the entry's
@@ -23,12 +15,6 @@
 #include "db/coll_int.h"
 #include "store/corrupt.h"
 
-#define FORM_PACKED 0
-#define FORM_TREE 1
-#define FORM_SIZE 1
-#define ITEMS_SIZE 2 /* of a packed one */
-#define ROOT_SIZE 4
-#define TREE_SIZE 12       /* count and root */
 #define MAX_PACKED 512     /* items: more make scans long */
 #define STALE UINT64_MAX   /* no tree has that version */
 #define BUF_KEEP_MAX 65536 /* a larger one is given back to the heap */
@@ -85,78 +71,30 @@ unblock(struct coll *c)
 
 /* --- the record ---------------------------------------------------------- */
 
-bool
-coll_record_root(const struct record *rec, pgno *root)
-{
-    struct cursor c = cursor_of(rec->val);
-
-    *root = 0;
-    if ((rec->flags & REC_OWNS) == 0 || rec->type == DB_STRING)
-        return false;
-    return rec->val.len > ROOT_SIZE &&
-           cursor_skip(&c, rec->val.len - ROOT_SIZE) &&
-           cursor_get_u32(&c, root) && *root != 0;
-}
-
-bool
-coll_record_head(const struct record *rec, struct slice *out, uint8_t head_len)
-{
-    struct cursor c = cursor_of(rec->val);
-
-    *out = slice_of(NULL, 0);
-    return cursor_skip(&c, FORM_SIZE) && cursor_get_bytes(&c, head_len, out);
-}
-
 /* Where the items of a packed value begin. */
 static size_t
 items_off(const struct coll *c)
 {
-    return FORM_SIZE + (size_t)c->head_len + ITEMS_SIZE;
-}
-
-static bool
-decode_tree(struct coll *c, struct cursor *in)
-{
-    pgno root = 0;
-
-    cursor_get_u64(in, &c->count);
-    cursor_get_u32(in, &root);
-    c->is_tree = c->was_tree = true;
-    c->tree.root = root;
-    return cursor_ok(in) && cursor_left(in) == 0 && root != 0 &&
-           root < c->db->fr->ids && c->count != 0 &&
-           (c->entry->rec.flags & REC_OWNS) != 0;
-}
-
-static bool
-decode_packed(struct coll *c, struct cursor *in)
-{
-    uint16_t items;
-
-    cursor_get_u16(in, &items);
-    cursor_get_bytes(in, cursor_left(in), &c->packed);
-    c->count = items;
-    return cursor_ok(in) && (items == 0) == (c->packed.len == 0) &&
-           items <= c->packed.len && (c->entry->rec.flags & REC_OWNS) == 0;
+    return 1 + (size_t)c->head_len + COLL_PACKED_SIZE;
 }
 
 static nq_rc
 decode_value(struct coll *c)
 {
     const struct record *rec = &c->entry->rec;
-    struct cursor in = cursor_of(rec->val);
-    uint8_t form = FORM_PACKED;
-    struct slice head;
-    bool ok;
+    struct coll_value v;
+    nq_rc rc = coll_value_decode(rec, &v);
 
-    cursor_get_u8(&in, &form);
-    ok = cursor_get_bytes(&in, c->head_len, &head) && form <= FORM_TREE;
-    if (ok)
-        ok = form == FORM_TREE ? decode_tree(c, &in) : decode_packed(c, &in);
-    if (!ok)
-        return NQ_CORRUPT("value of a %s: %zu bytes of form %u",
-                          db_type_name(c->type), rec->val.len, form);
-    memcpy(c->head, head.p, head.len);
+    if (rc != NQ_OK)
+        return rc;
+    if (v.head.len != c->head_len || v.root >= c->db->fr->ids)
+        return NQ_CORRUPT("value of a %s: root %u, head of %zu bytes",
+                          db_type_name(c->type), v.root, v.head.len);
+    memcpy(c->head, v.head.p, v.head.len);
+    c->count = v.count;
+    c->is_tree = c->was_tree = v.is_tree;
+    c->tree.root = v.root;
+    c->packed = v.items;
     c->expire_ms = rec->expire_ms;
     c->flags = (uint8_t)(rec->flags & ~REC_OWNS);
     return NQ_OK;
@@ -497,33 +435,11 @@ coll_del_range(struct coll *c, struct slice lo, const struct slice *hi,
 /* --- committing ---------------------------------------------------------- */
 
 static struct slice
-encode_tree(const struct coll *c, uint8_t *dst)
-{
-    uint8_t *p = dst;
-
-    *p++ = FORM_TREE;
-    memcpy(p, c->head, c->head_len);
-    p += c->head_len;
-    for (unsigned i = 0; i < TREE_SIZE - ROOT_SIZE; i++)
-        *p++ = (uint8_t)(c->count >> (8 * i));
-    for (unsigned i = 0; i < ROOT_SIZE; i++)
-        *p++ = (uint8_t)(c->tree.root >> (8 * i));
-    return slice_of(dst, (size_t)(p - dst));
-}
-
-static struct slice
 encode_packed(struct coll *c)
 {
-    uint8_t *p;
-
     if (!c->in_work)
         (void)splice(c, 0, 0, 0);
-    p = c->work.p;
-    *p++ = FORM_PACKED;
-    memcpy(p, c->head, c->head_len);
-    p += c->head_len;
-    *p++ = (uint8_t)c->count;
-    *p = (uint8_t)(c->count >> 8);
+    coll_value_packed(c->work.p, slice_of(c->head, c->head_len), c->count);
     return buf_slice(&c->work);
 }
 
@@ -616,7 +532,7 @@ is_same_but_value(const struct coll *c, const struct record *rec)
 static nq_rc
 write_record(struct coll *c)
 {
-    uint8_t room[FORM_SIZE + COLL_HEAD_MAX + TREE_SIZE];
+    uint8_t room[1 + COLL_HEAD_MAX + COLL_TREE_SIZE];
     struct record rec = {.type = (uint8_t)c->type,
                          .flags = c->flags,
                          .expire_ms = nq_min(c->expire_ms, DB_FOREVER)};
@@ -624,7 +540,8 @@ write_record(struct coll *c)
     nq_rc rc;
 
     if (c->is_tree) {
-        rec.val = encode_tree(c, room);
+        rec.val = coll_value_tree(room, slice_of(c->head, c->head_len),
+                                  c->count, c->tree.root);
         rec.flags |= REC_OWNS;
     } else {
         rec.val = encode_packed(c);

@@ -161,5 +161,8 @@ bool coll_record_root(const struct record *rec, pgno *root);
 /* The head of a record's value; false: it is shorter than that. */
 bool coll_record_head(const struct record *rec, struct slice *out,
                       uint8_t head_len);
+/* The value of a hash, set, sorted set or stream against its format; of a
+ * tree only what the record says.  *items as counted there.  NQ_ECORRUPT. */
+NQ_MUST_USE nq_rc coll_record_check(const struct record *rec, uint64_t *items);
 
 #endif

@@ -1,5 +1,5 @@
-/* db/coll_int.h - what the files of collections share: coll.c, coll_tree.c,
- * coll_cursor.c. */
+/* db/coll_int.h - what the files of collections share: coll.c, coll_record.c,
+ * coll_tree.c, coll_cursor.c. */
 #ifndef NQ_DB_COLL_INT_H
 #define NQ_DB_COLL_INT_H
 
@@ -22,6 +22,27 @@ coll_ready(struct coll *c)
 /* Empty, with memory of earlier uses; give it back. */
 struct buf coll_take_buf(struct db *db);
 void coll_give_buf(struct db *db, struct buf *b);
+
+/* --- coll_record.c: the record's value ----------------------------------- */
+
+struct coll_value {
+    struct slice head;
+    bool is_tree;
+    uint64_t count;
+    pgno root;          /* of the tree */
+    struct slice items; /* if packed */
+};
+/* NQ_ECORRUPT; the root may still be no page at all. */
+NQ_MUST_USE nq_rc coll_value_decode(const struct record *rec,
+                                    struct coll_value *out);
+
+#define COLL_TREE_SIZE 12 /* of what stands behind the head of a tree */
+/* The whole value into `dst`, which has room for it. */
+struct slice coll_value_tree(uint8_t *dst, struct slice head, uint64_t count,
+                             pgno root);
+#define COLL_PACKED_SIZE 2
+/* The bytes before the packed items. */
+void coll_value_packed(uint8_t *dst, struct slice head, uint64_t count);
 
 /* --- coll_tree.c: the private tree --------------------------------------- */
 
