@@ -20,6 +20,7 @@
 #include "cmd/pubsub.h"
 #include "cmd/reply.h"
 #include "cmd/session.h"
+#include "cmd/wait_key.h"
 
 /* --- one line --------------------------------------------------------------
  */
@@ -33,7 +34,7 @@ put_flags(struct buf *out, const struct session *s, const struct req *rq)
     } flags[] = {
         {'P', s->subs != NULL},
         {'x', multi_is_open(s)},
-        {'b', s->parked != NULL && s != rq->s},
+        {'b', s != rq->s && (s->parked != NULL || wait_is_waiting(s))},
         {'d', s->multi != NULL && s->multi->is_touched},
         {'c', (s->flags & SESSION_CLOSE_AFTER_REPLY) != 0},
         {'A', (s->flags & SESSION_CLOSE_ASAP) != 0},
@@ -397,7 +398,8 @@ cmd_client_unblock(struct req *rq)
         return;
     }
     s = session_by_id(rq->engine, (uint64_t)id);
-    reply_int(rq, s != NULL && park_cut(s, with_error));
+    reply_int(rq, s != NULL &&
+                      (wait_cut(s, with_error) || park_cut(s, with_error)));
 }
 
 /* CLIENT PAUSE ms [WRITE | ALL]. */

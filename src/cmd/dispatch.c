@@ -6,7 +6,8 @@
  * tree in the place of the one probed.  After such a command, and for a
  * session that changed its database, the fingers are dropped.
  *
- *   I1 each call ends in exactly one of: reply complete (CALL_DONE), or
+ *   I1 each call ends in exactly one of: reply complete (CALL_DONE), nothing
+ *      put and the session waiting for a key (CALL_DONE, but BLOCKED), or
  *      nothing put and the session parked (CALL_KEPT; with keep_output the
  *      output of a slice stays)
  *   I2 what a command put is gated by the LSN it depends on before the next
@@ -24,6 +25,7 @@
 #include "cmd/pubsub.h"
 #include "cmd/reply.h"
 #include "cmd/slowlog.h"
+#include "cmd/wait_key.h"
 #include "os/clock.h"
 #include "store/frames.h"
 #include "store/store.h"
@@ -227,6 +229,28 @@ keep(struct req *rq, uint64_t mark)
     return CALL_KEPT;
 }
 
+/* The command waits for a key: its reply will be put when it was woken. */
+static enum call_result
+leave_waiting(struct req *rq, uint64_t mark)
+{
+    reply_drop_parts(rq);
+    outq_rewind(&rq->s->out, mark);
+    park_done(rq->s);
+    rq->s->flags |= SESSION_BLOCKED;
+    rq->s->last_cmd = rq->cmd;
+    return CALL_DONE;
+}
+
+static void
+finish(struct req *rq, uint64_t mark)
+{
+    silence(rq, mark);
+    if (rq->cmd != NULL && !refuse_unsettled(rq, mark))
+        gate_output(rq, mark);
+    park_done(rq->s);
+    session_check_output(rq->s);
+}
+
 static enum call_result
 execute(struct req *rq)
 {
@@ -251,16 +275,70 @@ execute(struct req *rq)
             dispatch_run(rq);
         else
             reply_rc(rq, rc);
+        if (rq->outcome == REQ_WAIT)
+            return leave_waiting(rq, mark);
         if (rq->outcome != REQ_DONE)
             return keep(rq, mark);
         free_state(rq);
     }
-    silence(rq, mark);
-    if (rq->cmd != NULL && !refuse_unsettled(rq, mark))
-        gate_output(rq, mark);
-    park_done(s);
-    session_check_output(s);
+    finish(rq, mark);
     return CALL_DONE;
+}
+
+/* --- commands that waited for a key -------------------------------------- */
+
+/* What was put for a session that had no call in the batch leaves. */
+static void
+deliver(struct session *s)
+{
+    s->flags &= ~(uint32_t)SESSION_IN_REPLY;
+    if (nq_unlikely(s->subs != NULL))
+        pubsub_deliver(s);
+    s->active_ms = s->engine->now_ms;
+    s->ops->wake(s);
+}
+
+void
+dispatch_woken(struct req *rq)
+{
+    struct engine *e = rq->engine;
+    struct session *s = rq->s, *before = e->running;
+    uint64_t mark = s->out.put;
+    nq_rc rc = park_take(rq);
+
+    e->running = s;
+    e->clock = ticks_now(e->ticks);
+    db_gate_reset(rq->db);
+    if (nq_likely(rc == NQ_OK))
+        dispatch_run(rq);
+    else
+        reply_rc(rq, rc);
+    if (rq->outcome == REQ_WAIT) {
+        leave_waiting(rq, mark);
+    } else if (rq->outcome != REQ_DONE) {
+        keep(rq, mark);
+    } else {
+        free_state(rq);
+        finish(rq, mark);
+        deliver(s);
+    }
+    e->running = before;
+}
+
+/* It depends on nothing, so what the running command read or wrote does not
+ * hold it back. */
+void
+dispatch_end_wait(struct req *rq, nq_rc rc)
+{
+    uint64_t mark = rq->s->out.put;
+
+    if (rc == NQ_OK)
+        reply_null_array(rq);
+    else
+        reply_rc(rq, rc);
+    account(rq, 0);
+    silence(rq, mark);
+    deliver(rq->s);
 }
 
 /* --- the batch ----------------------------------------------------------- */
@@ -344,6 +422,8 @@ dispatch_batch(struct engine *e, struct call *calls, unsigned n)
             e->clock = ticks_now(e->ticks);
         }
         calls[i].result = run_call(&b, i);
+        if (nq_unlikely(e->keys_ready > 0))
+            wait_serve(e);
         if (i + 1 == n || calls[i + 1].session != calls[i].session)
             if (!outq_is_empty(&calls[i].session->out))
                 calls[i].session->ops->wake(calls[i].session);

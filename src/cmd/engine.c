@@ -8,10 +8,12 @@
 #include "cmd/errorstats.h"
 #include "cmd/latency.h"
 #include "cmd/multi.h"
+#include "cmd/notify.h"
 #include "cmd/park.h"
 #include "cmd/pubsub.h"
 #include "cmd/scan_cursor.h"
 #include "cmd/slowlog.h"
+#include "cmd/wait_key.h"
 #include "cmd/watch.h"
 #include "os/clock.h"
 
@@ -44,6 +46,7 @@ engine_new(void)
     rng_seed(&e->rng, rng_seed_from_os());
     draw_run_id(e);
     e->parking = parking_new(e);
+    e->waits = wait_keys_new();
     pubsub_init(e);
     e->watches = watches_new();
     e->slowlog = slowlog_new();
@@ -59,6 +62,7 @@ engine_free(struct engine *e)
         return;
     nq_assert(e->magic == ENGINE_MAGIC && list_empty(&e->sessions));
     parking_free(e->parking);
+    wait_keys_free(e->waits);
     pubsub_fini(e);
     watches_free(e->watches);
     scan_cursors_free(e->scans);
@@ -94,6 +98,18 @@ engine_on_touch(void *engine, uint32_t dbi, struct slice key)
 
     NQ_CAST(e, engine, ENGINE_MAGIC);
     watches_touch(e->watches, dbi, key);
+    wait_on_touch(e, dbi, key);
+}
+
+void
+engine_on_event(void *engine, uint32_t dbi, enum db_event_class class,
+                const char *event, struct slice key)
+{
+    struct engine *e;
+
+    NQ_CAST(e, engine, ENGINE_MAGIC);
+    wait_on_event(e, dbi, class, event, key);
+    notify_on_event(e, dbi, class, event, key);
 }
 
 /* --- pauses -------------------------------------------------------------- */
@@ -129,7 +145,9 @@ engine_turn(struct engine *e)
         db_set_now(e->db, clock_wall_ms());
         more |= db_background(e->db, BACKGROUND_US);
     }
-    return more;
+    if (e->keys_ready > 0)
+        wait_serve(e);
+    return wait_turn(e) || more;
 }
 
 static uint64_t
@@ -152,7 +170,8 @@ time_left(uint64_t due, uint64_t now)
 int
 engine_next_due_ms(struct engine *e)
 {
-    uint64_t due = earlier(park_next_due(e), e->pause_until_ms);
+    uint64_t due =
+        earlier(earlier(park_next_due(e), wait_next_due(e)), e->pause_until_ms);
     int left = time_left(due, clock_mono_ms()), keys = -1;
 
     if (e->db != NULL && !e->is_loading && e->pause_until_ms == 0)
@@ -184,7 +203,8 @@ check_soft_limit(struct engine *e, struct session *s)
 static bool
 is_idle(const struct engine *e, const struct session *s)
 {
-    return e->limits.timeout_s > 0 && s->parked == NULL && s->subs == NULL &&
+    return e->limits.timeout_s > 0 && s->parked == NULL && s->wait == NULL &&
+           s->subs == NULL &&
            e->now_ms - s->active_ms > e->limits.timeout_s * 1000ull;
 }
 

@@ -13,9 +13,9 @@
 #include "base/rng.h"
 #include "base/slice.h"
 #include "cmd/session.h"
+#include "db/db.h"
 #include "os/ticks.h"
 
-struct db;
 struct store;
 struct req;
 struct buf;
@@ -26,6 +26,7 @@ struct watches;
 struct scan_cursors;
 struct parking;
 struct errorstats;
+struct wait_keys;
 
 /* The version whose behaviour clients may expect. */
 #define ENGINE_REDIS_VERSION "7.2.4"
@@ -114,6 +115,8 @@ struct engine {
     struct watches *watches;
     struct scan_cursors *scans; /* cmd/scan_cursor; made at first use */
     struct parking *parking;    /* sessions whose command waits */
+    struct wait_keys *waits;    /* the same, for keys */
+    uint32_t keys_ready;        /* of those, changed: wait_serve() is due */
     struct errorstats *errors;
     struct slowlog *slowlog;
     struct latency *latency;
@@ -135,8 +138,10 @@ void engine_cron(struct engine *e);
 /* When engine_turn() has something to do next: ms from now, 0: at once, -1:
  * nothing.  For loop_opts.next_due_ms. */
 int engine_next_due_ms(struct engine *e);
-/* db_opts.on_touch; `engine` is the struct engine. */
+/* db_opts.on_touch and on_event; `engine` is the struct engine. */
 void engine_on_touch(void *engine, uint32_t dbi, struct slice key);
+void engine_on_event(void *engine, uint32_t dbi, enum db_event_class class,
+                     const char *event, struct slice key);
 /* CONFIG RESETSTAT: all counters to zero. */
 void engine_reset_stats(struct engine *e);
 /* CLIENT PAUSE and UNPAUSE; a longer pause under way is kept, as in Redis. */

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "cmd/engine.h"
 #include "cmd/session.h"
+#include "cmd/wait_key.h"
 #include "os/clock.h"
 #include "store/frames.h"
 #include "store/store.h"
@@ -340,7 +341,10 @@ park_turn(struct engine *e)
 
         pk->state = RUNNING;
         pk->s->flags &= ~(uint32_t)SESSION_BLOCKED;
-        pk->s->ops->resume(pk->s);
+        if (pk->s->wait != NULL)
+            wait_go_on(pk->s);
+        else
+            pk->s->ops->resume(pk->s);
     }
     return !list_empty(&p->queue);
 }

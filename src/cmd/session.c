@@ -7,6 +7,7 @@
 #include "cmd/engine.h"
 #include "cmd/multi.h"
 #include "cmd/park.h"
+#include "cmd/wait_key.h"
 #include "os/clock.h"
 
 void
@@ -28,6 +29,7 @@ void
 session_close(struct session *s)
 {
     nq_assert(s->magic == SESSION_MAGIC && !s->engine->is_dispatching);
+    wait_drop(s);
     park_done(s);
     multi_discard(s);
     if (s->engine->drop_subs != NULL)
@@ -71,6 +73,13 @@ session_check_output(struct session *s)
         return;
     s->engine->stats.output_limit_closes++;
     session_end(s, false);
+}
+
+void
+session_lost(struct session *s)
+{
+    if (wait_is_waiting(s))
+        wait_drop(s);
 }
 
 struct session *

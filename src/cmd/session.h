@@ -17,6 +17,7 @@ struct command;
 struct multi;  /* cmd/multi: queued commands and watched keys */
 struct subs;   /* cmd/pubsub: what it is subscribed to */
 struct parked; /* cmd/park: a command that waits */
+struct wait;   /* cmd/wait_key: a command that waits for a key */
 
 struct session_ops {
     /* Output was put (perhaps from another client's command). */
@@ -71,6 +72,7 @@ struct session {
     struct multi *multi;        /* NULL: neither MULTI nor WATCH */
     struct subs *subs;          /* NULL: none */
     struct parked *parked;      /* NULL: no command waits */
+    struct wait *wait;          /* NULL: nor for a key */
 };
 
 /* `s` is zeroed storage of the connection, with conn, ops, addr, laddr set. */
@@ -85,6 +87,9 @@ enum session_class session_class(const struct session *s);
 void session_check_output(struct session *s);
 /* Ends it: with `after_reply`, once what was put has left. */
 void session_end(struct session *s, bool after_reply);
+/* Its client sends no more: it waits for no key any longer, for nobody may be
+ * there to take what it would get. */
+void session_lost(struct session *s);
 /* NULL if there is none (any more). */
 struct session *session_by_id(struct engine *e, uint64_t id);
 /* Owned copies; an empty slice unsets. */

@@ -62,10 +62,8 @@ void wait_on_touch(struct engine *e, uint32_t dbi, struct slice key);
 void wait_on_event(struct engine *e, uint32_t dbi, enum db_event_class class,
                    const char *event, struct slice key);
 
-/* Whether wait_serve() has anything to do. */
-bool wait_has_ready(const struct engine *e);
-/* Runs who waits for the keys that were marked.  Behind a command, or outside
- * of a batch; never inside one. */
+/* Runs who waits for the keys that were marked: due when engine.keys_ready is
+ * not 0.  Behind a command or outside of a batch, never inside a command. */
 void wait_serve(struct engine *e);
 /* A woken command that was parked may go on: called by park_turn(). */
 void wait_go_on(struct session *s);
@@ -76,7 +74,7 @@ bool wait_turn(struct engine *e);
 uint64_t wait_next_due(const struct engine *e); /* clock_mono_ms(); 0: none */
 
 bool wait_is_waiting(const struct session *s);
-uint64_t wait_count(const struct engine *e); /* of sessions */
+uint64_t wait_count_keys(const struct engine *e);
 /* CLIENT UNBLOCK: false if it does not wait for a key. */
 bool wait_cut(struct session *s, bool with_error);
 /* The session ends, or its client sends no more. */

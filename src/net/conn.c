@@ -82,6 +82,7 @@ conn_close(struct conn *c)
     if (c->life.state == CONN_CLOSING)
         return;
     sm_move(&c->life, CONN_CLOSING);
+    c->session.flags |= SESSION_CLOSE_ASAP; /* serve it nothing any more */
     list_remove(&c->ready_link);
     list_remove(&c->out_link);
     ev_io_stop(l->ev, &c->reader);
@@ -134,15 +135,25 @@ conn_update_reader(struct conn *c)
         ev_io_start(c->loop->ev, &c->reader);
 }
 
+void
+conn_end_blocked(struct conn *c)
+{
+    session_lost(&c->session);
+    if ((c->session.flags & SESSION_BLOCKED) != 0)
+        conn_put_aside(c, &c->loop->ended);
+    else
+        conn_drain(c);
+}
+
 /* The client ended its side.  What it sent before is still answered, unless
- * it waits for an event: on_cron closes those. */
+ * it waits for a key, or for an event: on_cron closes those. */
 static void
 on_end(struct conn *c)
 {
     c->is_at_end = true;
     ev_io_stop(c->loop->ev, &c->reader);
     if ((c->session.flags & SESSION_BLOCKED) != 0)
-        conn_put_aside(c, &c->loop->ended);
+        conn_end_blocked(c);
     else if (list_empty(&c->ready_link))
         conn_drain(c);
 }

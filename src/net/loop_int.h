@@ -116,6 +116,8 @@ void conn_open(struct loop *l, int fd, char *addresses, bool is_unix);
 void conn_close(struct conn *c);
 /* Takes no more requests, closes when what was put is written. */
 void conn_drain(struct conn *c);
+/* The client of a blocked session sends no more. */
+void conn_end_blocked(struct conn *c);
 void conn_free(struct conn *c);
 /* Writes what may leave. */
 void conn_flush(struct conn *c);

@@ -46,7 +46,7 @@ settle_open(struct loop *l, struct conn *c)
         list_remove(&c->ready_link);
         input_keep(l->inputs, &c->in);
         if (c->is_at_end)
-            conn_put_aside(c, &l->ended);
+            conn_end_blocked(c);
         return;
     }
     if (c->in.len > 0 && c->input != INPUT_PARTIAL) {

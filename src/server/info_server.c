@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "cmd/wait_key.h"
 #include "os/clock.h"
 #include "os/process.h"
 #include "server/version.h"
@@ -50,6 +51,14 @@ struct client_totals {
     uint64_t input_max, output_max, memory;
 };
 
+/* A served client stays SESSION_BLOCKED to the end of the turn. */
+static bool
+is_waiting(const struct session *c)
+{
+    return (c->flags & SESSION_BLOCKED) != 0 &&
+           (c->wait == NULL || wait_is_waiting(c));
+}
+
 static void
 sum_clients(const struct engine *e, struct client_totals *t)
 {
@@ -62,7 +71,7 @@ sum_clients(const struct engine *e, struct client_totals *t)
 
         if (c->ops != NULL && c->ops->input_info != NULL)
             c->ops->input_info(c, &used, &alloc, &fd);
-        t->blocked += (c->flags & SESSION_BLOCKED) != 0;
+        t->blocked += is_waiting(c);
         t->watching += c->multi != NULL;
         t->pubsub += c->subs != NULL;
         t->input_max = nq_max(t->input_max, (uint64_t)alloc);
@@ -85,6 +94,7 @@ info_clients(struct server *s, struct buf *out)
     info_u64(out, "blocked_clients", t.blocked);
     info_u64(out, "pubsub_clients", t.pubsub);
     info_u64(out, "transaction_clients", t.watching);
+    info_u64(out, "total_blocking_keys", wait_count_keys(s->engine));
 }
 
 void

@@ -22,7 +22,6 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "cmd/notify.h"
 #include "db/db.h"
 #include "net/loop.h"
 #include "os/clock.h"
@@ -181,7 +180,7 @@ open_data(struct server *s)
     struct db_opts o = {
         .databases = (uint32_t)config_int(s->config, CONF_DATABASES),
         .on_touch = engine_on_touch,
-        .on_event = notify_on_event,
+        .on_event = engine_on_event,
         .arg = s->engine,
     };
     nq_rc rc = dir_create(dir);

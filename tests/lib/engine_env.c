@@ -43,8 +43,10 @@ open_all(struct engine_env *env)
                             .dirty_hard = 0.8,
                             .before_cut = before_cut,
                             .arg = env};
-    struct db_opts dbo = {
-        .databases = 16, .on_touch = engine_on_touch, .arg = env->e};
+    struct db_opts dbo = {.databases = 16,
+                          .on_touch = engine_on_touch,
+                          .on_event = engine_on_event,
+                          .arg = env->e};
     nq_rc rc;
 
     assert_int_equal(pool_open(2, NULL, NULL, &env->pool), NQ_OK);
