@@ -105,13 +105,15 @@ reply_check(struct req *rq, const struct checking *k)
     const struct db_check_stats *st = db_check_get_stats(k->check);
     const char *text = (const char *)k->findings.p;
 
-    reply_map(rq, 9);
+    reply_map(rq, 11);
     put_number(rq, "findings", st->findings);
     put_number(rq, "pages", st->pages);
     put_number(rq, "leaves", st->trees.leaves);
     put_number(rq, "inners", st->trees.inners);
     put_number(rq, "height", st->trees.height);
     put_number(rq, "keys", st->trees.records);
+    put_number(rq, "collections", st->collections);
+    put_number(rq, "items", st->items);
     put_number(rq, "blobs", st->blobs);
     put_number(rq, "blob-bytes", st->blob_bytes);
     reply_bulk_str(rq, "texts");

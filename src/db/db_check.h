@@ -13,7 +13,11 @@
 struct db;
 
 struct db_check_stats {
-    struct btree_stats trees; /* of all databases; height: the greatest */
+    /* Of all databases and their collections; height: the greatest; records:
+     * keys alone. */
+    struct btree_stats trees;
+    uint64_t collections; /* trees of their own */
+    uint64_t items;       /* in those */
     uint64_t blobs, blob_bytes;
     uint64_t pages;    /* owned by trees and values */
     uint64_t findings; /* reported */

@@ -168,6 +168,8 @@ run_stats(struct tool *t)
     printf("tree_fill:%.3f\n",
            (double)cs.trees.used_bytes /
                (double)nq_max(cs.trees.page_bytes, (uint64_t)1));
+    put_number("collection_trees", cs.collections);
+    put_number("collection_items", cs.items);
     put_number("blobs", cs.blobs);
     put_number("blob_bytes", cs.blob_bytes);
     for (uint32_t i = 0; i < db_count(t->db); i++) {
