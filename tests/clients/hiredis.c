@@ -115,7 +115,7 @@ waiting(redisContext *c, int port)
 int
 main(void)
 {
-    int port = atoi(getenv("PORT"));
+    int port = (int)strtol(getenv("PORT"), NULL, 10);
     redisContext *c = redisConnect("127.0.0.1", port);
 
     claim("connects", c != NULL && c->err == 0);

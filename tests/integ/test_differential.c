@@ -1,8 +1,5 @@
-/* The same random commands to redis-server and to ours: every reply must be
- * the same, text for text.
- *
- * SEED repeats a run, DIFF_COMMANDS sets its length.  Skipped aloud where
- * there is no redis-server. */
+/* Strings, keys and transactions: every reply is that of redis-server, text
+ * for text.  See tests/lib/differential.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,18 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../lib/client.h"
+#include "../lib/differential.h"
 #include "base/check.h"
 #include "base/mem.h"
-#include "base/rng.h"
-
-#define REDIS "/usr/bin/redis-server"
-#define HISTORY 12
-#define DIFFERENCES 10 /* then it is enough */
-
-static struct live_server ours, redis;
-static struct rng rng;
-static uint64_t seed;
 
 /* What the lower-case letters stand for: see put_word(). */
 static const char *const templates[] = {
@@ -173,13 +161,6 @@ static const char *const templates[] = {
 };
 
 static void
-put_choice(struct buf *out, const char *const *list, size_t n)
-{
-    buf_put_str(out, list[rng_below(&rng, n)]);
-}
-#define PUT_CHOICE(out, list) put_choice(out, list, nq_countof(list))
-
-static void
 put_value(struct buf *out)
 {
     static const char *const fixed[] = {
@@ -212,14 +193,15 @@ put_value(struct buf *out)
     };
     uint64_t n;
 
-    if (rng_below(&rng, 4) != 0) {
-        PUT_CHOICE(out, fixed);
+    if (rng_below(&diff.rng, 4) != 0) {
+        DIFF_PUT_CHOICE(out, fixed);
         return;
     }
-    n = rng_below(&rng, 8) == 0 ? rng_below(&rng, 9000) : rng_below(&rng, 60);
+    n = rng_below(&diff.rng, 8) == 0 ? rng_below(&diff.rng, 9000)
+                                     : rng_below(&diff.rng, 60);
     buf_put_str(out, "v");
     while (n-- > 0)
-        buf_put_u8(out, (uint8_t)('a' + rng_below(&rng, 4)));
+        buf_put_u8(out, (uint8_t)('a' + rng_below(&diff.rng, 4)));
 }
 
 /* Letters that stand for one of a list. */
@@ -256,7 +238,7 @@ put_listed(struct buf *out, char letter)
             continue;
         while (n < nq_countof(lists[i].list) && lists[i].list[n] != NULL)
             n++;
-        put_choice(out, lists[i].list, n);
+        diff_put_choice(out, lists[i].list, n);
         return true;
     }
     return false;
@@ -289,7 +271,7 @@ put_ranged(struct buf *out, char letter)
             continue;
         buf_printf(out, "%s%lld", ranges[i].prefix,
                    ranges[i].from +
-                       (long long)rng_below(&rng, ranges[i].count));
+                       (long long)rng_below(&diff.rng, ranges[i].count));
         return true;
     }
     return false;
@@ -308,9 +290,8 @@ put_word(struct buf *out, char letter)
 static void
 make_command(struct buf *out)
 {
-    const char *p = templates[rng_below(&rng, nq_countof(templates))];
+    const char *p = templates[rng_below(&diff.rng, nq_countof(templates))];
 
-    buf_clear(out);
     while (*p != '\0') {
         size_t n = strcspn(p, " ");
 
@@ -327,38 +308,6 @@ make_command(struct buf *out)
             buf_put_u8(out, (uint8_t)*p++);
     }
     buf_put_u8(out, 0);
-}
-
-static int
-compare_words(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* "[b, a]" as "[a, b]": for answers without an order. */
-static void
-sort_array(char *text)
-{
-    char *words[256], *copy = nq_strdup(text), *save = NULL, *end = text;
-    unsigned n = 0;
-
-    if (text[0] != '[')
-        goto out;
-    for (char *w = strtok_r(copy, "[], ", &save); w != NULL && n < 256;
-         w = strtok_r(NULL, "[], ", &save))
-        words[n++] = w;
-    qsort(words, n, sizeof *words, compare_words);
-    /* Never longer than it was: each word had a separator. */
-    for (unsigned i = 0; i < n; i++) {
-        size_t len = strlen(words[i]);
-
-        memcpy(end, words[i], len);
-        end[len] = ' ';
-        end += len + 1;
-    }
-    *end = '\0';
-out:
-    nq_free(copy);
 }
 
 /* Times left may differ by what passed in between.  Values that Redis keeps
@@ -405,129 +354,38 @@ is_loose_watched(const char *command)
            strstr(command, "OVERFLOW FAIL") != NULL;
 }
 
-/* What the connection is in the middle of. */
-struct mode {
-    bool in_multi, is_watching;
-};
-
-static void
-follow(struct mode *m, const char *command)
-{
-    bool is_reset = strcmp(command, "RESET") == 0;
-    bool is_end = m->in_multi && (strcmp(command, "EXEC") == 0 ||
-                                  strcmp(command, "DISCARD") == 0);
-
-    if (strcmp(command, "UNWATCH") == 0 && !m->in_multi)
-        m->is_watching = false;
-    if (is_end || is_reset)
-        *m = (struct mode){false, false};
-    if (strcmp(command, "MULTI") == 0)
-        m->in_multi = true;
-    if (strncmp(command, "WATCH ", 6) == 0 && !m->in_multi)
-        m->is_watching = true;
-}
-
 static bool
-is_allowed(const struct mode *m, const char *command)
+is_allowed(const struct diff_mode *m, const char *command)
 {
     return !(m->in_multi && is_loose(command)) &&
            !(m->is_watching && is_loose_watched(command));
 }
 
-static char history[HISTORY][9300];
-
-static void
-print_difference(unsigned resp, unsigned i, const char *text,
-                 const char *theirs, const char *mine)
-{
-    print_message("SEED=%llu RESP%u command %u, after\n",
-                  (unsigned long long)seed, resp, i);
-    for (unsigned k = HISTORY; k > 1; k--) {
-        if (i + 1 >= k)
-            print_message("    %.200s\n", history[(i + 1 - k) % HISTORY]);
-    }
-    print_message("  %.600s\n    redis: %.600s\n    ours:  %.600s\n", text,
-                  theirs, mine);
-}
-
-/* One command to both; whether they agree. */
 static bool
-compare(struct client *a, struct client *b, const char *text, unsigned resp,
-        unsigned i)
+is_unordered(const char *command)
 {
-    char *mine = nq_strdup(client_ask(a, text));
-    char *theirs = nq_strdup(client_ask(b, text));
-    bool same;
-
-    snprintf(history[i % HISTORY], sizeof history[0], "%s", text);
-    if (strncmp(text, "KEYS", 4) == 0) {
-        sort_array(mine);
-        sort_array(theirs);
-    }
-    same = strcmp(mine, theirs) == 0 || is_near(text, mine, theirs);
-    if (!same)
-        print_difference(resp, i, text, theirs, mine);
-    nq_free(mine);
-    nq_free(theirs);
-    return same;
+    return strncmp(command, "KEYS", 4) == 0;
 }
 
-static void
-run_stream(unsigned resp, unsigned commands)
-{
-    struct client a, b;
-    struct buf command = BUF_INIT;
-    struct mode mode = {false, false};
-    unsigned different = 0;
-    char hello[16];
-
-    client_open(&a, &ours);
-    client_open(&b, &redis);
-    snprintf(hello, sizeof hello, "HELLO %u", resp);
-    client_expect(&a, "FLUSHALL", "+OK");
-    client_expect(&b, "FLUSHALL", "+OK");
-    (void)client_ask(&a, hello);
-    (void)client_ask(&b, hello);
-    for (unsigned i = 0; i < commands && different < DIFFERENCES; i++) {
-        const char *text;
-
-        do
-            make_command(&command);
-        while (!is_allowed(&mode, (const char *)command.p));
-        text = (const char *)command.p;
-        different += !compare(&a, &b, text, resp, i);
-        follow(&mode, text);
-        if (strcmp(text, "RESET") == 0) {
-            (void)client_ask(&a, hello);
-            (void)client_ask(&b, hello);
-        }
-    }
-    buf_fini(&command);
-    client_close(&a);
-    client_close(&b);
-    assert_int_equal(different, 0);
-}
-
-static unsigned
-stream_length(void)
-{
-    const char *env = getenv("DIFF_COMMANDS");
-
-    return env != NULL ? (unsigned)strtoul(env, NULL, 10) : 20000;
-}
+static const struct diff_grammar grammar = {
+    .make = make_command,
+    .is_allowed = is_allowed,
+    .is_unordered = is_unordered,
+    .is_near = is_near,
+};
 
 static void
 every_reply_is_that_of_redis_in_resp2(void **state)
 {
     (void)state;
-    run_stream(2, stream_length());
+    diff_run(&grammar, 2);
 }
 
 static void
 every_reply_is_that_of_redis_in_resp3(void **state)
 {
     (void)state;
-    run_stream(3, stream_length());
+    diff_run(&grammar, 3);
 }
 
 /* DUMP of one server is RESTOREd by the other. */
@@ -549,8 +407,8 @@ dumped_strings_travel_both_ways(void **state)
     char line[4096];
 
     (void)state;
-    client_open(&a, &ours);
-    client_open(&b, &redis);
+    client_open(&a, &diff.ours);
+    client_open(&b, &diff.redis);
     for (size_t i = 0; i < 2 * nq_countof(values); i++) {
         struct client *from = i % 2 == 0 ? &a : &b;
         struct client *to = i % 2 == 0 ? &b : &a;
@@ -569,45 +427,6 @@ dumped_strings_travel_both_ways(void **state)
     client_close(&b);
 }
 
-static int
-start(void **state)
-{
-    const char *env = getenv("SEED");
-    char *binary;
-
-    (void)state;
-    seed = env != NULL ? strtoull(env, NULL, 10) : rng_seed_from_os();
-    rng_seed(&rng, seed);
-    printf("SEED=%llu\n", (unsigned long long)seed);
-    live_init(&ours);
-    if (!live_start(&ours))
-        return -1;
-    binary = nq_strdup(getenv("NQDB_SERVER"));
-    setenv("NQDB_SERVER", REDIS, 1);
-    unsetenv("NQDB_SERVER_ARGS");
-    live_init(&redis);
-    redis.options[0] = "--save";
-    redis.options[1] = "";
-    if (!live_start(&redis))
-        return -1;
-    setenv("NQDB_SERVER", binary, 1);
-    nq_free(binary);
-    return 0;
-}
-
-static int
-stop(void **state)
-{
-    int code = live_stop(&ours);
-
-    (void)state;
-    if (code != 0)
-        live_print_log(&ours);
-    live_fini(&ours);
-    live_fini(&redis);
-    return code;
-}
-
 int
 main(void)
 {
@@ -617,9 +436,7 @@ main(void)
         cmocka_unit_test(dumped_strings_travel_both_ways),
     };
 
-    if (access(REDIS, X_OK) != 0) {
-        puts("SKIP test_differential: there is no " REDIS);
+    if (!diff_is_possible("test_differential"))
         return 0;
-    }
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, diff_start, diff_stop);
 }
