@@ -18,8 +18,9 @@ struct member {
 };
 
 struct zset {
-    struct coll coll; /* private */
+    struct coll coll; /* for readers in slices; else private */
     uint64_t card;
+    uint64_t first; /* rank in coll of the first member in order */
     uint64_t stale; /* private, as all below */
     uint64_t sweep_at;
 };
@@ -36,6 +37,13 @@ NQ_MUST_USE nq_rc zset_score(struct zset *z, struct slice member, double *out);
 /* How many members come before it. */
 NQ_MUST_USE nq_rc zset_rank(struct zset *z, struct slice member, uint64_t *rank,
                             double *score);
+
+/* What an item of the collection says; false: it is not about a member.  Both
+ * the items of a walk in order and those by name are. */
+bool zset_member_of(const struct item *it, struct member *out);
+/* The keys of items by name, in a tree: [lo, hi). */
+#define ZSET_NAMES_LO slice_lit("m")
+#define ZSET_NAMES_HI slice_lit("n")
 
 /* --- order --------------------------------------------------------------- */
 
@@ -94,8 +102,9 @@ struct zset_added {
     bool is_done; /* the last member was not held back by a flag */
 };
 
-/* ZADD.  In order, each as if alone.  NQ_ENAN: a sum is not a number; nothing
- * was changed.  NQ_EKEYLEN. */
+/* ZADD.  In order, each as if alone; names are the caller's memory, not pages.
+ * NQ_ENAN, only of a single member: the sum is not a number; nothing was
+ * changed.  NQ_EKEYLEN: neither. */
 NQ_MUST_USE nq_rc zset_add(struct db *db, uint32_t dbi, struct slice key,
                            struct entry *old, bool found,
                            const struct member *members, uint32_t n,
@@ -103,21 +112,27 @@ NQ_MUST_USE nq_rc zset_add(struct db *db, uint32_t dbi, struct slice key,
                            struct zset_added *out);
 /* ZREM.  *removed may be 0; then nothing is logged and raised. */
 NQ_MUST_USE nq_rc zset_rem(struct db *db, uint32_t dbi, struct slice key,
-                           struct entry *old, bool found,
-                           const struct slice *members, uint32_t n,
-                           const char *event, uint64_t *removed);
-/* Removes by rank; `span` lies inside the set. */
+                           struct entry *old, const struct slice *members,
+                           uint32_t n, const char *event, uint64_t *removed);
+/* Removes by rank; `span` lies inside the set, and is not empty. */
 NQ_MUST_USE nq_rc zset_rem_span(struct db *db, uint32_t dbi, struct slice key,
                                 struct entry *old, struct span span,
                                 const char *event);
 
 /* Takes up to n members from one end, best first, and shows each to
- * fn(arg, member) when nothing can go wrong any more but the log.  `event` is
- * "zpopmin" or "zpopmax".  For as many as one slice of a command takes. */
+ * fn(arg, member) before it goes; the call may still fail after that.  For as
+ * many as one slice of a command takes. */
 typedef void zset_each_fn(void *arg, const struct member *m);
 NQ_MUST_USE nq_rc zset_pop(struct db *db, uint32_t dbi, struct slice key,
                            struct entry *old, bool from_max, uint64_t n,
                            zset_each_fn *fn, void *arg);
+
+/* A long range removed from a large set leaves something behind, which nobody
+ * sees: changes of the set clear it away bit by bit, and this does `n` items
+ * of it.  *left: how many there still are (at once after zset_rem_span, too).
+ * Logged, but no event. */
+NQ_MUST_USE nq_rc zset_sweep(struct db *db, uint32_t dbi, struct slice key,
+                             struct entry *old, uint64_t n, uint64_t *left);
 
 /* Against its invariants (zset.c), all of it: NQ_ECORRUPT. */
 NQ_MUST_USE nq_rc zset_check(struct zset *z);
