@@ -78,7 +78,14 @@ struct req {
     bool is_error; /* an error reply was put */
     bool is_push;  /* a push was put: CLIENT REPLY OFF does not silence it */
     struct reply_part *part; /* NULL: replies go to the session */
-    enum { REQ_DONE, REQ_PARK, REQ_YIELD, REQ_BLOCK, REQ_WAIT } outcome;
+    enum {
+        REQ_DONE,
+        REQ_PARK,
+        REQ_HELD,
+        REQ_YIELD,
+        REQ_BLOCK,
+        REQ_WAIT
+    } outcome;
     /* Memory of a command that works in slices: NULL at its first run, then
      * what the handler put there.  free_state(state) runs when the command
      * ended or its client went. */

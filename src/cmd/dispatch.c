@@ -219,7 +219,8 @@ static enum call_result
 keep(struct req *rq, uint64_t mark)
 {
     reply_drop_parts(rq);
-    if (!rq->keep_output || rq->outcome == REQ_PARK) {
+    if (!rq->keep_output || rq->outcome == REQ_PARK ||
+        rq->outcome == REQ_HELD) {
         outq_rewind(&rq->s->out, mark);
     } else {
         gate_output(rq, mark);

@@ -112,6 +112,15 @@ engine_on_event(void *engine, uint32_t dbi, enum db_event_class class,
     notify_on_event(e, dbi, class, event, key);
 }
 
+void
+engine_on_release(void *engine)
+{
+    struct engine *e;
+
+    NQ_CAST(e, engine, ENGINE_MAGIC);
+    park_released(e);
+}
+
 /* --- pauses -------------------------------------------------------------- */
 
 void

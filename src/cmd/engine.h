@@ -142,6 +142,8 @@ int engine_next_due_ms(struct engine *e);
 void engine_on_touch(void *engine, uint32_t dbi, struct slice key);
 void engine_on_event(void *engine, uint32_t dbi, enum db_event_class class,
                      const char *event, struct slice key);
+/* db_opts.on_release. */
+void engine_on_release(void *engine);
 /* CONFIG RESETSTAT: all counters to zero. */
 void engine_reset_stats(struct engine *e);
 /* CLIENT PAUSE and UNPAUSE; a longer pause under way is kept, as in Redis. */

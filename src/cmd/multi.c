@@ -8,7 +8,9 @@
  *      before any effect, and it runs again from its start
  *   I2 a miss after the first effect (the index of a blob, say) is read in
  *      blocking mode: the transaction is never left half done
- *   I3 its effects are one group of the log: one frame, all or nothing
+ *   I3 what it will change must not be held (db/hold.h): EXEC waits for that
+ *      as a whole, before any effect
+ *   I4 its effects are one group of the log: one frame, all or nothing
  * A command that is not read-only counts as an effect, whatever it did. */
 #include "cmd/multi.h"
 
@@ -18,6 +20,7 @@
 #include "cmd/handlers.h"
 #include "cmd/reply.h"
 #include "cmd/watch.h"
+#include "db/hold.h"
 #include "store/frames.h"
 #include "store/store.h"
 
@@ -212,8 +215,44 @@ are_keys_resident(struct req *rq, const struct multi *m)
     return missed == 0 || frames_wanted(store_frames(rq->engine->store)) == 0;
 }
 
-/* Runs the queue; false: a miss before any effect, EXEC is to be parked. */
+/* After it, another key than the one named may be in the place of a name. */
 static bool
+moves_names(const struct command *cmd)
+{
+    return cmd->fn == cmd_select || cmd->fn == cmd_swapdb ||
+           cmd->fn == cmd_rename || cmd->fn == cmd_renamenx ||
+           cmd->fn == cmd_move;
+}
+
+/* I3 */
+static nq_rc
+check_holds(struct req *rq, const struct multi *m)
+{
+    nq_rc rc = NQ_OK, one;
+
+    if (nq_likely(!hold_is_any(rq->db)))
+        return NQ_OK;
+    for (uint32_t i = 0; i < m->n; i++) {
+        const struct queued *q = &m->queue[i];
+        uint32_t *at = arena_alloc(rq->arena, q->argc * sizeof *at);
+        int keys = command_keys(q->cmd, q->argv, q->argc, at, (int)q->argc);
+
+        if (moves_names(q->cmd))
+            return hold_check_all(rq->db);
+        if ((q->cmd->flags & CMD_WRITE) == 0)
+            continue;
+        if (keys < 0)
+            return hold_check_all(rq->db);
+        for (int k = 0; k < keys; k++) {
+            one = hold_check_key(rq->db, rq->s->dbi, q->argv[at[k]]);
+            rc = one != NQ_OK ? one : rc; /* all of them are wanted */
+        }
+    }
+    return rc;
+}
+
+/* Runs the queue; not REQ_DONE: before any effect, EXEC is to be parked. */
+static int
 run_queue(struct req *rq, struct multi *m)
 {
     struct frames *fr =
@@ -234,9 +273,10 @@ run_queue(struct req *rq, struct multi *m)
 
         dispatch_run(&sub);
         if (sub.outcome != REQ_DONE) {
-            nq_assert(sub.outcome == REQ_PARK && !has_effects);
+            nq_assert(!has_effects);
+            nq_assert(sub.outcome == REQ_PARK || sub.outcome == REQ_HELD);
             reply_drop_parts(&sub);
-            return false;
+            return sub.outcome;
         }
         if (has_effects || sub.cmd->flags & CMD_READONLY)
             continue;
@@ -245,7 +285,7 @@ run_queue(struct req *rq, struct multi *m)
     }
     if (has_effects && fr != NULL)
         frames_set_blocking(fr, was_blocking);
-    return true;
+    return REQ_DONE;
 }
 
 /* Puts the reply and returns false if the queue is not to be run. */
@@ -282,7 +322,7 @@ cmd_exec(struct req *rq)
 {
     struct multi *m = rq->s->multi;
     struct wal *w;
-    bool is_done;
+    nq_rc rc;
 
     if (!multi_is_open(rq->s)) {
         reply_error(rq, "EXEC without MULTI");
@@ -297,17 +337,19 @@ cmd_exec(struct req *rq)
         reply_rc(rq, NQ_MISS);
         return;
     }
+    if (rq->db != NULL && (rc = check_holds(rq, m)) != NQ_OK) {
+        reply_rc(rq, rc);
+        return;
+    }
     w = rq->engine->store == NULL ? NULL : store_wal(rq->engine->store);
     if (w != NULL)
         wal_begin_group(w);
     reply_array(rq, m->n);
-    is_done = run_queue(rq, m);
+    rq->outcome = run_queue(rq, m);
     if (w != NULL)
         wal_end_group(w);
-    if (!is_done) {
-        reply_rc(rq, NQ_MISS);
+    if (rq->outcome != REQ_DONE)
         return;
-    }
     rq->engine->stats.execs++;
     multi_discard(rq->s);
 }

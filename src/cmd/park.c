@@ -1,6 +1,8 @@
 /* cmd/park.c - the sessions whose command waits, by what they wait for.
  *
  *   PAGES    frames_fetch() is under way; its ready callback queues it
+ *   HELD     the end of any hold that somebody waits for; it may have to wait
+ *            again
  *   SLICE    queued at once: it goes on after the others had their turn
  *   EVENT    session_unblock(), its deadline, or the log getting durable
  *   PAUSE    the end of CLIENT PAUSE
@@ -20,7 +22,7 @@
 #include "store/frames.h"
 #include "store/store.h"
 
-enum park_state { PAGES, SLICE, EVENT, PAUSE, QUEUED, RUNNING };
+enum park_state { PAGES, HELD, SLICE, EVENT, PAUSE, QUEUED, RUNNING };
 
 #define PARKED_MAGIC 0x9a4ced01
 
@@ -41,7 +43,7 @@ struct parked {
 
 struct parking {
     struct engine *engine;
-    struct list waiting; /* EVENT, PAUSE */
+    struct list waiting; /* HELD, EVENT, PAUSE */
     struct list queue;   /* QUEUED */
     unsigned deadlines, durables;
     struct frames_wait ahead;
@@ -167,6 +169,11 @@ park(struct req *rq)
     case REQ_PARK:
         park_for_pages(rq->engine, pk);
         break;
+    case REQ_HELD:
+        rq->engine->stats.held_commands++;
+        pk->state = HELD;
+        list_push_back(&p->waiting, &pk->link);
+        break;
     case REQ_YIELD:
         rq->engine->stats.sliced_yields++;
         pk->state = SLICE;
@@ -215,6 +222,14 @@ park_take(struct req *rq)
     return pk->has_wait ? pk->wait.rc : NQ_OK;
 }
 
+static void
+free_memory(struct parked *pk)
+{
+    if (pk->memory != NULL && pk->free_memory != NULL)
+        pk->free_memory(pk->memory);
+    pk->memory = NULL;
+}
+
 void
 park_done(struct session *s)
 {
@@ -225,8 +240,7 @@ park_done(struct session *s)
     pk = of_session(s);
     forget_wait(s->engine->parking, pk);
     end_wait(pk);
-    if (pk->memory != NULL && pk->free_memory != NULL)
-        pk->free_memory(pk->memory);
+    free_memory(pk);
     s->parked = NULL;
     s->flags &= ~(uint32_t)SESSION_BLOCKED;
     pk->magic = 0;
@@ -287,6 +301,13 @@ park_stop(struct engine *e)
 {
     if (e->parking->is_ahead)
         on_ahead(&e->parking->ahead);
+    list_each(it, &e->sessions)
+    {
+        struct session *s = nq_container(it, struct session, link);
+
+        if (s->parked != NULL)
+            free_memory(of_session(s));
+    }
 }
 
 /* --- resuming ------------------------------------------------------------ */
@@ -314,16 +335,28 @@ queue_due(struct engine *e)
     }
 }
 
-void
-park_end_pause(struct engine *e)
+static void
+queue_all(struct engine *e, enum park_state state)
 {
     list_each(it, &e->parking->waiting)
     {
         struct parked *pk = nq_container(it, struct parked, link);
 
-        if (pk->state == PAUSE)
+        if (pk->state == state)
             queue(pk);
     }
+}
+
+void
+park_end_pause(struct engine *e)
+{
+    queue_all(e, PAUSE);
+}
+
+void
+park_released(struct engine *e)
+{
+    queue_all(e, HELD);
 }
 
 bool

@@ -1,5 +1,5 @@
-/* cmd/park.h - commands that wait: for pages, for their next slice, for an
- * event, for the end of a pause.
+/* cmd/park.h - commands that wait: for pages, for the end of a hold, for
+ * their next slice, for an event, for the end of a pause.
  *
  * Loop thread only.  A waiting command is not kept here: its bytes stay in
  * the connection's input, and are presented again after ops->resume, which
@@ -26,7 +26,8 @@ void park_done(struct session *s);
 
 /* Starts reading what the probe of a batch noted as missing. */
 void park_read_ahead(struct engine *e);
-/* Ends that: the store is about to be closed. */
+/* Ends that, and what waiting commands keep: the store is about to be
+ * closed. */
 void park_stop(struct engine *e);
 
 /* CLIENT UNBLOCK: ends the waiting of a command for its event, as if it had
@@ -36,6 +37,8 @@ bool park_cut(struct session *s, bool with_error);
 
 /* Lets paused sessions go on. */
 void park_end_pause(struct engine *e);
+/* A hold has ended (db_opts.on_release): lets those try that wait for one. */
+void park_released(struct engine *e);
 /* Resumes what is due; true: there is more at once. */
 bool park_turn(struct engine *e);
 /* The next deadline: clock_mono_ms(); 0: none. */

@@ -45,7 +45,8 @@ void reply_entry(struct req *rq, const struct entry *e);
  * nothing was put. */
 NQ_MUST_USE nq_rc reply_item_val(struct req *rq, const struct item *it);
 
-/* NQ_OK: nothing.  NQ_MISS: the command is parked.  Else the error's text. */
+/* NQ_OK: nothing.  NQ_MISS, NQ_EHELD: the command is parked.  Else the
+ * error's text. */
 void reply_rc(struct req *rq, nq_rc rc);
 /* "-ERR ..." or, if fmt begins with '-', what follows it with a prefix of its
  * own: reply_error(rq, "-NOAUTH Authentication required."). */

@@ -51,8 +51,8 @@ reply_rc(struct req *rq, nq_rc rc)
 {
     if (rc == NQ_OK)
         return;
-    if (rc == NQ_MISS) {
-        rq->outcome = REQ_PARK;
+    if (rc == NQ_MISS || rc == NQ_EHELD) {
+        rq->outcome = rc == NQ_MISS ? REQ_PARK : REQ_HELD;
         return;
     }
     if (rc_prefix(rc)[0] == '\0') {

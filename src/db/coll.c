@@ -231,15 +231,12 @@ coll_val(struct coll *c, const struct item *it, struct arena *arena,
 nq_rc
 coll_want(struct coll *c, const struct slice *keys, unsigned n)
 {
-    struct owned owned;
     struct record rec;
     nq_rc rc = NQ_OK;
 
     for (unsigned i = 0; c->is_tree && i < n; i++) {
         nq_rc one = coll_tree_get(c, keys[i], &rec);
 
-        if (one == NQ_OK)
-            one = db_owned(c->db, &rec, &owned);
         if (one != NQ_OK && one != NQ_NOTFOUND && rc != NQ_MISS)
             rc = one;
         if (rc != NQ_OK && rc != NQ_MISS)
@@ -583,7 +580,7 @@ store_record(struct coll *c)
         return rc;
     }
     if (freed.root != 0)
-        db_free_later(c->db, &freed);
+        db_free_tree(c->db, freed.root);
     c->was_tree = c->is_tree;
     c->is_changed = c->has_shrunk = false;
     return NQ_OK;

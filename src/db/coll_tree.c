@@ -71,7 +71,7 @@ coll_tree_put(struct coll *c, struct slice key, const struct item *it,
               bool *is_new)
 {
     struct record rec = {.val = it->val, .expire_ms = it->expire_ms}, old;
-    struct owned owned = {.is_blob = false};
+    struct owned owned = {.kind = OWNS_NOTHING};
     struct finger *f = finger_for(c, key);
     uint8_t room[BLOB_REF_SIZE];
     struct blob_ref ref;
@@ -79,8 +79,8 @@ coll_tree_put(struct coll *c, struct slice key, const struct item *it,
 
     *is_new = rc == NQ_NOTFOUND;
     if (rc == NQ_OK)
-        rc = db_owned(c->db, &old, &owned);
-    if (rc != NQ_OK && !*is_new)
+        db_owned(&old, &owned);
+    else if (!*is_new)
         return rc;
     if (nq_unlikely(it->val.len > btree_max_inline(&c->tree))) {
         blob_new(c->db->fr, it->val, &ref);
@@ -104,8 +104,9 @@ coll_tree_del(struct coll *c, struct slice key)
     struct record rec;
     nq_rc rc = btree_get(&c->tree, key, &rec, f);
 
-    if (rc != NQ_OK || (rc = db_owned(c->db, &rec, &owned)) != NQ_OK)
+    if (rc != NQ_OK)
         return rc;
+    db_owned(&rec, &owned);
     if ((rc = btree_del(&c->tree, key, f)) == NQ_OK)
         db_owned_free(c->db, &owned);
     return rc;
@@ -122,7 +123,7 @@ coll_tree_del_range(struct coll *c, struct slice lo, const struct slice *hi,
     while (rc == NQ_OK && !done) {
         uint64_t part = 0;
 
-        rc = btree_del_range(&c->tree, lo, hi, DEL_BUDGET, db_free_owned_record,
+        rc = btree_del_range(&c->tree, lo, hi, DEL_BUDGET, db_free_item_record,
                              c->db, &part, &done);
         *removed += part;
     }
@@ -133,7 +134,7 @@ void
 coll_tree_drop(struct coll *c)
 {
     if (c->tree.root != 0)
-        db_free_later(c->db, &c->tree);
+        db_free_tree(c->db, c->tree.root);
     btree_set_root(&c->tree, 0);
 }
 

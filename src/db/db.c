@@ -3,15 +3,17 @@
  *
  * One B+tree per logical database.  A record's flags say what its value is:
  *
- *   REC_OWNS  val is a blob reference of BLOB_REF_SIZE bytes
- *   DB_INT    val is a little-endian int64
- *   neither   val is the string
+ *   REC_OWNS  string: val is a blob reference of BLOB_REF_SIZE bytes; other
+ *             types: it has the root of a private tree (owned.c)
+ *   DB_INT    string: val is a little-endian int64
+ *   neither   val is the value
  *
  * Catalog entries, written right before each cut:
  *
  *   "databases"  u32 count
- *   "db.N"       u32 root | u64 keys with an expiry     for each N that has any
- *   "db.frees"   trees and blobs still to be freed, see lazyfree.c
+ *   "db.N"       u32 root | u64 keys with an expiry     for each N that has
+ *                any; N is DB_STAGING, too
+ *   "db.to_free" what is still to be freed, see lazyfree.c
  *
  * Invariants
  *   I1  a change is tree first, log second, and nothing can fail in between:
@@ -49,7 +51,10 @@ db_type_name(enum db_type type)
 struct keyspace *
 db_space(struct db *db, uint32_t dbi)
 {
-    nq_assert(db->magic == DB_MAGIC && dbi < db->count);
+    nq_assert(db->magic == DB_MAGIC);
+    if (nq_unlikely(dbi == DB_STAGING))
+        return &db->staging;
+    nq_assert(dbi < db->count);
     return &db->spaces[dbi];
 }
 
@@ -64,13 +69,14 @@ space_name(uint32_t dbi, char dst[16])
 static nq_rc
 load_space(struct db *db, uint32_t dbi)
 {
-    struct keyspace *ks = &db->spaces[dbi];
+    struct keyspace *ks = db_space(db, dbi);
     uint8_t bytes[12];
     char name[16];
     size_t len = 0;
     struct cursor c;
     nq_rc rc;
 
+    ks->tree.fr = db->fr;
     rc = store_catalog_get(db->opts.store, space_name(dbi, name), bytes,
                            sizeof bytes, &len);
     if (rc == NQ_NOTFOUND)
@@ -107,28 +113,36 @@ stored_count(struct db *db, uint32_t *out)
     return NQ_ECORRUPT;
 }
 
+static void
+write_space(struct db *db, uint32_t dbi)
+{
+    const struct keyspace *ks = db_space(db, dbi);
+    struct store *st = db->opts.store;
+    struct buf b = BUF_INIT;
+    char name[16];
+
+    if (ks->tree.root == 0) {
+        store_catalog_del(st, space_name(dbi, name));
+        return;
+    }
+    buf_put_u32(&b, ks->tree.root);
+    buf_put_u64(&b, ks->expires);
+    store_catalog_put(st, space_name(dbi, name), buf_slice(&b));
+    buf_fini(&b);
+}
+
 void
 db_write_catalog(struct db *db)
 {
     struct store *st = db->opts.store;
     struct buf b = BUF_INIT;
-    char name[16];
 
     buf_put_u32(&b, db->count);
     store_catalog_put(st, slice_lit("databases"), buf_slice(&b));
-    for (uint32_t i = 0; i < db->count; i++) {
-        const struct keyspace *ks = &db->spaces[i];
-
-        if (ks->tree.root == 0) {
-            store_catalog_del(st, space_name(i, name));
-            continue;
-        }
-        buf_clear(&b);
-        buf_put_u32(&b, ks->tree.root);
-        buf_put_u64(&b, ks->expires);
-        store_catalog_put(st, space_name(i, name), buf_slice(&b));
-    }
     buf_fini(&b);
+    for (uint32_t i = 0; i < db->count; i++)
+        write_space(db, i);
+    write_space(db, DB_STAGING);
     db_write_frees(db);
 }
 
@@ -170,12 +184,11 @@ db_open(const struct db_opts *opts, struct db **out)
     db->count = nq_max(nq_max(opts->databases, stored), 1u);
     nq_assert(db->count <= DB_MAX_DATABASES);
     db->spaces = nq_calloc(db->count, sizeof *db->spaces);
-    for (uint32_t i = 0; i < db->count; i++) {
-        db->spaces[i].tree.fr = db->fr;
+    for (uint32_t i = 0; i < db->count; i++)
         if ((rc = load_space(db, i)) != NQ_OK)
             goto undo;
-    }
-    if ((rc = db_load_frees(db)) != NQ_OK)
+    if ((rc = load_space(db, DB_STAGING)) != NQ_OK ||
+        (rc = db_load_frees(db)) != NQ_OK)
         goto undo;
     *out = db;
     return NQ_OK;
@@ -192,9 +205,9 @@ db_close(struct db *db)
         return;
     nq_assert(db->magic == DB_MAGIC);
     db_background_close(db);
-    db_frees_fini(db);
     for (unsigned i = 0; i < db->colls.resting; i++)
         buf_fini(&db->colls.bufs[i]);
+    db_holds_fini(db);
     buf_fini(&db->scratch);
     buf_fini(&db->due_seen);
     nq_free(db->spaces);
@@ -284,7 +297,7 @@ db_may_grow(struct db *db)
 void
 db_touch(struct db *db, uint32_t dbi, struct slice key)
 {
-    if (db->opts.on_touch != NULL && !db->is_replaying)
+    if (db->opts.on_touch != NULL && !db->is_replaying && dbi != DB_STAGING)
         db->opts.on_touch(db->opts.arg, dbi, key);
 }
 
@@ -299,7 +312,7 @@ db_log(struct db *db, uint32_t dbi, uint8_t effect, struct slice key,
         return NQ_OK;
     at = wal_position(db->wal);
     rc = wal_append(db->wal, effect, dbi, key, args, nargs);
-    db->spaces[dbi].changed = at;
+    db_space(db, dbi)->changed = at;
     db_gate_raise(db, at);
     db->has_effects = true;
     if (effect != EFFECT_COPY) /* it only reads the key it is logged by */
@@ -311,35 +324,9 @@ void
 db_event(struct db *db, uint32_t dbi, enum db_event_class class,
          const char *event, struct slice key)
 {
-    if (db->opts.on_event != NULL && event != NULL && !db->is_replaying)
+    if (db->opts.on_event != NULL && event != NULL && !db->is_replaying &&
+        dbi != DB_STAGING)
         db->opts.on_event(db->opts.arg, dbi, class, event, key);
-}
-
-nq_rc
-db_owned(struct db *db, const struct record *rec, struct owned *out)
-{
-    nq_rc rc;
-
-    out->is_blob = false;
-    if (nq_likely((rec->flags & REC_OWNS) == 0))
-        return NQ_OK;
-    rc = blob_ref_decode(rec->val, &out->ref);
-    if (rc == NQ_OK)
-        rc = blob_can_free(db->fr, &out->ref);
-    if (rc == NQ_ECORRUPT) {
-        /* Deleting or replacing it is the way to get rid of it. */
-        log_error("pages of a damaged value stay in use after it is gone");
-        return NQ_OK;
-    }
-    out->is_blob = rc == NQ_OK;
-    return rc;
-}
-
-void
-db_owned_free(struct db *db, const struct owned *o)
-{
-    if (nq_unlikely(o->is_blob))
-        blob_free(db->fr, &o->ref);
 }
 
 /* --- finding ------------------------------------------------------------- */
@@ -412,8 +399,7 @@ remove_found(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
     struct owned owned;
     nq_rc rc;
 
-    if ((rc = db_owned(db, &e->rec, &owned)) != NQ_OK)
-        return rc;
+    db_owned(&e->rec, &owned);
     if ((rc = btree_del(&ks->tree, key, &e->finger)) != NQ_OK)
         return rc;
     db_owned_free(db, &owned);
@@ -469,31 +455,22 @@ db_del(struct db *db, uint32_t dbi, struct slice key)
     return rc == NQ_OK ? db_del_found(db, dbi, key, &e) : rc;
 }
 
-/* Whether the two records refer to the same pages. */
-static bool
-is_same_owned(const struct owned *was, const struct record *rec)
-{
-    struct blob_ref ref;
-
-    return was->is_blob && (rec->flags & REC_OWNS) != 0 &&
-           blob_ref_decode(rec->val, &ref) == NQ_OK &&
-           ref.root == was->ref.root;
-}
-
 nq_rc
 db_put_record(struct db *db, struct keyspace *ks, struct slice key,
               const struct record *rec, struct entry *old)
 {
-    struct owned owned = {.is_blob = false};
+    struct owned owned = {.kind = OWNS_NOTHING}, now;
     bool expires = false;
     nq_rc rc;
 
     if (old->finger.found) {
         expires = old->rec.expire_ms != 0;
-        if ((rc = db_owned(db, &old->rec, &owned)) != NQ_OK)
-            return rc;
-        if (nq_unlikely(is_same_owned(&owned, rec)))
-            owned.is_blob = false;
+        db_owned(&old->rec, &owned);
+        if (nq_unlikely(owned.kind != OWNS_NOTHING)) {
+            db_owned(rec, &now);
+            if (db_owned_is_same(&owned, &now))
+                owned.kind = OWNS_NOTHING;
+        }
     }
     if ((rc = btree_put(&ks->tree, key, rec, &old->finger)) != NQ_OK)
         return rc;
@@ -569,5 +546,5 @@ void
 db_get_stats(const struct db *db, struct db_stats *out)
 {
     *out = db->stats;
-    out->lazyfree_pending = db->frees.tree_count + db->frees.blob_count;
+    out->lazyfree_pending = db->frees.count;
 }

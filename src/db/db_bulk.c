@@ -37,7 +37,7 @@ decode_target(struct db *db, struct slice args, uint32_t *dbi,
 
     cursor_get_varint(&c, &n);
     cursor_get_bytes(&c, cursor_left(&c), key);
-    if (!cursor_ok(&c) || n >= db->count)
+    if (!cursor_ok(&c) || !db_has_space(db, n))
         return NQ_EFORMAT;
     *dbi = (uint32_t)n;
     return NQ_OK;
@@ -105,6 +105,8 @@ db_rename(struct db *db, uint32_t from_db, struct slice from, uint32_t to_db,
     db_space(db, to_db)->changed = db_space(db, from_db)->changed;
     db_touch(db, to_db, to);
     db_event(db, to_db, EVENT_NEW, "new", to);
+    if (from_db == DB_STAGING)
+        return rc;
     db_event(db, from_db, EVENT_GENERIC,
              from_db == to_db ? "rename_from" : "move_from", from);
     db_event(db, to_db, EVENT_GENERIC,
@@ -229,7 +231,20 @@ db_flush(struct db *db, uint32_t dbi)
         return rc;
     drop_tree(db, dbi);
     rc = db_log(db, dbi, EFFECT_FLUSHDB, slice_lit(""), NULL, 0);
-    set_origin(db, dbi, db->spaces[dbi].changed);
+    set_origin(db, dbi, db_space(db, dbi)->changed);
+    return rc;
+}
+
+/* The commands that built there did not live to finish it.  It is logged, so
+ * that another replay of what they did ends here, too. */
+nq_rc
+db_clear_staging(struct db *db)
+{
+    nq_rc rc = NQ_OK;
+
+    if (db->staging.tree.root != 0 && db_writable(db) == NQ_OK)
+        rc = db_flush(db, DB_STAGING);
+    db_gate_reset(db);
     return rc;
 }
 
@@ -286,7 +301,7 @@ del_range_now(struct db *db, struct keyspace *ks, struct slice lo,
     while (rc == NQ_OK && !done) {
         part = 0;
         rc = btree_del_range(&ks->tree, lo, hi, DEL_RANGE_BUDGET,
-                             db_free_owned_record, db, &part, &done);
+                             db_free_key_record, db, &part, &done);
         *removed += part;
         if (rc == NQ_MISS && *removed > 0 && !frames_set_blocking(db->fr, true))
             rc = NQ_OK;

@@ -3,11 +3,14 @@
  *
  *   1  each tree: order, fences, counts, expiry bounds (btree_walk); how many
  *      records expire, against the counter
- *   2  what records own, found in passing and followed between two steps of
- *      the walk: the pages of values, whose index may have to be read, and the
- *      trees of collections, walked in the same way
- *   3  what waits to be freed: those pages are still in use
+ *   2  what records own, found in passing and looked at between two steps of
+ *      the walk: values are read, private trees walked
+ *   3  what waits to be freed, trees and values alike: those pages are still
+ *      in use
  *   4  page table and space against the pages found (store_check)
+ *
+ * So walks stand on each other: a private tree's on that of its database, and
+ * that, if it is to be freed, on the list of what is.
  *
  * Pages are noted in a bitmap by page number; one that was noted before is
  * owned twice.  Damage ends the walk of its tree, not the check. */
@@ -23,14 +26,34 @@
 
 #define PAGES_PER_STEP 8
 #define SLICE_US 1000 /* of a check in one piece, between making room */
+#define WALKS_MAX 3
 
-/* The tree of a collection. */
-struct private_tree {
-    struct btree tree;
-    const char *what; /* its type */
-    uint64_t items;   /* as its record tells; UNKNOWN */
-};
 #define UNKNOWN UINT64_MAX
+
+/* What a record was found to own. */
+struct found {
+    enum free_kind kind;
+    struct blob_ref ref; /* FREE_BLOB */
+    /* of a tree */
+    pgno root;
+    bool is_weighted, is_freed;
+    const char *what;
+    uint64_t items; /* as the record tells; UNKNOWN */
+};
+
+/* A tree that is being walked. */
+struct walking {
+    enum { OF_KEYS, OF_ITEMS, OF_FREES } records;
+    struct btree tree;
+    struct btree_walk *walk;
+    struct btree_walk_opts opts;
+    const char *what;
+    uint32_t number;              /* of the database, or its root's page */
+    uint32_t base;                /* what was found before it */
+    uint64_t items;               /* that its records should be; UNKNOWN */
+    uint64_t expires;             /* records with an expiry */
+    const struct keyspace *space; /* NULL: of no database */
+};
 
 struct db_check {
     struct db *db;
@@ -40,16 +63,11 @@ struct db_check {
     struct db_check_stats stats;
     uint8_t *seen; /* bit per page number */
     uint32_t ids;
-    uint32_t number; /* of the tree: databases first, then those to be freed */
-    struct btree_walk *walk; /* of that tree; NULL: not begun */
-    struct btree_walk_opts opts;
-    uint64_t expires;      /* records of that tree with an expiry */
-    struct blob_ref *refs; /* values found and not noted yet */
-    uint32_t refs_count, refs_cap;
-    struct private_tree *found; /* and trees; the last one is being walked */
+    uint32_t next; /* tree: databases, staging, what is to be freed */
+    struct walking walks[WALKS_MAX];
+    uint32_t depth;
+    struct found *found; /* and not looked at yet */
     uint32_t found_count, found_cap;
-    struct btree_walk *private_walk; /* NULL: not begun */
-    struct btree_walk_opts private_opts;
 };
 
 static void __attribute__((format(printf, 2, 3)))
@@ -81,194 +99,214 @@ on_page(void *arg, pgno id)
     c->stats.pages++;
 }
 
-/* --- values -------------------------------------------------------------- */
+/* --- what records own ---------------------------------------------------- */
 
 static void
-push_ref(struct db_check *c, const struct blob_ref *ref)
+push_found(struct db_check *c, const struct found *f)
 {
-    if (c->refs_count == c->refs_cap) {
-        c->refs_cap = nq_max(64u, 2 * c->refs_cap);
-        c->refs = nq_realloc(c->refs, c->refs_cap * sizeof *c->refs);
+    if (c->found_count == c->found_cap) {
+        c->found_cap = nq_max(64u, 2 * c->found_cap);
+        c->found = nq_realloc(c->found, c->found_cap * sizeof *c->found);
     }
-    c->refs[c->refs_count++] = *ref;
+    c->found[c->found_count++] = *f;
 }
 
-/* An item of a collection, or a string. */
 static void
-on_item(void *arg, const struct record *rec)
+on_key(struct db_check *c, struct walking *w, const struct record *rec)
 {
-    struct db_check *c = arg;
-    struct blob_ref ref;
+    struct found f = {.is_weighted = rec->type == DB_LIST,
+                      .is_freed = w->space == NULL,
+                      .what = db_type_name(rec->type),
+                      .items = UNKNOWN};
+    struct owned owned;
+
+    w->expires += rec->expire_ms != 0;
+    /* A list counts elements; what else it says, list_check() knows. */
+    if (rec->type != DB_STRING && rec->type != DB_LIST &&
+        coll_record_check(rec, &f.items) != NQ_OK)
+        finding(c, "the value of a %s is damaged", f.what);
+    if ((rec->flags & REC_OWNS) == 0)
+        return;
+    db_owned(rec, &owned);
+    f.kind = owned.kind == OWNS_TREE ? FREE_TREE : FREE_BLOB;
+    f.root = owned.root;
+    f.ref = owned.ref;
+    if (owned.kind == OWNS_NOTHING)
+        finding(c, "a record's reference to its value is damaged");
+    else if (f.kind == FREE_TREE && f.root >= c->ids)
+        finding(c, "a %s has page %u for a tree", f.what, f.root);
+    else
+        push_found(c, &f);
+}
+
+static void
+on_item(struct db_check *c, const struct record *rec)
+{
+    struct found f = {.kind = FREE_BLOB};
 
     if ((rec->flags & REC_OWNS) == 0)
         return;
-    if (blob_ref_decode(rec->val, &ref) == NQ_OK)
-        push_ref(c, &ref);
+    if (blob_ref_decode(rec->val, &f.ref) == NQ_OK)
+        push_found(c, &f);
     else
-        finding(c, "a record's reference to its value is damaged");
+        finding(c, "an item's reference to its value is damaged");
 }
 
 static void
-push_tree(struct db_check *c, const struct private_tree *t)
+on_free(struct db_check *c, const struct record *rec)
 {
-    if (c->found_count == c->found_cap) {
-        c->found_cap = nq_max(16u, 2 * c->found_cap);
-        c->found = nq_realloc(c->found, c->found_cap * sizeof *c->found);
-    }
-    c->found[c->found_count++] = *t;
-}
+    struct found f = {
+        .is_freed = true, .what = "value to be freed", .items = UNKNOWN};
 
-static void
-on_collection(struct db_check *c, const struct record *rec)
-{
-    struct private_tree t = {.tree = {.fr = c->db->fr},
-                             .what = db_type_name(rec->type),
-                             .items = UNKNOWN};
-
-    /* A list counts elements; what else it says, list_check() knows. */
-    t.tree.weighted = rec->type == DB_LIST;
-    if (rec->type != DB_LIST && coll_record_check(rec, &t.items) != NQ_OK)
-        finding(c, "the value of a %s is damaged", t.what);
-    if (coll_record_root(rec, &t.tree.root) && t.tree.root < c->ids)
-        push_tree(c, &t);
-    else if ((rec->flags & REC_OWNS) != 0)
-        finding(c, "a %s has page %u for a tree", t.what, t.tree.root);
+    if (db_free_decode(rec, &f.kind, &f.root, &f.ref) == NQ_OK)
+        push_found(c, &f);
+    else
+        finding(c, "a row of what is to be freed is damaged");
 }
 
 static void
 on_record(void *arg, const struct record *rec)
 {
     struct db_check *c = arg;
+    struct walking *w = &c->walks[c->depth - 1];
 
-    c->expires += rec->expire_ms != 0;
-    if (rec->type == DB_STRING)
+    if (w->records == OF_KEYS)
+        on_key(c, w, rec);
+    else if (w->records == OF_ITEMS)
         on_item(c, rec);
     else
-        on_collection(c, rec);
-}
-
-/* Notes the pages of the values found. */
-static nq_rc
-note_values(struct db_check *c)
-{
-    while (c->refs_count > 0) {
-        const struct blob_ref *ref = &c->refs[c->refs_count - 1];
-        nq_rc rc = blob_each_page(c->db->fr, ref, on_page, c);
-
-        if (rc == NQ_MISS || rc == NQ_EPOOL)
-            return rc;
-        if (rc != NQ_OK)
-            finding(c, "value of %llu bytes at page %u: %s",
-                    (unsigned long long)ref->len, ref->root, rc_text(rc));
-        c->stats.blobs++;
-        c->stats.blob_bytes += ref->len;
-        c->refs_count--;
-    }
-    return NQ_OK;
+        on_free(c, rec);
 }
 
 /* --- trees --------------------------------------------------------------- */
 
-static struct btree *
-tree_of(struct db_check *c, const char **what, uint32_t *number)
-{
-    struct db *db = c->db;
-
-    *what = c->number < db->count ? "database" : "tree to be freed";
-    *number = c->number < db->count ? c->number : c->number - db->count;
-    if (c->number < db->count)
-        return &db->spaces[*number].tree;
-    return *number < db->frees.tree_count ? &db->frees.trees[*number] : NULL;
-}
-
-/* Ends the walk; *records: how many it saw. */
 static void
-end_walk(struct db_check *c, struct btree_walk **walk, uint64_t *records)
+begin_walk(struct db_check *c, const struct walking *begun)
 {
-    struct btree_stats *sum = &c->stats.trees, st;
+    struct walking *w = &c->walks[c->depth++];
 
-    btree_walk_free(*walk, &st);
-    *walk = NULL;
-    sum->leaves += st.leaves;
-    sum->inners += st.inners;
-    sum->used_bytes += st.used_bytes;
-    sum->page_bytes += st.page_bytes;
-    sum->height = nq_max(sum->height, st.height);
-    *records = st.records;
+    nq_assert(c->depth <= WALKS_MAX);
+    *w = *begun;
+    w->base = c->found_count;
+    w->tree.fr = c->db->fr;
+    w->opts.on_page = on_page;
+    w->opts.on_record = on_record;
+    w->opts.arg = c;
+    w->walk = btree_walk_new(&w->tree, &w->opts);
 }
 
 static void
-end_tree(struct db_check *c, nq_rc rc, const char *what, uint32_t number)
+add_stats(struct db_check *c, const struct walking *w,
+          const struct btree_stats *st)
 {
-    uint64_t keys;
+    struct btree_stats *sum = &c->stats.trees;
 
-    end_walk(c, &c->walk, &keys);
-    c->stats.trees.records += keys;
+    sum->leaves += st->leaves;
+    sum->inners += st->inners;
+    sum->used_bytes += st->used_bytes;
+    sum->page_bytes += st->page_bytes;
+    sum->height = nq_max(sum->height, st->height);
+    if (w->records == OF_KEYS)
+        sum->records += st->records;
+    if (w->records == OF_ITEMS) {
+        c->stats.collections++;
+        c->stats.items += st->records;
+    }
+}
+
+static void
+end_walk(struct db_check *c, nq_rc rc)
+{
+    struct walking *w = &c->walks[--c->depth];
+    struct btree_stats st;
+
+    btree_walk_free(w->walk, &st);
+    add_stats(c, w, &st);
     if (rc != NQ_OK)
-        finding(c, "%s %u: the tree of its keys: %s", what, number,
-                rc_text(rc));
-    else if (c->number < c->db->count &&
-             c->expires != c->db->spaces[number].expires)
-        finding(c, "database %u: %llu keys have an expiry, %llu counted",
-                number, (unsigned long long)c->expires,
-                (unsigned long long)c->db->spaces[number].expires);
-    c->expires = 0;
-    c->number++;
+        finding(c, "the tree of %s %u: %s", w->what, w->number, rc_text(rc));
+    else if (w->items != UNKNOWN && w->items != st.records)
+        finding(c, "%s %u: it has %llu items, %llu counted", w->what, w->number,
+                (unsigned long long)st.records, (unsigned long long)w->items);
+    else if (w->space != NULL && w->expires != w->space->expires)
+        finding(c, "%s %u: %llu keys have an expiry, %llu counted", w->what,
+                w->number, (unsigned long long)w->expires,
+                (unsigned long long)w->space->expires);
 }
 
-static void
-end_private(struct db_check *c, nq_rc rc, const struct private_tree *t)
-{
-    uint64_t items;
-
-    end_walk(c, &c->private_walk, &items);
-    if (rc != NQ_OK)
-        finding(c, "the tree of a %s at page %u: %s", t->what, t->tree.root,
-                rc_text(rc));
-    else if (t->items != UNKNOWN && t->items != items)
-        finding(c, "a %s at page %u has %llu items, %llu counted", t->what,
-                t->tree.root, (unsigned long long)items,
-                (unsigned long long)t->items);
-    c->stats.collections++;
-    c->stats.items += items;
-    c->found_count--;
-}
-
-/* Some pages of the last tree of a collection that was found. */
+/* Looks at the last of what was found. */
 static nq_rc
-walk_private(struct db_check *c)
+look_at_found(struct db_check *c)
 {
-    struct private_tree *t = &c->found[c->found_count - 1];
+    struct found f = c->found[c->found_count - 1];
+    struct walking w = {.tree.root = f.root,
+                        .tree.weighted = f.is_weighted,
+                        .opts.ignore_counts = f.is_freed,
+                        .what = f.what,
+                        .number = f.root,
+                        .items = f.items};
     nq_rc rc;
 
-    if (c->private_walk == NULL)
-        c->private_walk = btree_walk_new(&t->tree, &c->private_opts);
-    rc = btree_walk_step(c->private_walk, PAGES_PER_STEP);
-    if (rc == NQ_MISS || rc == NQ_EPOOL)
-        return rc;
-    if (rc != NQ_AGAIN)
-        end_private(c, rc, t);
+    if (f.kind == FREE_BLOB) {
+        rc = blob_each_page(c->db->fr, &f.ref, on_page, c);
+        if (rc == NQ_MISS || rc == NQ_EPOOL)
+            return rc;
+        if (rc != NQ_OK)
+            finding(c, "value of %llu bytes at page %u: %s",
+                    (unsigned long long)f.ref.len, f.ref.root, rc_text(rc));
+        c->stats.blobs++;
+        c->stats.blob_bytes += f.ref.len;
+        c->found_count--;
+        return NQ_OK;
+    }
+    c->found_count--;
+    w.records = f.kind == FREE_TREE ? OF_ITEMS : OF_KEYS;
+    begin_walk(c, &w);
     return NQ_OK;
 }
 
-/* Some pages; NQ_NOTFOUND: there are no more trees. */
+/* NQ_NOTFOUND: there are no more. */
+static nq_rc
+begin_next_tree(struct db_check *c)
+{
+    struct db *db = c->db;
+    uint32_t n = c->next++;
+    struct walking w = {.records = OF_KEYS, .number = n, .items = UNKNOWN};
+
+    if (n > db->count + 1)
+        return NQ_NOTFOUND;
+    if (n < db->count) {
+        w.space = &db->spaces[n];
+        w.what = "database";
+    } else if (n == db->count) {
+        w.space = &db->staging;
+        w.what = "staging database";
+    } else {
+        w.records = OF_FREES;
+        w.what = "list of what is to be freed";
+    }
+    w.tree = w.space != NULL ? w.space->tree : db->frees.tree;
+    begin_walk(c, &w);
+    return NQ_OK;
+}
+
+/* Some pages; NQ_NOTFOUND: all is seen. */
 static nq_rc
 walk_some(struct db_check *c)
 {
-    const char *what;
-    uint32_t number;
-    struct btree *tree = tree_of(c, &what, &number);
+    struct walking *w = c->depth > 0 ? &c->walks[c->depth - 1] : NULL;
     nq_rc rc;
 
-    if (tree == NULL)
-        return NQ_NOTFOUND;
-    if (c->walk == NULL)
-        c->walk = btree_walk_new(tree, &c->opts);
-    rc = btree_walk_step(c->walk, PAGES_PER_STEP);
+    if (c->found_count > (w == NULL ? 0 : w->base))
+        return look_at_found(c);
+    if (w == NULL)
+        return begin_next_tree(c);
+    rc = btree_walk_step(w->walk, PAGES_PER_STEP);
     if (rc == NQ_MISS || rc == NQ_EPOOL)
         return rc;
+    if (rc == NQ_OK && c->found_count > w->base)
+        return NQ_OK; /* once more, when that was looked at */
     if (rc != NQ_AGAIN)
-        end_tree(c, rc, what, number);
+        end_walk(c, rc);
     return NQ_OK;
 }
 
@@ -302,10 +340,6 @@ db_check_new(struct db *db, bool read_extents,
     c->arg = arg;
     c->ids = db->fr->ids;
     c->seen = nq_calloc((size_t)c->ids / 8 + 1, 1);
-    c->opts = (struct btree_walk_opts){on_page, on_record, c};
-    c->private_opts = (struct btree_walk_opts){on_page, on_item, c};
-    for (uint32_t i = 0; i < db->frees.blob_count; i++)
-        push_ref(c, &db->frees.blobs[i]);
     return c;
 }
 
@@ -316,8 +350,7 @@ db_check_step(struct db_check *c, uint64_t budget_us)
     nq_rc rc;
 
     do {
-        if ((rc = note_values(c)) == NQ_OK)
-            rc = c->found_count > 0 ? walk_private(c) : walk_some(c);
+        rc = walk_some(c);
         if (rc == NQ_NOTFOUND)
             return finish(c);
     } while (rc == NQ_OK && clock_mono_us() < until);
@@ -335,11 +368,10 @@ db_check_free(struct db_check *c)
 {
     if (c == NULL)
         return;
-    btree_walk_free(c->walk, NULL);
-    btree_walk_free(c->private_walk, NULL);
-    nq_free(c->found);
+    while (c->depth > 0)
+        btree_walk_free(c->walks[--c->depth].walk, NULL);
     nq_free(c->seen);
-    nq_free(c->refs);
+    nq_free(c->found);
     nq_free(c);
 }
 

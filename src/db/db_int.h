@@ -1,11 +1,12 @@
 /* db/db_int.h - what the files of the keyspace share: db.c, db_bulk.c,
- * lazyfree.c, expire.c, replay.c, string.c. */
+ * owned.c, lazyfree.c, hold.c, expire.c, replay.c and the types. */
 #ifndef NQ_DB_DB_INT_H
 #define NQ_DB_DB_INT_H
 
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/cursor.h"
+#include "base/hash.h"
 #include "base/rng.h"
 #include "db/db.h"
 #include "store/blob.h"
@@ -14,7 +15,7 @@
 #include "store/wal.h"
 
 #define DB_MAGIC 0x4e514442u
-#define DB_MAX_DATABASES 65536
+#define DB_MAX_DATABASES DB_STAGING
 #define DB_FOREVER ((UINT64_C(1) << 48) - 1) /* every expiry is due by then */
 
 /* Codes of the log; the names are the rows of effect.def. */
@@ -34,12 +35,19 @@ struct keyspace {
     lsn origin;       /* when this tree became this database's: any answer */
 };
 
-/* What nobody sees any more, freed in slices, the last one first. */
+/* What nobody sees any more, freed in slices (lazyfree.c). */
 struct pending_free {
-    struct btree *trees;
-    uint32_t tree_count, tree_cap;
-    struct blob_ref *blobs; /* those whose index was not in memory */
-    uint32_t blob_count, blob_cap;
+    struct btree tree; /* one record each */
+    uint64_t count;
+    bool are_held; /* all of them, when they were last looked at */
+};
+/* On disk, in the order in which they are freed. */
+enum free_kind { FREE_BLOB = 1, FREE_TREE = 2, FREE_DATABASE = 3 };
+
+/* The trees that are held (hold.c). */
+struct holds {
+    struct hash held;
+    bool are_all_wanted;
 };
 
 /* The background's own misses. */
@@ -61,6 +69,7 @@ struct db {
     struct wal *wal;
     struct keyspace *spaces;
     uint32_t count;
+    struct keyspace staging; /* DB_STAGING */
     uint64_t now_ms;
     lsn gate;
     bool has_effects; /* the running command logged something */
@@ -68,6 +77,7 @@ struct db {
     struct wal_record redo; /* valid only if has_redo: to be applied again */
     bool has_redo;
     struct pending_free frees;
+    struct holds holds;
     struct frames_wait wait; /* pages that the background waits for */
     enum background_wait waiting;
     uint64_t retry_us;    /* nothing before this, after a failure */
@@ -81,6 +91,12 @@ struct db {
 };
 
 struct keyspace *db_space(struct db *db, uint32_t dbi);
+/* Whether that is a database, or the staging one. */
+static inline bool
+db_has_space(const struct db *db, uint64_t dbi)
+{
+    return dbi < db->count || dbi == DB_STAGING;
+}
 
 static inline void
 db_gate_raise(struct db *db, lsn at)
@@ -125,16 +141,6 @@ NQ_MUST_USE nq_rc db_log(struct db *db, uint32_t dbi, uint8_t effect,
                          unsigned nargs);
 void db_touch(struct db *db, uint32_t dbi, struct slice key);
 
-/* What a record owns besides its place in the leaf. */
-struct owned {
-    struct blob_ref ref;
-    bool is_blob;
-};
-/* NQ_MISS: what freeing it takes is not in memory.  Of a damaged value the
- * pages are given up. */
-NQ_MUST_USE nq_rc db_owned(struct db *db, const struct record *rec,
-                           struct owned *out);
-void db_owned_free(struct db *db, const struct owned *o);
 /* The tree's half of a put: the record replaces what `old` found, the expiry
  * counter follows, what was owned is freed unless `rec` refers to it. */
 NQ_MUST_USE nq_rc db_put_record(struct db *db, struct keyspace *ks,
@@ -154,17 +160,53 @@ NQ_MUST_USE nq_rc db_remove(struct db *db, uint32_t dbi, struct slice key,
 NQ_MUST_USE nq_rc db_remove_expired(struct db *db, uint32_t dbi,
                                     struct slice key, struct entry *e);
 
-/* --- lazyfree.c ---------------------------------------------------------- */
-void db_free_later(struct db *db, const struct btree *tree);
-/* For btree_del_range: frees what a record owned, now if its index is in
- * memory, else later.  `arg` is the db. */
-void db_free_owned_record(void *arg, const struct record *rec);
+/* db_bulk.c; once, when replay is done. */
+NQ_MUST_USE nq_rc db_clear_staging(struct db *db);
+
+/* --- owned.c ------------------------------------------------------------- */
+
+/* What a record owns besides its place in the leaf: of a key, or of an item
+ * in a private tree, whose records have type 0 as strings have. */
+struct owned {
+    enum { OWNS_NOTHING, OWNS_BLOB, OWNS_TREE } kind;
+    struct blob_ref ref; /* OWNS_BLOB */
+    pgno root;           /* OWNS_TREE */
+};
+/* Of a damaged value the pages are given up. */
+void db_owned(const struct record *rec, struct owned *out);
+bool db_owned_is_same(const struct owned *a, const struct owned *b);
+void db_owned_free(struct db *db, const struct owned *o);
+/* Whether a key's record has a private tree; its root. */
+bool db_record_root(const struct record *rec, pgno *root);
+/* Before a db_put() of a record that goes on with the tree of `old`, whose
+ * root may have changed, or that has freed it: db_put() frees nothing. */
+void db_keep_owned(struct entry *old);
+/* For btree_del_range() of a database, or of a private tree, whose records
+ * are items: frees what the record owned.  `arg` is the db. */
+void db_free_key_record(void *arg, const struct record *rec);
+void db_free_item_record(void *arg, const struct record *rec);
+
+/* --- lazyfree.c: freed at once if that is little, else in the background ---
+ */
+void db_free_later(struct db *db, const struct btree *tree); /* a database's */
+void db_free_tree(struct db *db, pgno root);                 /* private */
+void db_free_blob(struct db *db, const struct blob_ref *ref);
+/* What a record of frees.tree tells. */
+NQ_MUST_USE nq_rc db_free_decode(const struct record *rec, enum free_kind *kind,
+                                 pgno *root, struct blob_ref *ref);
+/* Whether db_free_slice() has something to do. */
+bool db_has_frees(const struct db *db);
 /* One slice; NQ_AGAIN: there is more.  NQ_MISS: pages were noted. */
 NQ_MUST_USE nq_rc db_free_slice(struct db *db, uint64_t until_us);
 /* The pending list as part of the catalog. */
 void db_write_frees(struct db *db);
 NQ_MUST_USE nq_rc db_load_frees(struct db *db);
-void db_frees_fini(struct db *db);
+
+/* A tree is not held any more: if it is to be freed, now it can. */
+void db_free_released(struct db *db);
+
+/* --- hold.c -------------------------------------------------------------- */
+void db_holds_fini(struct db *db);
 
 /* --- expire.c: the background -------------------------------------------- */
 void db_background_close(struct db *db);

@@ -159,12 +159,6 @@ expire_slice(struct db *db, uint64_t until_us)
 
 /* --- the slice of a turn ------------------------------------------------- */
 
-static bool
-has_frees(const struct db *db)
-{
-    return db->frees.tree_count + db->frees.blob_count > 0;
-}
-
 /* What became of a part of the slice: whether there is more at once. */
 static bool
 settle_slice(struct db *db, nq_rc rc)
@@ -198,9 +192,9 @@ db_background(struct db *db, uint64_t budget_us)
     if (db->due_seen.len > 0)
         expire_seen(db);
     more = settle_slice(
-        db,
-        expire_slice(db, now_us + (has_frees(db) ? budget_us / 2 : budget_us)));
-    if (db->waiting != WAIT_READING && has_frees(db))
+        db, expire_slice(
+                db, now_us + (db_has_frees(db) ? budget_us / 2 : budget_us)));
+    if (db->waiting != WAIT_READING && db_has_frees(db))
         more |= settle_slice(db, db_free_slice(db, now_us + budget_us));
     if (before == WAIT_PINNED && db->waiting == WAIT_PINNED)
         end_wait(db);
@@ -256,7 +250,7 @@ db_next_due(struct db *db)
 
     if (db->is_replaying)
         return 0;
-    if (has_frees(db) || db->waiting == WAIT_PINNED || db->due_seen.len > 0)
+    if (db_has_frees(db) || db->waiting == WAIT_PINNED || db->due_seen.len > 0)
         due = 1;
     if (due == 0 || due > clock_wall_ms())
         return due;

@@ -24,10 +24,13 @@ struct hold {
 /* NQ_EHELD: a writer waits for this tree. `h` is zeroed storage of the
  * caller, in memory that outlives the slice (req.state). */
 NQ_MUST_USE nq_rc hold_take(struct hold *h, struct db *db, pgno root);
-/* Wakes who waits; hold_end() of one that is not held does nothing. */
+/* Wakes who waits (db_opts.on_release); hold_end() of one that is not held
+ * does nothing.  db_close() ends those that are left. */
 void hold_end(struct hold *h);
 /* NQ_EHELD if somebody holds the tree; then the caller waits for it. */
 NQ_MUST_USE nq_rc hold_check_write(struct db *db, pgno root);
+/* Whether anything is held. */
+bool hold_is_any(const struct db *db);
 /* Whether freeing the tree must wait. */
 bool hold_is_held(struct db *db, pgno root);
 /* Whether a writer waits for a tree that `h` holds: the reader should come to
@@ -35,5 +38,8 @@ bool hold_is_held(struct db *db, pgno root);
 bool hold_is_wanted(const struct hold *h);
 /* EXEC asks before its first effect: NQ_EHELD if the key's tree is held. */
 NQ_MUST_USE nq_rc hold_check_key(struct db *db, uint32_t dbi, struct slice key);
+/* The same for one whose keys are not known: NQ_EHELD while anything is held;
+ * then no tree takes another hold before all have ended. */
+NQ_MUST_USE nq_rc hold_check_all(struct db *db);
 
 #endif

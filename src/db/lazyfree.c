@@ -1,195 +1,281 @@
 /* db/lazyfree.c - freeing in the background what nobody sees any more: trees
- * that FLUSHDB left behind, blobs whose index has to be read first.
+ * of flushed databases, private trees and blobs of values that are gone.
  *
- * The list is part of every checkpoint, so a restart goes on where the
- * checkpoint was; what the log tells after that is found out by replay.
- * Catalog entry "db.frees":
+ * What is to be freed stands in a tree of its own, so there may be any number
+ * of them and none makes a command wait.  It is part of every checkpoint, so
+ * a restart goes on where the checkpoint was; what the log tells after that
+ * is found out by replay.
  *
- *   u32 number of trees | u32 root, each
- *   the rest: blob references of BLOB_REF_SIZE bytes
+ *   key    u8 kind | u32 the root's page, big-endian
+ *   type   kind (enum free_kind)
+ *   value  of a blob its reference, of a tree u32 its root
  *
- * Called by expire.c (the background), db_bulk.c and db.c. */
+ * Catalog entry "db.to_free": u32 root of that tree.
+ *
+ *   L1  what stands here is owned by nothing else
+ *   L2  kinds go in order: what a database's tree lets go of is freed before
+ *       the rest of that tree, so the list does not grow with the database
+ *   L3  what is held (hold.h) is left alone until the hold ends
+ *
+ * Called by expire.c (the background), owned.c, db_bulk.c and db.c. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "db/db_int.h"
+#include "db/hold.h"
 #include "os/clock.h"
 
-#define FREE_BUDGET 16          /* pages between two looks at the clock */
-#define FREE_MAX_TREES 4096     /* pending, then one is freed on the spot */
-#define FREE_MAX_CATALOG 262144 /* bytes of the catalog entry, at most */
+#define FREE_BUDGET 16 /* pages between two looks at the clock */
+#define FREE_CHUNKS 8  /* the same of blobs; smaller ones are freed at once */
+#define ENTRY_KEY 5
 
-static void
-push_tree(struct pending_free *f, const struct btree *tree)
+/* One row of the list. */
+struct pending {
+    enum free_kind kind;
+    pgno page;
+    struct blob_ref ref; /* of a blob */
+};
+
+/* --- the list ------------------------------------------------------------ */
+
+static struct slice
+entry_key(uint8_t dst[ENTRY_KEY], enum free_kind kind, pgno page)
 {
-    if (f->tree_count == f->tree_cap) {
-        f->tree_cap = nq_max(16u, 2 * f->tree_cap);
-        f->trees = nq_realloc(f->trees, f->tree_cap * sizeof *f->trees);
-    }
-    f->trees[f->tree_count++] = *tree;
+    dst[0] = (uint8_t)kind;
+    for (int i = 0; i < 4; i++)
+        dst[1 + i] = (uint8_t)(page >> (24 - 8 * i));
+    return slice_of(dst, ENTRY_KEY);
 }
 
 static void
-push_blob(struct pending_free *f, const struct blob_ref *ref)
+lost(nq_rc rc)
 {
-    if (f->blob_count == f->blob_cap) {
-        f->blob_cap = nq_max(16u, 2 * f->blob_cap);
-        f->blobs = nq_realloc(f->blobs, f->blob_cap * sizeof *f->blobs);
-    }
-    f->blobs[f->blob_count++] = *ref;
+    log_error("pages of what was deleted stay in use: %s", rc_text(rc));
 }
 
-void
-db_free_owned_record(void *arg, const struct record *rec)
+/* On the spot, whatever has to be read: nothing may fail after the change
+ * that let the pages go. */
+static void
+put(struct db *db, const struct pending *p)
 {
-    struct db *db = arg;
-    struct owned owned;
-    bool was = frames_set_blocking(db->fr, false);
-    nq_rc rc = db_owned(db, rec, &owned);
+    uint8_t key[ENTRY_KEY], val[BLOB_REF_SIZE];
+    struct record rec = {.type = (uint8_t)p->kind};
+    struct finger f = {0};
+    bool was = frames_set_blocking(db->fr, true);
+    nq_rc rc;
+
+    memcpy(val, &p->page, sizeof p->page);
+    if (p->kind == FREE_BLOB)
+        blob_ref_encode(val, &p->ref);
+    rec.val = slice_of(val, p->kind == FREE_BLOB ? sizeof val : sizeof p->page);
+    rc = btree_put(&db->frees.tree, entry_key(key, p->kind, p->page), &rec, &f);
+    (void)frames_set_blocking(db->fr, was);
+    if (rc != NQ_OK)
+        lost(rc);
+    db->frees.count += rc == NQ_OK;
+    db->frees.are_held = false;
+}
+
+static void
+drop(struct db *db, const struct pending *p)
+{
+    uint8_t key[ENTRY_KEY];
+    bool was = frames_set_blocking(db->fr, true);
+    nq_rc rc =
+        btree_del(&db->frees.tree, entry_key(key, p->kind, p->page), NULL);
 
     (void)frames_set_blocking(db->fr, was);
-    if (rc == NQ_OK) {
-        db_owned_free(db, &owned);
-    } else {
-        frames_forget_wanted(db->fr);
-        push_blob(&db->frees, &owned.ref);
-    }
+    if (rc != NQ_OK)
+        lost(rc);
+    db->frees.count -= rc == NQ_OK;
 }
 
-/* Some pages of the last tree. */
-static nq_rc
-free_some(struct db *db)
+nq_rc
+db_free_decode(const struct record *rec, enum free_kind *kind, pgno *root,
+               struct blob_ref *ref)
 {
-    struct pending_free *f = &db->frees;
-    struct btree *t = &f->trees[f->tree_count - 1];
-    uint64_t removed = 0;
-    bool done = false;
-    nq_rc rc = btree_del_range(t, slice_lit(""), NULL, FREE_BUDGET,
-                               db_free_owned_record, db, &removed, &done);
+    struct cursor c = cursor_of(rec->val);
+    nq_rc rc = NQ_OK;
 
-    db->stats.lazyfreed += removed;
-    if (rc == NQ_OK && done) {
-        nq_assert(t->root == 0);
-        f->tree_count--;
-    } else if (rc == NQ_ECORRUPT) {
-        log_error("pages of a flushed database stay in use: %s", rc_text(rc));
-        f->tree_count--;
-        rc = NQ_OK;
+    *kind = (enum free_kind)rec->type;
+    if (*kind == FREE_BLOB) {
+        rc = blob_ref_decode(rec->val, ref);
+        *root = ref->root;
+    } else if ((*kind != FREE_TREE && *kind != FREE_DATABASE) ||
+               !cursor_get_u32(&c, root)) {
+        rc = NQ_ECORRUPT;
     }
     return rc;
 }
 
 static nq_rc
-free_blob(struct db *db)
+row_at(struct btree_cursor *c, struct pending *p)
 {
-    struct pending_free *f = &db->frees;
-    const struct blob_ref *ref = &f->blobs[f->blob_count - 1];
-    nq_rc rc = blob_can_free(db->fr, ref);
+    struct record rec;
+    nq_rc rc = btree_record(c, &rec);
 
-    if (rc != NQ_OK && rc != NQ_ECORRUPT)
+    return rc == NQ_OK ? db_free_decode(&rec, &p->kind, &p->page, &p->ref) : rc;
+}
+
+/* The first row that is not held; NQ_NOTFOUND. */
+static nq_rc
+first_row(struct db *db, struct pending *p)
+{
+    struct btree_cursor c;
+    nq_rc rc;
+
+    btree_cursor_init(&c, &db->frees.tree);
+    rc = btree_first(&c);
+    while (rc == NQ_OK && c.valid && (rc = row_at(&c, p)) == NQ_OK &&
+           hold_is_held(db, p->page))
+        rc = btree_next(&c);
+    if (rc == NQ_OK && !c.valid)
+        rc = NQ_NOTFOUND;
+    btree_cursor_fini(&c);
+    return rc;
+}
+
+/* --- freeing ------------------------------------------------------------- */
+
+/* Some pages of the row's tree, whose root may change by that. */
+static nq_rc
+free_tree_pages(struct db *db, struct pending *p)
+{
+    bool is_database = p->kind == FREE_DATABASE, done = false;
+    struct btree t = {.fr = db->fr, .root = p->page};
+    uint64_t removed = 0;
+    nq_rc rc =
+        btree_del_range(&t, slice_lit(""), NULL, FREE_BUDGET,
+                        is_database ? db_free_key_record : db_free_item_record,
+                        db, &removed, &done);
+
+    db->stats.lazyfreed += is_database ? removed : done;
+    if (t.root == p->page)
         return rc;
-    f->blob_count--;
-    if (rc == NQ_OK)
-        blob_free(db->fr, ref);
+    drop(db, p);
+    p->page = t.root;
+    if (t.root != 0)
+        put(db, p);
+    return rc;
+}
+
+static nq_rc
+free_chunks(struct db *db, struct pending *p)
+{
+    nq_rc rc = blob_can_free(db->fr, &p->ref);
+
+    if (rc != NQ_OK)
+        return rc;
+    drop(db, p);
+    if (!blob_free_some(db->fr, &p->ref, FREE_CHUNKS))
+        put(db, p);
     else
-        log_error("pages of a deleted value stay in use: %s", rc_text(rc));
+        db->stats.lazyfreed++;
     return NQ_OK;
 }
 
 nq_rc
 db_free_slice(struct db *db, uint64_t until_us)
 {
-    struct pending_free *f = &db->frees;
-    nq_rc rc = NQ_OK;
+    struct pending p;
 
-    /* Blobs first: the list must not outgrow the catalog. */
-    while (rc == NQ_OK && f->blob_count + f->tree_count > 0) {
+    for (;;) {
+        nq_rc rc = first_row(db, &p);
+
+        if (rc == NQ_NOTFOUND) {
+            db->frees.are_held = true;
+            return NQ_OK;
+        }
+        if (rc != NQ_OK)
+            return rc;
         if (clock_mono_us() >= until_us)
             return NQ_AGAIN;
-        rc = f->blob_count > 0 ? free_blob(db) : free_some(db);
+        rc =
+            p.kind == FREE_BLOB ? free_chunks(db, &p) : free_tree_pages(db, &p);
+        if (rc == NQ_ECORRUPT) {
+            lost(rc);
+            drop(db, &p);
+        } else if (rc != NQ_OK) {
+            return rc;
+        }
     }
-    return rc;
 }
+
+bool
+db_has_frees(const struct db *db)
+{
+    return db->frees.count > 0 && !db->frees.are_held;
+}
+
+void
+db_free_released(struct db *db)
+{
+    db->frees.are_held = false;
+}
+
+/* --- what is let go ------------------------------------------------------ */
 
 void
 db_free_later(struct db *db, const struct btree *tree)
 {
-    struct pending_free *f = &db->frees;
-    bool was;
-    nq_rc rc = NQ_OK;
-
-    push_tree(f, tree);
-    if (f->tree_count < FREE_MAX_TREES)
-        return;
-    was = frames_set_blocking(db->fr, true);
-    while (rc == NQ_OK && f->tree_count >= FREE_MAX_TREES)
-        rc = free_some(db);
-    (void)frames_set_blocking(db->fr, was);
+    put(db, &(struct pending){.kind = FREE_DATABASE, .page = tree->root});
 }
+
+void
+db_free_tree(struct db *db, pgno root)
+{
+    struct btree t = {.fr = db->fr, .root = root};
+
+    if (hold_is_held(db, root) || !btree_free_small(&t))
+        put(db, &(struct pending){.kind = FREE_TREE, .page = root});
+}
+
+void
+db_free_blob(struct db *db, const struct blob_ref *ref)
+{
+    if (hold_is_held(db, ref->root) ||
+        !blob_free_small(db->fr, ref, FREE_CHUNKS))
+        put(db, &(struct pending){
+                    .kind = FREE_BLOB, .page = ref->root, .ref = *ref});
+}
+
+/* --- the catalog --------------------------------------------------------- */
 
 void
 db_write_frees(struct db *db)
 {
-    const struct pending_free *f = &db->frees;
-    struct slice name = slice_lit("db.frees");
+    struct slice name = slice_lit("db.to_free");
     struct buf b = BUF_INIT;
 
-    if (f->tree_count + f->blob_count == 0) {
+    if (db->frees.tree.root == 0) {
         store_catalog_del(db->opts.store, name);
         return;
     }
-    buf_put_u32(&b, f->tree_count);
-    for (uint32_t i = 0; i < f->tree_count; i++)
-        buf_put_u32(&b, f->trees[i].root);
-    for (uint32_t i = 0; i < f->blob_count; i++) {
-        blob_ref_encode(buf_reserve(&b, BLOB_REF_SIZE), &f->blobs[i]);
-        b.len += BLOB_REF_SIZE;
-    }
+    buf_put_u32(&b, db->frees.tree.root);
     store_catalog_put(db->opts.store, name, buf_slice(&b));
     buf_fini(&b);
-}
-
-static nq_rc
-decode_frees(struct db *db, struct slice list)
-{
-    struct cursor c = cursor_of(list);
-    struct btree tree = {.fr = db->fr};
-    struct blob_ref ref;
-    struct slice s;
-    uint32_t trees;
-
-    cursor_get_u32(&c, &trees);
-    while (trees-- > 0 && cursor_get_u32(&c, &tree.root))
-        push_tree(&db->frees, &tree);
-    while (cursor_left(&c) > 0 && cursor_get_bytes(&c, BLOB_REF_SIZE, &s)) {
-        if (blob_ref_decode(s, &ref) != NQ_OK)
-            return NQ_ECORRUPT;
-        push_blob(&db->frees, &ref);
-    }
-    return cursor_ok(&c) ? NQ_OK : NQ_ECORRUPT;
 }
 
 nq_rc
 db_load_frees(struct db *db)
 {
-    uint8_t *bytes = nq_malloc(FREE_MAX_CATALOG);
+    uint8_t bytes[4];
     size_t len = 0;
-    nq_rc rc = store_catalog_get(db->opts.store, slice_lit("db.frees"), bytes,
-                                 FREE_MAX_CATALOG, &len);
+    struct cursor c;
+    bool was;
+    nq_rc rc = store_catalog_get(db->opts.store, slice_lit("db.to_free"), bytes,
+                                 sizeof bytes, &len);
 
-    if (rc == NQ_OK)
-        rc = decode_frees(db, slice_of(bytes, nq_min(len, FREE_MAX_CATALOG)));
-    else if (rc == NQ_NOTFOUND)
-        rc = NQ_OK;
-    if (rc == NQ_ECORRUPT)
-        log_error("catalog entry \"db.frees\" is damaged");
-    nq_free(bytes);
+    db->frees.tree.fr = db->fr;
+    if (rc != NQ_OK)
+        return rc == NQ_NOTFOUND ? NQ_OK : rc;
+    c = cursor_of(slice_of(bytes, nq_min(len, sizeof bytes)));
+    cursor_get_u32(&c, &db->frees.tree.root);
+    if (!cursor_ok(&c) || len != sizeof bytes) {
+        log_error("catalog entry \"db.to_free\" is damaged");
+        return NQ_ECORRUPT;
+    }
+    was = frames_set_blocking(db->fr, true);
+    rc = btree_count(&db->frees.tree, &db->frees.count);
+    (void)frames_set_blocking(db->fr, was);
     return rc;
-}
-
-void
-db_frees_fini(struct db *db)
-{
-    nq_free(db->frees.trees);
-    nq_free(db->frees.blobs);
-    db->frees = (struct pending_free){0};
 }

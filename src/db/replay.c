@@ -34,7 +34,7 @@ apply_one(struct db *db, const struct wal_record *r)
     nq_rc rc;
 
     if (r->effect >= nq_countof(effects) || effects[r->effect].apply == NULL ||
-        r->db >= db->count) {
+        !db_has_space(db, r->db)) {
         log_error("log record at %llu: unknown effect %u or database %u",
                   (unsigned long long)r->frame, r->effect, r->db);
         return NQ_EFORMAT;
@@ -88,7 +88,7 @@ db_replay(struct db *db, uint64_t budget_us)
     if ((rc = store_ready(db->opts.store)) != NQ_OK)
         return rc;
     db->is_replaying = false;
-    return NQ_OK;
+    return db_clear_staging(db);
 }
 
 nq_rc

@@ -73,6 +73,7 @@ info_batch(struct server *s, struct buf *out)
                (double)es->commands_processed /
                    (double)nq_max(es->batches, (uint64_t)1));
     info_u64(out, "parked_commands", es->parked_commands);
+    info_u64(out, "held_commands", es->held_commands);
     info_u64(out, "sliced_yields", es->sliced_yields);
     info_u64(out, "longest_turn_usec", s->turn_us_max);
 }

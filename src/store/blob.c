@@ -10,7 +10,7 @@
 
 #include "base/check.h"
 #include "base/cursor.h"
-#include "store/frames.h"
+#include "store/frames_int.h"
 
 static uint32_t
 chunks_of(uint64_t len)
@@ -85,8 +85,8 @@ index_id(const uint8_t *ids, uint32_t i)
 }
 
 static nq_rc
-chunk_get(struct frames *fr, const struct blob_ref *ref, const uint8_t *ids,
-          uint32_t i, struct slice *out)
+chunk_at(struct frames *fr, const struct blob_ref *ref, const uint8_t *ids,
+         uint32_t i, struct slice *out)
 {
     pgno id = index_id(ids, i);
     nq_rc rc;
@@ -107,7 +107,7 @@ want_chunks(struct frames *fr, const struct blob_ref *ref, const uint8_t *ids,
     struct slice s;
 
     for (uint32_t i = first; i <= last && i < ref->chunks; i++) {
-        nq_rc one = chunk_get(fr, ref, ids, i, &s);
+        nq_rc one = chunk_at(fr, ref, ids, i, &s);
 
         if (one != NQ_OK && one != NQ_MISS)
             return one;
@@ -149,7 +149,7 @@ blob_read(struct frames *fr, const struct blob_ref *ref, uint64_t off,
         size_t at = off % BLOB_CHUNK, some;
         struct slice s;
 
-        if ((rc = chunk_get(fr, ref, ids, i, &s)) != NQ_OK)
+        if ((rc = chunk_at(fr, ref, ids, i, &s)) != NQ_OK)
             return rc;
         some = nq_min(n, s.len - at);
         memcpy(to, s.p + at, some);
@@ -169,7 +169,7 @@ blob_chunk(struct frames *fr, const struct blob_ref *ref, uint32_t i,
 
     nq_assert(i < ref->chunks);
     if ((rc = index_get(fr, ref, &ids)) != NQ_OK ||
-        (rc = chunk_get(fr, ref, ids, i, out)) != NQ_OK)
+        (rc = chunk_at(fr, ref, ids, i, out)) != NQ_OK)
         return rc;
     *pin = frames_pin(fr, index_id(ids, i));
     return NQ_OK;
@@ -230,6 +230,35 @@ blob_free(struct frames *fr, const struct blob_ref *ref)
         frames_free(fr, index_id(ids, i));
     if (ref->chunks > 1)
         frames_free(fr, ref->root);
+}
+
+bool
+blob_free_small(struct frames *fr, const struct blob_ref *ref, uint32_t max)
+{
+    if (ref->chunks > max ||
+        (ref->chunks > 1 && !frame_is_chunk(fr->frame_of[ref->root])))
+        return false;
+    blob_free(fr, ref);
+    return true;
+}
+
+bool
+blob_free_some(struct frames *fr, struct blob_ref *ref, uint32_t n)
+{
+    uint32_t left = ref->chunks - n;
+    const uint8_t *ids;
+
+    if (ref->chunks <= n + 1) { /* an index has two chunks at least */
+        blob_free(fr, ref);
+        return true;
+    }
+    nq_assert(index_get(fr, ref, &ids) == NQ_OK);
+    for (uint32_t i = left; i < ref->chunks; i++)
+        frames_free(fr, index_id(ids, i));
+    (void)frames_chunk_mut(fr, ref->root, left * 4, 0);
+    ref->chunks = left;
+    ref->len = (uint64_t)left * BLOB_CHUNK;
+    return false;
 }
 
 /* --- writing -------------------------------------------------------------- */

@@ -30,6 +30,13 @@ void blob_free(struct frames *fr, const struct blob_ref *ref); /* may read the
                                                  index: needs it resident */
 NQ_MUST_USE nq_rc blob_can_free(struct frames *fr, const struct blob_ref *ref);
 
+/* Frees it if it has at most `max` chunks and its index is in memory. */
+bool blob_free_small(struct frames *fr, const struct blob_ref *ref,
+                     uint32_t max);
+/* Frees up to `n` of its last chunks, *ref tells what is left; false: that is
+ * something.  Like blob_free(), needs the index resident. */
+bool blob_free_some(struct frames *fr, struct blob_ref *ref, uint32_t n);
+
 /* Notes all chunks of [off, off+n) that are not resident; NQ_OK if none. */
 NQ_MUST_USE nq_rc blob_want(struct frames *fr, const struct blob_ref *ref,
                             uint64_t off, uint64_t n);

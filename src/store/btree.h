@@ -186,6 +186,10 @@ NQ_MUST_USE nq_rc btree_del_range(struct btree *t, struct slice lo,
                                                     const struct record *r),
                                   void *arg, uint64_t *removed, bool *done);
 
+/* Frees all of it at once if it is one leaf that is in memory and owns
+ * nothing; else false. */
+bool btree_free_small(struct btree *t);
+
 struct btree_stats {
     uint64_t leaves, inners, records, used_bytes, page_bytes;
     unsigned height;
@@ -204,6 +208,7 @@ struct btree_walk_opts {
     void (*on_page)(void *arg, pgno id);
     void (*on_record)(void *arg, const struct record *r);
     void *arg;
+    bool ignore_counts; /* of a tree that is being freed without its mark */
 };
 struct btree_walk *btree_walk_new(struct btree *t,
                                   const struct btree_walk_opts *opts);

@@ -170,3 +170,15 @@ btree_del_range(struct btree *t, struct slice lo, const struct slice *hi,
     *done = rc == NQ_NOTFOUND;
     return *done ? NQ_OK : rc;
 }
+
+bool
+btree_free_small(struct btree *t)
+{
+    const struct page *pg = tree_peek(t, t->root);
+
+    if (pg == NULL || pg->kind != PAGE_LEAF || (pg->flags & PAGE_OWNS) != 0)
+        return false;
+    frames_free(t->fr, t->root);
+    btree_set_root(t, 0);
+    return true;
+}

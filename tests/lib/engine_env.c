@@ -46,6 +46,7 @@ open_all(struct engine_env *env)
     struct db_opts dbo = {.databases = 16,
                           .on_touch = engine_on_touch,
                           .on_event = engine_on_event,
+                          .on_release = engine_on_release,
                           .arg = env->e};
     nq_rc rc;
 
