@@ -151,6 +151,50 @@ arg_timeout_ms(struct req *rq, uint32_t i, uint64_t *deadline_ms)
     return deadline_after(rq, ms, deadline_ms);
 }
 
+static bool
+parse_mpop_count(struct req *rq, uint32_t i, struct arg_mpop *out)
+{
+    out->count = 1;
+    if (i == rq->argc)
+        return true;
+    if (i + 1 == rq->argc || !slice_is(rq->argv[i], "count")) {
+        reply_syntax(rq);
+        return false;
+    }
+    if (!arg_int_within(rq, i + 1, 1, INT64_MAX,
+                        "count should be greater than 0", &out->count))
+        return false;
+    if (i + 2 == rq->argc)
+        return true;
+    reply_syntax(rq);
+    return false;
+}
+
+bool
+arg_mpop(struct req *rq, uint32_t i, const char *first_word,
+         const char *second_word, struct arg_mpop *out)
+{
+    int64_t n;
+    uint32_t word;
+
+    if (!arg_int_within(rq, i, 1, INT64_MAX, "numkeys should be greater than 0",
+                        &n))
+        return false;
+    if (n >= (int64_t)rq->argc - i - 1) {
+        reply_syntax(rq);
+        return false;
+    }
+    out->first = i + 1;
+    out->n = (uint32_t)n;
+    word = out->first + out->n;
+    out->is_second = slice_is(rq->argv[word], second_word);
+    if (!out->is_second && !slice_is(rq->argv[word], first_word)) {
+        reply_syntax(rq);
+        return false;
+    }
+    return parse_mpop_count(rq, word + 1, out);
+}
+
 bool
 arg_is_expire(const struct req *rq, uint32_t i, enum expire_unit *unit,
               bool *is_absolute)

@@ -35,6 +35,16 @@ bool arg_expire(struct req *rq, uint32_t i, enum expire_unit unit,
 bool arg_timeout_s(struct req *rq, uint32_t i, uint64_t *deadline_ms);
 bool arg_timeout_ms(struct req *rq, uint32_t i, uint64_t *deadline_ms);
 
+/* numkeys key ... WORD [COUNT n] of the MPOP commands, from argv[i] to the
+ * end; the word is one of two. */
+struct arg_mpop {
+    uint32_t first, n; /* keys */
+    bool is_second;    /* which word: MAX, RIGHT */
+    int64_t count;     /* at least 1 */
+};
+bool arg_mpop(struct req *rq, uint32_t i, const char *first_word,
+              const char *second_word, struct arg_mpop *out);
+
 /* The EX PX EXAT PXAT words: whether argv[i] is one; sets its meaning. */
 bool arg_is_expire(const struct req *rq, uint32_t i, enum expire_unit *unit,
                    bool *is_absolute);

@@ -30,6 +30,7 @@ enum {
     NOASYNC = CMD_NOASYNC,
     BUSY = CMD_BUSY,
     NOLOG = CMD_NOLOG,
+    MOVABLEKEYS = CMD_MOVABLEKEYS,
 };
 
 #define ROW(name, fn, arity, flags, first, last, step, group, since,           \

@@ -210,6 +210,17 @@ req_wait_keys(struct req *rq, const struct wait_for *what)
     all->count++;
 }
 
+nq_rc
+wait_find(struct req *rq, uint32_t i, enum db_type type, struct entry *e)
+{
+    nq_rc rc;
+
+    if (!wait_looks_at(rq, i))
+        return NQ_NOTFOUND;
+    rc = req_find_type(rq, i, type, true, e);
+    return rc == NQ_EWRONGTYPE && rq->woken_by != 0 ? NQ_NOTFOUND : rc;
+}
+
 /* --- the end ------------------------------------------------------------- */
 
 void

@@ -18,7 +18,7 @@
  *
  * When it was woken (rq->woken_by != 0), a key of a wrong type counts as
  * absent, as long as only appearing data is waited for (lists, sorted sets,
- * XREAD); XREADGROUP answers its error.
+ * XREAD); XREADGROUP answers its error.  wait_find() does both.
  *
  * Timeouts, CLIENT UNBLOCK and the end of a client never come to the handler:
  * they are answered here (null array, or UNBLOCKED), as Redis does. */
@@ -49,6 +49,11 @@ wait_looks_at(const struct req *rq, uint32_t i)
 {
     return rq->woken_by == 0 || rq->woken_by == i;
 }
+
+/* req_find_type(write) of argv[i] as the rules above want it: NQ_NOTFOUND for
+ * a key that is not to be looked at, or of another type once it was woken. */
+NQ_MUST_USE nq_rc wait_find(struct req *rq, uint32_t i, enum db_type type,
+                            struct entry *e);
 
 /* --- for the engine ------------------------------------------------------ */
 
