@@ -35,7 +35,8 @@ struct cell {
 };
 
 struct model {
-    bool exists;
+    unsigned k; /* its number */
+    bool exists, is_shrinking;
     uint8_t head[HEAD];
     uint64_t expire_ms;
     unsigned count;
@@ -76,18 +77,28 @@ coll_name(unsigned k, char dst[16])
     return slice_of(dst, (size_t)snprintf(dst, 16, "coll:%u", k));
 }
 
-/* Odd ones keep an empty collection, some are packed again. */
+/* Some stay when they are empty, some are packed again. */
 static bool
 keeps_empty(unsigned k)
 {
     return k % 2 == 1;
 }
 
+static bool
+may_pack(unsigned k)
+{
+    return k % 3 == 0;
+}
+
+/* Long names where nothing is to be packed again. */
 static struct slice
-item_name(unsigned i, char dst[KEY_ROOM])
+item_name(unsigned k, unsigned i, char dst[KEY_ROOM])
 {
     int n = snprintf(dst, KEY_ROOM, "%03u", i);
-    unsigned more = i % 29 == 0 ? 700 : i % 11 == 0 ? 90 : i % 7;
+    unsigned more = may_pack(k)   ? 0
+                    : i % 29 == 0 ? 700
+                    : i % 11 == 0 ? 90
+                                  : i % 7;
 
     memset(dst + n, 'x', more);
     return slice_of(dst, (size_t)n + more);
@@ -120,10 +131,10 @@ model_op(struct model *m, const struct op *op)
 
 /* `m` may be NULL: there is nothing to compare with. */
 static nq_rc
-apply_op(struct coll *c, struct model *m, const struct op *op)
+apply_op(struct coll *c, struct model *m, unsigned k, const struct op *op)
 {
     char name[KEY_ROOM], end[KEY_ROOM];
-    struct slice key = item_name(op->i, name), hi;
+    struct slice key = item_name(k, op->i, name), hi;
     bool was = m != NULL && m->cells[op->i].is_there, is_new = false;
     unsigned before = m != NULL ? m->count : 0;
     uint64_t removed;
@@ -145,7 +156,7 @@ apply_op(struct coll *c, struct model *m, const struct op *op)
             assert_int_equal(rc, was ? NQ_OK : NQ_NOTFOUND);
         return rc == NQ_NOTFOUND ? NQ_OK : rc;
     }
-    hi = item_name(op->to, end);
+    hi = item_name(k, op->to, end);
     rc = coll_del_range(c, key, op->to < ITEMS ? &hi : NULL, &removed);
     if (m != NULL)
         assert_int_equal(removed, before - m->count);
@@ -153,27 +164,25 @@ apply_op(struct coll *c, struct model *m, const struct op *op)
 }
 
 static nq_rc
-begin(struct coll *c, const struct change *ch)
+want(struct coll *c, const struct change *ch)
 {
     static char names[OPS][KEY_ROOM];
     struct slice keys[OPS];
-    nq_rc rc;
 
     for (unsigned i = 0; i < ch->n; i++)
-        keys[i] = item_name(ch->ops[i].i, names[i]);
-    rc = coll_want(c, keys, ch->n);
-    return rc == NQ_OK ? coll_begin(c) : rc;
+        keys[i] = item_name(ch->k, ch->ops[i].i, names[i]);
+    return coll_want(c, keys, ch->n);
 }
 
 static nq_rc
-change_open(struct coll *c, struct model *m, const struct change *ch)
+change(struct coll *c, struct model *m, const struct change *ch)
 {
     struct slice args[1] = {{(const uint8_t *)ch, sizeof *ch}};
     bool is_gone, existed = m != NULL && m->exists;
-    nq_rc rc = begin(c, ch);
+    nq_rc rc = coll_begin(c);
 
     for (unsigned i = 0; i < ch->n && rc == NQ_OK; i++) {
-        rc = apply_op(c, m, &ch->ops[i]);
+        rc = apply_op(c, m, ch->k, &ch->ops[i]);
         if (rc == NQ_OK && m != NULL)
             assert_int_equal(c->count, m->count);
     }
@@ -187,29 +196,57 @@ change_open(struct coll *c, struct model *m, const struct change *ch)
     m->exists = m->count > 0 || keeps_empty(ch->k);
     memcpy(m->head, ch->head, HEAD);
     m->expire_ms = ch->expire_ms;
+    if (!m->exists) {
+        memset(m->head, 0, HEAD);
+        m->expire_ms = 0;
+    }
     assert_int_equal(is_gone, existed && !m->exists);
     return rc;
 }
 
-static nq_rc
-change_once(struct db *db, struct model *m, const struct change *ch)
-{
-    struct entry en = {0};
+/* One of the collections of a command. */
+struct target {
+    struct entry en;
     struct coll c;
     char name[16];
-    struct slice key = coll_name(ch->k, name);
-    nq_rc rc = db_find_write(db, 0, key, &en);
+    bool is_open;
+};
+
+static nq_rc
+open_target(struct db *db, struct target *t, const struct model *m,
+            const struct change *ch)
+{
+    struct slice key = coll_name(ch->k, t->name);
+    nq_rc rc = db_find_write(db, 0, key, &t->en);
 
     if (rc != NQ_OK && rc != NQ_NOTFOUND)
         return rc;
     if (m != NULL)
         assert_int_equal(rc, m->exists ? NQ_OK : NQ_NOTFOUND);
-    rc = coll_open(db, 0, key, DB_HASH, &en, rc == NQ_OK, HEAD, &c);
-    c.keep_empty = keeps_empty(ch->k);
-    c.may_pack = ch->k % 3 == 0;
-    if (rc == NQ_OK)
-        rc = change_open(&c, m, ch);
-    coll_close(&c);
+    t->is_open = true;
+    rc = coll_open(db, 0, key, DB_HASH, &t->en, rc == NQ_OK, HEAD, &t->c);
+    t->c.keep_empty = keeps_empty(ch->k);
+    t->c.may_pack = may_pack(ch->k);
+    return rc == NQ_OK ? want(&t->c, ch) : rc;
+}
+
+/* All are found and wanted before the first is changed, as in SMOVE. */
+static nq_rc
+change_once(struct db *db, struct model *models, const struct change *chs,
+            unsigned n)
+{
+    struct target t[2] = {{.is_open = false}};
+    nq_rc rc = NQ_OK;
+
+    for (unsigned i = 0; i < n && rc == NQ_OK; i++)
+        rc = open_target(db, &t[i], models != NULL ? &models[chs[i].k] : NULL,
+                         &chs[i]);
+    for (unsigned i = 0; i < n && rc == NQ_OK; i++)
+        rc =
+            change(&t[i].c, models != NULL ? &models[chs[i].k] : NULL, &chs[i]);
+    for (unsigned i = 0; i < n; i++)
+        if (t[i].is_open)
+            coll_close(&t[i].c);
     return rc;
 }
 
@@ -222,7 +259,7 @@ __wrap_db_apply_copy(struct db *db, const struct wal_record *r)
 
     assert_int_equal(r->args.len, sizeof ch);
     memcpy(&ch, r->args.p, sizeof ch);
-    return change_once(db, NULL, &ch);
+    return change_once(db, NULL, &ch, 1);
 }
 
 /* --- random changes ------------------------------------------------------ */
@@ -231,7 +268,7 @@ static void
 random_op(struct world *w, const struct model *m, struct op *op)
 {
     unsigned what = (unsigned)rng_below(&w->rng, 100);
-    bool is_full = m->count > ITEMS * 3 / 4;
+    bool shrinks = m->is_shrinking;
     uint32_t max = rng_below(&w->rng, 12) == 0 ? w->max_len : 12;
 
     *op = (struct op){.kind = OP_PUT, .i = (unsigned)rng_below(&w->rng, ITEMS)};
@@ -241,36 +278,48 @@ random_op(struct world *w, const struct model *m, struct op *op)
         .len = (uint32_t)rng_below(&w->rng, max + 1),
         .expire_ms =
             rng_below(&w->rng, 3) > 0 ? 0 : NOW + rng_below(&w->rng, 1000)};
-    if (what < (is_full ? 60u : 30u))
+    if (what < (shrinks ? 60u : 10u))
         op->kind = OP_DEL;
-    else if (what < 38)
+    else if (what < (shrinks ? 85u : 14u))
         op->kind = OP_DEL_RANGE;
-    else if (what < 39)
+    else if (what < (shrinks ? 86u : 15u))
         op->kind = OP_MAKE_TREE;
-    op->to = op->i + (unsigned)rng_below(&w->rng, is_full ? ITEMS : 20);
+    op->to = op->i + (unsigned)rng_below(&w->rng, shrinks ? ITEMS / 2 : 10);
     if (op->to > ITEMS)
         op->to = ITEMS;
 }
 
 static void
+random_change(struct world *w, unsigned k, struct change *ch)
+{
+    struct model *m = &w->models[k];
+
+    memset(ch, 0, sizeof *ch);
+    ch->k = k;
+    ch->n =
+        rng_below(&w->rng, 3) > 0 ? 1 : 1 + (unsigned)rng_below(&w->rng, OPS);
+    ch->expire_ms = m->expire_ms;
+    memcpy(ch->head, m->head, HEAD);
+    if (rng_below(&w->rng, 4) == 0)
+        ch->head[rng_below(&w->rng, HEAD)]++;
+    if (rng_below(&w->rng, 8) == 0)
+        ch->expire_ms = rng_below(&w->rng, 2) ? 0 : NOW * 2 + ch->head[0];
+    if (rng_below(&w->rng, 40) == 0)
+        m->is_shrinking = !m->is_shrinking;
+    for (unsigned i = 0; i < ch->n; i++)
+        random_op(w, m, &ch->ops[i]);
+}
+
+static void
 do_change(struct world *w, unsigned k)
 {
-    struct change ch;
+    unsigned n = 1 + (rng_below(&w->rng, 5) == 0);
+    struct change chs[2];
 
-    memset(&ch, 0, sizeof ch);
-    ch.k = k;
-    ch.n =
-        rng_below(&w->rng, 3) > 0 ? 1 : 1 + (unsigned)rng_below(&w->rng, OPS);
-    ch.expire_ms = w->models[k].expire_ms;
-    memcpy(ch.head, w->models[k].head, HEAD);
-    if (rng_below(&w->rng, 4) == 0)
-        ch.head[rng_below(&w->rng, HEAD)]++;
-    if (rng_below(&w->rng, 8) == 0)
-        ch.expire_ms = rng_below(&w->rng, 2) ? 0 : NOW * 2 + ch.head[0];
-    for (unsigned i = 0; i < ch.n; i++)
-        random_op(w, &w->models[k], &ch.ops[i]);
+    random_change(w, k, &chs[0]);
+    random_change(w, (k + 1) % COLLS, &chs[1]);
     assert_int_equal(
-        env_run(&w->env, change_once(w->env.db, &w->models[k], &ch)), NQ_OK);
+        env_run(&w->env, change_once(w->env.db, w->models, chs, n)), NQ_OK);
 }
 
 /* --- reading ------------------------------------------------------------- */
@@ -318,7 +367,7 @@ compare_item(struct world *w, struct coll *c, const struct model *m, unsigned i,
     if (rc != NQ_OK)
         return rc;
     assert_true(cell->is_there);
-    assert_true(slice_eq(it->key, item_name(i, name)));
+    assert_true(slice_eq(it->key, item_name(m->k, i, name)));
     assert_int_equal(it->len, cell->len);
     assert_true(slice_eq(val, cell_val(cell)));
     assert_int_equal(it->expire_ms, cell->expire_ms);
@@ -331,7 +380,7 @@ read_get(struct world *w, struct coll *c, const struct model *m, unsigned i,
 {
     char name[KEY_ROOM];
     struct item it;
-    nq_rc rc = coll_get(c, item_name(i, name), &it);
+    nq_rc rc = coll_get(c, item_name(m->k, i, name), &it);
 
     nq_unused(j);
     if (rc == NQ_NOTFOUND) {
@@ -388,7 +437,7 @@ read_walk(struct world *w, struct coll *c, const struct model *m, unsigned i,
     bool back = j & 1, beside = j & 2;
     struct coll_cursor cu;
     char name[KEY_ROOM];
-    struct slice key = item_name(i, name);
+    struct slice key = item_name(m->k, i, name);
     unsigned at = back ? prev_of(m, i - beside) : next_of(m, i + beside);
     nq_rc rc;
 
@@ -425,7 +474,7 @@ read_rank(struct world *w, struct coll *c, const struct model *m, unsigned i,
     struct coll_cursor cu;
     char name[KEY_ROOM];
     uint64_t rank;
-    nq_rc rc = coll_rank(c, item_name(i, name), &rank);
+    nq_rc rc = coll_rank(c, item_name(m->k, i, name), &rank);
 
     nq_unused(j);
     if (rc != NQ_OK)
@@ -570,6 +619,8 @@ setup(void **state)
 
     print_message("SEED=%llu\n", (unsigned long long)seed);
     rng_seed(&w->rng, seed);
+    for (unsigned k = 0; k < COLLS; k++)
+        w->models[k].k = k;
     for (size_t i = 0; i < NOISE; i++)
         noise[i] = (uint8_t)rng_next(&w->rng);
     clock_freeze_wall(NOW);
