@@ -9,11 +9,15 @@
  *   QUEUED   park_turn() will resume it
  *   RUNNING  resumed: the connection presents the command again
  *
+ * What waits for a deadline or for the log stands in a heap, so a turn costs
+ * nothing for those that are not due.
+ *
  * I1: session->parked is set from park() to park_done().
  * I2: a parked session is blocked in all states but RUNNING.
  * I3: ops->resume is called from park_turn() alone, outside of any batch. */
 #include "cmd/park.h"
 
+#include "base/heap.h"
 #include "base/mem.h"
 #include "cmd/engine.h"
 #include "cmd/session.h"
@@ -30,22 +34,23 @@ struct parked {
     uint32_t magic;
     enum park_state state;
     struct session *s;
-    struct list link; /* in waiting or queue */
+    struct list link; /* in held, paused or queue */
     struct frames_wait wait;
     bool has_wait; /* frames_fetch_end() is due */
     void *memory;  /* req.state */
     void (*free_memory)(void *);
-    uint64_t deadline_ms; /* EVENT; 0: none */
-    lsn durable;          /* EVENT; 0: not */
-    bool may_be_cut;      /* EVENT */
+    struct heap_node deadline; /* EVENT, in deadlines if it has one */
+    struct heap_node durable;  /* EVENT, in durables if it waits for the log */
+    bool may_be_cut;           /* EVENT */
     enum { CUT_NOT, CUT_SHORT, CUT_ERROR } cut;
 };
 
 struct parking {
     struct engine *engine;
-    struct list waiting; /* HELD, EVENT, PAUSE */
-    struct list queue;   /* QUEUED */
-    unsigned deadlines, durables;
+    struct list held;   /* HELD */
+    struct list paused; /* PAUSE */
+    struct list queue;  /* QUEUED */
+    struct heap deadlines, durables;
     struct frames_wait ahead;
     bool is_ahead; /* a read-ahead is under way */
 };
@@ -56,7 +61,8 @@ parking_new(struct engine *e)
     struct parking *p = nq_calloc(1, sizeof *p);
 
     p->engine = e;
-    list_init(&p->waiting);
+    list_init(&p->held);
+    list_init(&p->paused);
     list_init(&p->queue);
     return p;
 }
@@ -66,8 +72,11 @@ parking_free(struct parking *p)
 {
     if (p == NULL)
         return;
-    nq_assert(list_empty(&p->waiting) && list_empty(&p->queue));
+    nq_assert(list_empty(&p->held) && list_empty(&p->paused));
+    nq_assert(list_empty(&p->queue));
     nq_assert(!p->is_ahead);
+    heap_fini(&p->deadlines);
+    heap_fini(&p->durables);
     nq_free(p);
 }
 
@@ -80,15 +89,13 @@ of_session(struct session *s)
     return pk;
 }
 
-/* Out of the lists and counts of what it waits for. */
+/* Out of the lists and heaps of what it waits for. */
 static void
 forget_wait(struct parking *p, struct parked *pk)
 {
     list_remove(&pk->link);
-    p->deadlines -= pk->deadline_ms != 0;
-    p->durables -= pk->durable != 0;
-    pk->deadline_ms = 0;
-    pk->durable = 0;
+    heap_remove(&p->deadlines, &pk->deadline);
+    heap_remove(&p->durables, &pk->durable);
 }
 
 static void
@@ -172,7 +179,7 @@ park(struct req *rq)
     case REQ_HELD:
         rq->engine->stats.held_commands++;
         pk->state = HELD;
-        list_push_back(&p->waiting, &pk->link);
+        list_push_back(&p->held, &pk->link);
         break;
     case REQ_YIELD:
         rq->engine->stats.sliced_yields++;
@@ -181,12 +188,11 @@ park(struct req *rq)
         break;
     case REQ_BLOCK:
         pk->state = EVENT;
-        pk->deadline_ms = rq->block_until_ms;
-        pk->durable = rq->block_durable;
         pk->may_be_cut = (rq->cmd->flags & CMD_ADMIN) == 0;
-        p->deadlines += pk->deadline_ms != 0;
-        p->durables += pk->durable != 0;
-        list_push_back(&p->waiting, &pk->link);
+        if (rq->block_until_ms != 0)
+            heap_insert(&p->deadlines, &pk->deadline, rq->block_until_ms);
+        if (rq->block_durable != 0)
+            heap_insert(&p->durables, &pk->durable, rq->block_durable);
         break;
     case REQ_DONE:
     case REQ_WAIT:
@@ -201,7 +207,7 @@ park_paused(struct req *rq)
     struct parked *pk = parked_of(rq);
 
     pk->state = PAUSE;
-    list_push_back(&rq->engine->parking->waiting, &pk->link);
+    list_push_back(&rq->engine->parking->paused, &pk->link);
 }
 
 nq_rc
@@ -316,47 +322,38 @@ static void
 queue_due(struct engine *e)
 {
     struct parking *p = e->parking;
-    uint64_t now = p->deadlines > 0 ? clock_mono_ms() : 0;
-    struct wal *w = p->durables > 0 ? store_wal(e->store) : NULL;
+    uint64_t now = p->deadlines.count > 0 ? clock_mono_ms() : 0;
+    struct wal *w = p->durables.count > 0 ? store_wal(e->store) : NULL;
     lsn durable = w == NULL ? 0 : wal_durable(w);
+    struct heap_node *n;
 
-    if (now == 0 && w == NULL)
-        return;
     if (w != NULL && wal_writable(w) == NQ_EREADONLY)
         durable = UINT64_MAX; /* nothing will be: let them say so */
-    list_each(it, &p->waiting)
-    {
-        struct parked *pk = nq_container(it, struct parked, link);
-
-        if (pk->deadline_ms != 0 && pk->deadline_ms <= now)
-            queue(pk);
-        else if (pk->durable != 0 && pk->durable < durable)
-            queue(pk);
-    }
+    while ((n = heap_first(&p->deadlines)) != NULL && n->key <= now)
+        queue(nq_container(n, struct parked, deadline));
+    while ((n = heap_first(&p->durables)) != NULL && n->key < durable)
+        queue(nq_container(n, struct parked, durable));
 }
 
 static void
-queue_all(struct engine *e, enum park_state state)
+queue_all(struct list *waiting)
 {
-    list_each(it, &e->parking->waiting)
+    list_each(it, waiting)
     {
-        struct parked *pk = nq_container(it, struct parked, link);
-
-        if (pk->state == state)
-            queue(pk);
+        queue(nq_container(it, struct parked, link));
     }
 }
 
 void
 park_end_pause(struct engine *e)
 {
-    queue_all(e, PAUSE);
+    queue_all(&e->parking->paused);
 }
 
 void
 park_released(struct engine *e)
 {
-    queue_all(e, HELD);
+    queue_all(&e->parking->held);
 }
 
 bool
@@ -386,22 +383,11 @@ uint64_t
 park_next_due(const struct engine *e)
 {
     const struct parking *p = e->parking;
-    uint64_t due = 0;
+    const struct heap_node *first = heap_first(&p->deadlines);
 
     if (!list_empty(&p->queue))
         return 1;
-    if (p->deadlines == 0)
-        return 0;
-    for (const struct list *it = p->waiting.next; it != &p->waiting;
-         it = it->next) {
-        const struct parked *pk =
-            (const struct parked *)((const char *)it -
-                                    offsetof(struct parked, link));
-
-        if (pk->deadline_ms != 0 && (due == 0 || pk->deadline_ms < due))
-            due = pk->deadline_ms;
-    }
-    return due;
+    return first == NULL ? 0 : first->key;
 }
 
 /* --- what handlers call -------------------------------------------------- */
