@@ -68,7 +68,7 @@ parse_time(struct req *rq, enum expire_unit unit, uint64_t base, int64_t *out)
 static bool
 is_expiry_wanted(unsigned when, const struct entry *e, int64_t at)
 {
-    int64_t now = (int64_t)e->rec.expire_ms; /* 0: none, the latest of all */
+    int64_t now = (int64_t)db_expire_of(&e->rec); /* 0: none, the latest */
 
     if ((when & WHEN_NX) != 0 && now != 0)
         return false;
@@ -137,7 +137,7 @@ cmd_persist(struct req *rq)
 
     if (!key_is_found(rq, req_find_write(rq, 1, &e), &found))
         return;
-    if (!found || e.rec.expire_ms == 0) {
+    if (!found || db_expire_of(&e.rec) == 0) {
         reply_int(rq, 0);
         return;
     }
@@ -153,15 +153,18 @@ cmd_persist(struct req *rq)
 static void
 reply_time_left(struct req *rq, int64_t unit, int64_t base)
 {
+    int64_t at_ms = 0;
     struct entry e;
     bool found;
 
     if (!key_is_found(rq, req_find(rq, 1, &e), &found))
         return;
-    if (!found || e.rec.expire_ms == 0)
+    if (found)
+        at_ms = (int64_t)db_expire_of(&e.rec);
+    if (at_ms == 0)
         reply_int(rq, found ? -1 : -2);
     else
-        reply_int(rq, ((int64_t)e.rec.expire_ms - base + unit / 2) / unit);
+        reply_int(rq, (at_ms - base + unit / 2) / unit);
 }
 
 void

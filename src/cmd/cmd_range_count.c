@@ -12,7 +12,7 @@
 bool
 range_is_due(const struct req *rq, const struct record *rec)
 {
-    return rec->expire_ms != 0 && rec->expire_ms <= db_now(rq->db);
+    return db_is_gone(rq->db, rq->dbi, rec);
 }
 
 /* Records below `key`, or all of them if it is NULL. */
@@ -36,7 +36,7 @@ range_count(struct req *rq, const struct range *r, uint64_t *out)
     if ((rc = btree_rank(t, r->lo, &from)) != NQ_OK ||
         (rc = rank_of(t, range_hi(r), &to)) != NQ_OK)
         return rc;
-    rc = btree_count_due(t, r->lo, range_hi(r), db_now(rq->db), &due);
+    rc = db_count_gone(rq->db, rq->dbi, r->lo, range_hi(r), &due);
     *out = to - from - due;
     return rc;
 }
@@ -61,8 +61,8 @@ range_nth(struct req *rq, const struct range *r, uint64_t n,
         buf_clear(&end);
         buf_put_slice(&end, c->key);
         buf_put_u8(&end, 0);
-        rc = btree_count_due(t, r->lo, &(struct slice){end.p, end.len},
-                             db_now(rq->db), &due);
+        rc = db_count_gone(rq->db, rq->dbi, r->lo,
+                           &(struct slice){end.p, end.len}, &due);
     } while (rc == NQ_OK && due != before);
     buf_fini(&end);
     return rc;

@@ -47,7 +47,8 @@ reply_page(struct req *rq, const struct entry *e)
 static void
 reply_meta(struct req *rq, const struct entry *e)
 {
-    int64_t expiry = e->rec.expire_ms == 0 ? -1 : (int64_t)e->rec.expire_ms;
+    uint64_t at_ms = db_expire_of(&e->rec);
+    int64_t expiry = at_ms == 0 ? -1 : (int64_t)at_ms;
 
     reply_map(rq, 9);
     reply_bulk_str(rq, "value");

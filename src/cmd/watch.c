@@ -112,7 +112,7 @@ watch_look(struct db *db, uint32_t dbi, struct slice key, enum watch_was *was,
     *expire_ms = 0;
     *was = WATCH_LIVE;
     if (rc == NQ_OK)
-        *expire_ms = e.rec.expire_ms;
+        *expire_ms = db_expire_of(&e.rec);
     if (rc != NQ_NOTFOUND)
         return rc;
     rc = btree_get(db_tree(db, dbi), key, &raw, NULL);

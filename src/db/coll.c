@@ -367,6 +367,28 @@ coll_put(struct coll *c, struct slice key, struct slice val, uint64_t expire_ms,
     return NQ_OK;
 }
 
+nq_rc
+coll_set_expire(struct coll *c, struct slice key, uint64_t expire_ms)
+{
+    struct packed_item it;
+    struct buf copy;
+    nq_rc rc;
+
+    nq_assert(c->has_begun);
+    if (c->is_tree) {
+        rc = coll_tree_set_expire(c, key, nq_min(expire_ms, DB_FOREVER));
+        c->is_changed |= rc == NQ_OK;
+        return rc;
+    }
+    if ((rc = packed_get(c->packed, key, &it)) != NQ_OK)
+        return rc;
+    copy = coll_take_buf(c->db);
+    buf_put_slice(&copy, it.val);
+    rc = coll_put(c, key, buf_slice(&copy), expire_ms, NULL);
+    coll_give_buf(c->db, &copy);
+    return rc;
+}
+
 /* `n` items went; the tree alone knows if that was all. */
 static void
 note_removed(struct coll *c, uint64_t n)

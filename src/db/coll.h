@@ -49,7 +49,8 @@ struct coll {
     struct slice key; /* borrowed from the caller */
     enum db_type type;
     /* The type's own bytes, kept with the record; head_len is what coll_open
-     * was told, zeroes when the key is new. */
+     * was told, zeroes when the key is new.  It may be changed right after
+     * coll_begin(), before any item is. */
     uint8_t head[COLL_HEAD_MAX];
     uint8_t head_len;
     uint64_t count;     /* items; private to change */
@@ -98,6 +99,9 @@ NQ_MUST_USE nq_rc coll_begin(struct coll *c);
  * NQ_ENOSPC, NQ_EFULL.  Neither slice may point into this collection. */
 NQ_MUST_USE nq_rc coll_put(struct coll *c, struct slice key, struct slice val,
                            uint64_t expire_ms, bool *is_new);
+/* The value stays.  NQ_NOTFOUND. */
+NQ_MUST_USE nq_rc coll_set_expire(struct coll *c, struct slice key,
+                                  uint64_t expire_ms);
 NQ_MUST_USE nq_rc coll_del(struct coll *c, struct slice key); /* NQ_NOTFOUND */
 /* Items of [lo, hi) go (hi NULL: no end); pages are freed whole. */
 NQ_MUST_USE nq_rc coll_del_range(struct coll *c, struct slice lo,

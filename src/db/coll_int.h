@@ -53,6 +53,8 @@ NQ_MUST_USE nq_rc coll_tree_get(struct coll *c, struct slice key,
                                 struct record *out);
 NQ_MUST_USE nq_rc coll_tree_put(struct coll *c, struct slice key,
                                 const struct item *it, bool *is_new);
+NQ_MUST_USE nq_rc coll_tree_set_expire(struct coll *c, struct slice key,
+                                       uint64_t expire_ms);
 NQ_MUST_USE nq_rc coll_tree_del(struct coll *c, struct slice key);
 NQ_MUST_USE nq_rc coll_tree_del_range(struct coll *c, struct slice lo,
                                       const struct slice *hi,

@@ -97,6 +97,19 @@ coll_tree_put(struct coll *c, struct slice key, const struct item *it,
 }
 
 nq_rc
+coll_tree_set_expire(struct coll *c, struct slice key, uint64_t expire_ms)
+{
+    struct finger *f = finger_for(c, key);
+    struct record rec;
+    nq_rc rc = btree_get(&c->tree, key, &rec, f);
+
+    if (rc != NQ_OK)
+        return rc;
+    rec.expire_ms = expire_ms;
+    return btree_put(&c->tree, key, &rec, f);
+}
+
+nq_rc
 coll_tree_del(struct coll *c, struct slice key)
 {
     struct finger *f = finger_for(c, key);

@@ -11,8 +11,9 @@
  * Catalog entries, written right before each cut:
  *
  *   "databases"  u32 count
- *   "db.N"       u32 root | u64 keys with an expiry     for each N that has
- *                any; N is DB_STAGING, too
+ *   "db.N"       u32 root | u64 records with an expiry | u64 of them, those of
+ *                which only fields expire; for each N that has any; N is
+ *                DB_STAGING, too
  *   "db.to_free" what is still to be freed, see lazyfree.c
  *
  * Invariants
@@ -20,8 +21,7 @@
  *       all that may miss or be refused comes before the tree is touched
  *   I2  a command that has effects is never told NQ_MISS: from its first
  *       effect on, missing pages are read on the spot (db_calls_begin)
- *   I3  the expiry counter of a database equals the number of its records
- *       with an expiry
+ *   I3  the expiry counters of a database follow its records (expiry.c)
  *   I4  versions of a database's tree only rise, also over FLUSHDB and
  *       SWAPDB, so a finger from before never looks valid
  *
@@ -70,7 +70,7 @@ static nq_rc
 load_space(struct db *db, uint32_t dbi)
 {
     struct keyspace *ks = db_space(db, dbi);
-    uint8_t bytes[12];
+    uint8_t bytes[20];
     char name[16];
     size_t len = 0;
     struct cursor c;
@@ -86,9 +86,11 @@ load_space(struct db *db, uint32_t dbi)
     c = cursor_of(slice_of(bytes, nq_min(len, sizeof bytes)));
     cursor_get_u32(&c, &ks->tree.root);
     cursor_get_u64(&c, &ks->expires);
+    cursor_get_u64(&c, &ks->fields_only);
     if (cursor_ok(&c))
         return NQ_OK;
-    log_error("catalog entry db.%u has %zu bytes, expected 12", dbi, len);
+    log_error("catalog entry db.%u has %zu bytes, expected %zu", dbi, len,
+              sizeof bytes);
     return NQ_ECORRUPT;
 }
 
@@ -127,6 +129,7 @@ write_space(struct db *db, uint32_t dbi)
     }
     buf_put_u32(&b, ks->tree.root);
     buf_put_u64(&b, ks->expires);
+    buf_put_u64(&b, ks->fields_only);
     store_catalog_put(st, space_name(dbi, name), buf_slice(&b));
     buf_fini(&b);
 }
@@ -339,6 +342,19 @@ not_there(struct db *db, const struct keyspace *ks, struct entry *e)
     db_gate_raise(db, ks->removed);
 }
 
+/* Of the key found something is due. */
+static nq_rc
+find_due(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
+{
+    bool over;
+    nq_rc rc = db_is_over(db, dbi, key, e, &over);
+
+    if (rc != NQ_OK)
+        return rc;
+    db_note_due(db, dbi, key);
+    return over ? NQ_NOTFOUND : NQ_OK;
+}
+
 nq_rc
 db_find(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
 {
@@ -351,10 +367,9 @@ db_find(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
     db_gate_raise(db, ks->origin);
     if (nq_likely(rc == NQ_OK)) {
         db_gate_raise(db, e->rec.page_lsn);
-        if (nq_likely(!db_is_due(db, &e->rec)))
+        if (nq_likely(!db_has_due(db, &e->rec)))
             return NQ_OK;
-        db_note_due(db, dbi, key);
-        return NQ_NOTFOUND;
+        return find_due(db, dbi, key, e);
     }
     if (rc == NQ_NOTFOUND)
         not_there(db, ks, e);
@@ -374,13 +389,15 @@ db_find_write(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
         return NQ_EKEYLEN;
     was = db_calls_begin(db);
     rc = btree_get(&ks->tree, key, &e->rec, &e->finger);
-    if (rc == NQ_OK && nq_unlikely(db_is_due(db, &e->rec))) {
-        rc = db_remove_expired(db, dbi, key, e);
-        if (rc == NQ_OK)
+    e->version = ks->tree.version;
+    if (rc == NQ_OK && nq_unlikely(db_has_due(db, &e->rec))) {
+        rc = find_due(db, dbi, key, e);
+        if (rc == NQ_NOTFOUND &&
+            (rc = db_remove_expired(db, dbi, key, e)) == NQ_OK)
             rc = NQ_NOTFOUND;
+        e->version = ks->tree.version;
     }
     db_calls_end(db, was);
-    e->version = ks->tree.version;
     db_gate_raise(db, ks->origin);
     if (rc == NQ_OK)
         db_gate_raise(db, e->rec.page_lsn);
@@ -395,7 +412,7 @@ static nq_rc
 remove_found(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
 {
     struct keyspace *ks = db_space(db, dbi);
-    bool expires = e->rec.expire_ms != 0;
+    enum expiry_kind kind = db_expiry_kind(&e->rec);
     struct owned owned;
     nq_rc rc;
 
@@ -404,7 +421,7 @@ remove_found(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
         return rc;
     db_owned_free(db, &owned);
     e->finger = (struct finger){0};
-    ks->expires -= expires;
+    db_count_expiry(ks, kind, -1);
     rc = db_log(db, dbi, EFFECT_DEL, key, NULL, 0);
     ks->removed = ks->changed;
     return rc;
@@ -424,15 +441,20 @@ nq_rc
 db_remove_expired(struct db *db, uint32_t dbi, struct slice key,
                   struct entry *e)
 {
-    bool had_effects = db->has_effects;
+    bool had_effects = db->has_effects, is_due = db_is_due(db, &e->rec);
     nq_rc rc = db_remove(db, dbi, key, e);
 
     if (rc != NQ_OK)
         return rc;
     /* Not an effect of the command: doing it again finds it done. */
     db->has_effects = had_effects;
-    db->stats.expired_keys++;
-    db_event(db, dbi, EVENT_EXPIRED, "expired", key);
+    if (is_due) {
+        db->stats.expired_keys++;
+        db_event(db, dbi, EVENT_EXPIRED, "expired", key);
+    } else {
+        db_event(db, dbi, EVENT_HASH, "hexpired", key);
+        db_event(db, dbi, EVENT_GENERIC, "del", key);
+    }
     return NQ_OK;
 }
 
@@ -460,11 +482,11 @@ db_put_record(struct db *db, struct keyspace *ks, struct slice key,
               const struct record *rec, struct entry *old)
 {
     struct owned owned = {.kind = OWNS_NOTHING}, now;
-    bool expires = false;
+    enum expiry_kind was = EXPIRES_NOT, is = db_expiry_kind(rec);
     nq_rc rc;
 
     if (old->finger.found) {
-        expires = old->rec.expire_ms != 0;
+        was = db_expiry_kind(&old->rec);
         db_owned(&old->rec, &owned);
         if (nq_unlikely(owned.kind != OWNS_NOTHING)) {
             db_owned(rec, &now);
@@ -475,7 +497,8 @@ db_put_record(struct db *db, struct keyspace *ks, struct slice key,
     if ((rc = btree_put(&ks->tree, key, rec, &old->finger)) != NQ_OK)
         return rc;
     db_owned_free(db, &owned);
-    ks->expires += (uint64_t)(rec->expire_ms != 0) - (uint64_t)expires;
+    db_count_expiry(ks, was, -1);
+    db_count_expiry(ks, is, 1);
     return NQ_OK;
 }
 
@@ -506,26 +529,6 @@ db_put(struct db *db, uint32_t dbi, struct slice key, const struct record *rec,
     return db_put_told(db, dbi, key, rec, old, effect, args, nargs, &is_stored);
 }
 
-nq_rc
-db_set_expire(struct db *db, uint32_t dbi, struct slice key, struct entry *e,
-              uint64_t expire_ms)
-{
-    uint8_t arg[10];
-    struct slice args[1];
-    struct record rec = e->rec;
-    nq_rc rc;
-
-    if (expire_ms != 0 && expire_ms <= db->now_ms && !db->is_replaying)
-        return db_del_found(db, dbi, key, e);
-    rec.expire_ms = nq_min(expire_ms, DB_FOREVER);
-    args[0] = slice_of(arg, varint_encode(arg, rec.expire_ms));
-    rc = db_put(db, dbi, key, &rec, e, EFFECT_PEXPIREAT, args, 1);
-    if (rc == NQ_OK)
-        db_event(db, dbi, EVENT_GENERIC, expire_ms != 0 ? "expire" : "persist",
-                 key);
-    return rc;
-}
-
 /* --- questions about a whole database ------------------------------------ */
 
 nq_rc
@@ -533,13 +536,6 @@ db_size(struct db *db, uint32_t dbi, uint64_t *keys)
 {
     db_gate_all(db, dbi);
     return btree_count(db_tree(db, dbi), keys);
-}
-
-nq_rc
-db_expires(struct db *db, uint32_t dbi, uint64_t *keys)
-{
-    *keys = db_space(db, dbi)->expires;
-    return NQ_OK;
 }
 
 void

@@ -41,7 +41,7 @@ const char *db_type_name(enum db_type type);
     4 /* string: was changed in place; OBJECT ENCODING says raw                \
        */
 /* hash: some fields expire; rec.expire_ms is the earliest expiry of all, the
- * key's own stands in its value (see db/hash.h) */
+ * key's own stands in its value (see db/fields.h) */
 #define DB_FIELD_TTL 2
 
 /* The database where long results are built before they get their name: no
@@ -151,6 +151,15 @@ NQ_MUST_USE nq_rc db_del_found(struct db *db, uint32_t dbi, struct slice key,
  * past deletes it.  Raises "expire" or "persist". */
 NQ_MUST_USE nq_rc db_set_expire(struct db *db, uint32_t dbi, struct slice key,
                                 struct entry *e, uint64_t expire_ms);
+/* When the key expires, wall ms, 0: never.  rec.expire_ms may be the expiry of
+ * a field (DB_FIELD_TTL), so this is what to ask. */
+uint64_t db_expire_of(const struct record *rec);
+/* For who walks a tree: whether the key of this record, just read from there,
+ * is over, though not removed yet. */
+bool db_is_gone(struct db *db, uint32_t dbi, const struct record *rec);
+/* How many of the records of [lo, hi) are.  Work in proportion to them. */
+NQ_MUST_USE nq_rc db_count_gone(struct db *db, uint32_t dbi, struct slice lo,
+                                const struct slice *hi, uint64_t *out);
 /* Value and expiry move by reference; `to` is replaced. */
 NQ_MUST_USE nq_rc db_rename(struct db *db, uint32_t from_db, struct slice from,
                             uint32_t to_db, struct slice to);

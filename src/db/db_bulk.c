@@ -74,7 +74,8 @@ rename_found(struct db *db, uint32_t from_db, struct slice from, uint32_t to_db,
     was = frames_set_blocking(db->fr, true);
     rc = btree_del(&ks->tree, from, &src->finger);
     (void)frames_set_blocking(db->fr, was);
-    ks->expires -= rc == NQ_OK && rec.expire_ms != 0;
+    if (rc == NQ_OK)
+        db_count_expiry(ks, db_expiry_kind(&rec), -1);
     return rc;
 }
 
@@ -209,7 +210,7 @@ drop_tree(struct db *db, uint32_t dbi)
     if (ks->tree.root != 0)
         db_free_later(db, &ks->tree);
     btree_set_root(&ks->tree, 0);
-    ks->expires = 0;
+    ks->expires = ks->fields_only = 0;
 }
 
 /* After a logged change of which tree is whose. */
@@ -288,15 +289,37 @@ db_swap(struct db *db, uint32_t a, uint32_t b)
 
 /* --- ranges -------------------------------------------------------------- */
 
+static bool
+is_fields_only(void *arg, const struct record *rec)
+{
+    nq_unused(arg);
+    return db_expiry_kind(rec) == FIELDS_EXPIRE;
+}
+
+/* How many records of the range have an expiry, and how many of them are
+ * counted as fields_only. */
+static nq_rc
+count_expiring(struct keyspace *ks, struct slice lo, const struct slice *hi,
+               uint64_t out[2])
+{
+    nq_rc rc = btree_count_due(&ks->tree, lo, hi, DB_FOREVER, &out[0]);
+
+    out[1] = 0;
+    if (rc == NQ_OK && ks->fields_only > 0)
+        rc = btree_count_due_if(&ks->tree, lo, hi, DB_FOREVER, is_fields_only,
+                                NULL, &out[1]);
+    return rc;
+}
+
 /* Removes the range from the tree.  NQ_MISS before anything is gone; what is
  * missing later is read on the spot. */
 static nq_rc
 del_range_now(struct db *db, struct keyspace *ks, struct slice lo,
               const struct slice *hi, uint64_t *removed)
 {
-    uint64_t expires = 0, left = 0, part;
+    uint64_t expiring[2] = {0}, left[2] = {0}, part;
     bool done = false;
-    nq_rc rc = btree_count_due(&ks->tree, lo, hi, DB_FOREVER, &expires);
+    nq_rc rc = count_expiring(ks, lo, hi, expiring);
 
     while (rc == NQ_OK && !done) {
         part = 0;
@@ -308,10 +331,12 @@ del_range_now(struct db *db, struct keyspace *ks, struct slice lo,
     }
     /* Damage may have stopped it half way. */
     if (rc != NQ_OK && *removed > 0 &&
-        btree_count_due(&ks->tree, lo, hi, DB_FOREVER, &left) != NQ_OK)
-        left = 0;
-    if (*removed > 0)
-        ks->expires -= expires - left;
+        count_expiring(ks, lo, hi, left) != NQ_OK)
+        left[0] = left[1] = 0;
+    if (*removed > 0) {
+        ks->expires -= expiring[0] - left[0];
+        ks->fields_only -= expiring[1] - left[1];
+    }
     return rc;
 }
 
@@ -346,7 +371,7 @@ db_del_range(struct db *db, uint32_t dbi, struct slice lo,
 /* --- a random key -------------------------------------------------------- */
 
 static nq_rc
-random_in(struct db *db, uint64_t keys, struct btree_cursor *c)
+random_in(struct db *db, uint32_t dbi, uint64_t keys, struct btree_cursor *c)
 {
     struct record rec;
     nq_rc rc;
@@ -356,14 +381,14 @@ random_in(struct db *db, uint64_t keys, struct btree_cursor *c)
             return rc;
         if ((rc = btree_record(c, &rec)) != NQ_OK)
             return rc;
-        if (!db_is_due(db, &rec))
+        if (!db_is_gone(db, dbi, &rec))
             return NQ_OK;
     }
     /* Nearly all of them are due: the first that is not, from the start. */
     for (rc = btree_first(c); rc == NQ_OK && c->valid; rc = btree_next(c)) {
         if ((rc = btree_record(c, &rec)) != NQ_OK)
             return rc;
-        if (!db_is_due(db, &rec))
+        if (!db_is_gone(db, dbi, &rec))
             return NQ_OK;
     }
     return rc == NQ_OK ? NQ_NOTFOUND : rc;
@@ -381,11 +406,11 @@ db_random_key(struct db *db, uint32_t dbi, struct slice *key)
     if ((rc = btree_count(t, &keys)) != NQ_OK)
         return rc;
     if (keys > 0)
-        rc = btree_count_due(t, slice_lit(""), NULL, db->now_ms, &due);
+        rc = db_count_gone(db, dbi, slice_lit(""), NULL, &due);
     if (rc != NQ_OK || due >= keys)
         return rc != NQ_OK ? rc : NQ_NOTFOUND;
     btree_cursor_init(&c, t);
-    rc = random_in(db, keys, &c);
+    rc = random_in(db, dbi, keys, &c);
     if (rc == NQ_OK) {
         buf_clear(&db->scratch);
         buf_put_slice(&db->scratch, c.key);

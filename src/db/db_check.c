@@ -52,6 +52,7 @@ struct walking {
     uint32_t base;                /* what was found before it */
     uint64_t items;               /* that its records should be; UNKNOWN */
     uint64_t expires;             /* records with an expiry */
+    uint64_t fields_only;         /* of them: only fields expire */
     const struct keyspace *space; /* NULL: of no database */
 };
 
@@ -121,6 +122,7 @@ on_key(struct db_check *c, struct walking *w, const struct record *rec)
     struct owned owned;
 
     w->expires += rec->expire_ms != 0;
+    w->fields_only += db_expiry_kind(rec) == FIELDS_EXPIRE;
     /* A list counts elements; what else it says, list_check() knows. */
     if (rec->type != DB_STRING && rec->type != DB_LIST &&
         coll_record_check(rec, &f.items) != NQ_OK)
@@ -215,6 +217,21 @@ add_stats(struct db_check *c, const struct walking *w,
 }
 
 static void
+check_expiries(struct db_check *c, const struct walking *w)
+{
+    const struct keyspace *ks = w->space;
+
+    if (w->expires != ks->expires || w->fields_only != ks->fields_only)
+        finding(c,
+                "%s %u: %llu keys have an expiry, %llu only of fields; counted "
+                "%llu and %llu",
+                w->what, w->number, (unsigned long long)w->expires,
+                (unsigned long long)w->fields_only,
+                (unsigned long long)ks->expires,
+                (unsigned long long)ks->fields_only);
+}
+
+static void
 end_walk(struct db_check *c, nq_rc rc)
 {
     struct walking *w = &c->walks[--c->depth];
@@ -227,10 +244,8 @@ end_walk(struct db_check *c, nq_rc rc)
     else if (w->items != UNKNOWN && w->items != st.records)
         finding(c, "%s %u: it has %llu items, %llu counted", w->what, w->number,
                 (unsigned long long)st.records, (unsigned long long)w->items);
-    else if (w->space != NULL && w->expires != w->space->expires)
-        finding(c, "%s %u: %llu keys have an expiry, %llu counted", w->what,
-                w->number, (unsigned long long)w->expires,
-                (unsigned long long)w->space->expires);
+    else if (w->space != NULL)
+        check_expiries(c, w);
 }
 
 /* Looks at the last of what was found. */

@@ -29,10 +29,11 @@ enum effect {
  * no page of its own can tell. */
 struct keyspace {
     struct btree tree;
-    uint64_t expires; /* keys with an expiry, due ones included */
-    lsn changed;      /* last change of any kind: answers about many keys */
-    lsn removed;      /* last key that went: answers "there is no such key" */
-    lsn origin;       /* when this tree became this database's: any answer */
+    uint64_t expires;     /* records with an expiry, due ones included */
+    uint64_t fields_only; /* of them: only fields expire, not the key */
+    lsn changed;          /* last change of any kind: answers about many keys */
+    lsn removed; /* last key that went: answers "there is no such key" */
+    lsn origin;  /* when this tree became this database's: any answer */
 };
 
 /* What nobody sees any more, freed in slices (lazyfree.c). */
@@ -105,11 +106,31 @@ db_gate_raise(struct db *db, lsn at)
         db->gate = at;
 }
 
+/* Something of the key is due: itself, or fields. */
 static inline bool
-db_is_due(const struct db *db, const struct record *rec)
+db_has_due(const struct db *db, const struct record *rec)
 {
     return rec->expire_ms != 0 && rec->expire_ms <= db->now_ms &&
            !db->is_replaying;
+}
+
+/* DB_FIELD_TTL means something else for other types. */
+static inline bool
+db_has_field_ttl(const struct record *rec)
+{
+    return (rec->flags & DB_FIELD_TTL) != 0 && rec->type == DB_HASH;
+}
+
+/* The key itself is due. */
+static inline bool
+db_is_due(const struct db *db, const struct record *rec)
+{
+    uint64_t own;
+
+    if (nq_likely(!db_has_due(db, rec)) || !db_has_field_ttl(rec))
+        return db_has_due(db, rec);
+    own = db_expire_of(rec);
+    return own != 0 && own <= db->now_ms;
 }
 
 /* Around everything that may miss: once the running command has effects it
@@ -185,6 +206,16 @@ void db_keep_owned(struct entry *old);
  * are items: frees what the record owned.  `arg` is the db. */
 void db_free_key_record(void *arg, const struct record *rec);
 void db_free_item_record(void *arg, const struct record *rec);
+
+/* --- expiry.c: when a key ends ------------------------------------------- */
+enum expiry_kind { EXPIRES_NOT, EXPIRES, FIELDS_EXPIRE };
+enum expiry_kind db_expiry_kind(const struct record *rec);
+/* The counters: a record of that kind came (1) or went (-1). */
+void db_count_expiry(struct keyspace *ks, enum expiry_kind kind, int by);
+/* Whether the key just found is not there any more: it is due, or all of its
+ * fields are. */
+NQ_MUST_USE nq_rc db_is_over(struct db *db, uint32_t dbi, struct slice key,
+                             struct entry *e, bool *out);
 
 /* --- lazyfree.c: freed at once if that is little, else in the background ---
  */

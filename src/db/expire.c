@@ -9,12 +9,17 @@
  *   WAIT_NONE -> (a miss) -> WAIT_READING -> on_ready -> WAIT_PINNED
  *             -> the next slice runs with them pinned -> WAIT_NONE
  *
+ * A record may be due because of a hash's fields: then some of those are
+ * removed, and the record says when the next ones are.
+ *
  * With the cycle turned off, what readers meet is removed all the same.
  *
- * A slice takes its own look at the clock; expiry is logged as DEL, so replay
- * and copies of the log need no clock.  Called by the engine once per turn. */
+ * A slice takes its own look at the clock; expiry is logged as DEL or
+ * HDEL, so replay and copies of the log need no clock.  Called by the engine
+ * once per turn. */
 #include "base/log.h"
 #include "db/db_int.h"
+#include "db/fields.h"
 #include "os/clock.h"
 
 #define EXPIRE_PER_LOOK 8      /* keys between two looks at the clock */
@@ -22,6 +27,7 @@
 #define DUE_UNKNOWN_MS 100     /* when a root has to be read first */
 #define DUE_SEEN_MAX 65536     /* bytes of keys that readers met */
 #define HELD_BACK_MS 10        /* when the log has no room just now */
+#define HELD_FIELDS_MS 100     /* when somebody reads the hash in slices */
 
 static void
 on_ready(struct frames_wait *w)
@@ -56,8 +62,23 @@ db_background_close(struct db *db)
 
 /* --- expiry -------------------------------------------------------------- */
 
-/* Removes up to EXPIRE_PER_LOOK due keys; *found tells whether there was
- * any. */
+/* Removes what is due of the key: itself, or some fields. */
+static nq_rc
+remove_due(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
+{
+    nq_rc rc;
+
+    if (db_is_due(db, &e->rec))
+        return db_remove_expired(db, dbi, key, e);
+    rc = fields_remove_due(db, dbi, key, e);
+    /* Somebody reads the hash in slices: its fields have to wait. */
+    return rc == NQ_EHELD
+               ? fields_postpone(db, dbi, key, e, db->now_ms + HELD_FIELDS_MS)
+               : rc;
+}
+
+/* Removes what is due of up to EXPIRE_PER_LOOK keys; *found tells whether
+ * there was any. */
 static nq_rc
 expire_some(struct db *db, uint32_t dbi, struct btree_cursor *c, bool *found)
 {
@@ -78,9 +99,10 @@ expire_some(struct db *db, uint32_t dbi, struct btree_cursor *c, bool *found)
         key = c->key;
         e = (struct entry){0};
         rc = btree_get(c->tree, key, &e.rec, &e.finger);
-        nq_dassert(rc != NQ_OK || db_is_due(db, &e.rec));
+        e.version = c->tree->version;
+        nq_dassert(rc != NQ_OK || db_has_due(db, &e.rec));
         if (rc == NQ_OK)
-            rc = db_remove_expired(db, dbi, key, &e);
+            rc = remove_due(db, dbi, key, &e);
     }
     return rc;
 }
@@ -120,6 +142,16 @@ db_note_due(struct db *db, uint32_t dbi, struct slice key)
     buf_put_slice(&db->due_seen, key);
 }
 
+/* Some of its fields; there may be more. */
+static nq_rc
+remove_seen(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
+{
+    nq_rc rc = fields_remove_due(db, dbi, key, e);
+
+    *e = (struct entry){0};
+    return rc == NQ_OK ? db_find_write(db, dbi, key, e) : rc;
+}
+
 /* Removes what readers met.  What misses will be met again. */
 static void
 expire_seen(struct db *db)
@@ -136,6 +168,8 @@ expire_seen(struct db *db)
         cursor_get_slice(&c, &key);
         nq_assert(cursor_ok(&c));
         rc = db_find_write(db, (uint32_t)dbi, key, &e);
+        while (rc == NQ_OK && db_has_due(db, &e.rec))
+            rc = remove_seen(db, (uint32_t)dbi, key, &e);
     }
     frames_forget_wanted(db->fr);
     buf_clear(&db->due_seen);

@@ -166,6 +166,12 @@ NQ_MUST_USE nq_rc btree_nth_within(struct btree_cursor *c, uint64_t n,
 NQ_MUST_USE nq_rc btree_count_due(struct btree *t, struct slice lo,
                                   const struct slice *hi, uint64_t now_ms,
                                   uint64_t *out);
+/* The same of those for which fn() says so; it must not change the tree. */
+typedef bool btree_due_fn(void *arg, const struct record *rec);
+NQ_MUST_USE nq_rc btree_count_due_if(struct btree *t, struct slice lo,
+                                     const struct slice *hi, uint64_t now_ms,
+                                     btree_due_fn *fn, void *arg,
+                                     uint64_t *out);
 /* Stands on some record that is due at now_ms, or is invalid if there is
  * none; repairs expiry bounds that turned out too early on the way.
  * NQ_AGAIN: repaired many and found nothing yet; go on later. */

@@ -161,7 +161,27 @@ is_due(const struct page *pg, unsigned slot, uint64_t now_ms)
 struct bounds {
     const struct slice *lo, *hi;
     uint64_t now_ms;
+    btree_due_fn *fn; /* NULL: all that are due */
+    void *arg;
 };
+
+/* The record there, which is due. */
+static bool
+is_counted(const struct page *pg, unsigned slot, const struct bounds *b)
+{
+    struct page_record r;
+    struct record rec;
+
+    if (b->fn == NULL)
+        return true;
+    page_record_at(pg, slot, &r);
+    rec = (struct record){.val = r.v.val,
+                          .expire_ms = r.v.expire_ms,
+                          .type = PAGE_META_TYPE(r.v.meta),
+                          .flags = PAGE_META_FLAGS(r.v.meta),
+                          .page_lsn = pg->lsn};
+    return b->fn(b->arg, &rec);
+}
 
 static nq_rc
 count_leaf(struct btree *t, const struct page *pg, const struct bounds *b,
@@ -178,7 +198,7 @@ count_leaf(struct btree *t, const struct page *pg, const struct bounds *b,
         (rc = page_find(pg, *b->hi, tree_tail, t->fr, &to, &found)) != NQ_OK)
         return rc;
     for (; from < to; from++)
-        *out += is_due(pg, from, b->now_ms);
+        *out += is_due(pg, from, b->now_ms) && is_counted(pg, from, b);
     return NQ_OK;
 }
 
@@ -202,7 +222,7 @@ count_due(struct btree *t, pgno id, const struct bounds *b, uint64_t *out)
         return rc;
     for (unsigned i = from; i <= to && rc == NQ_OK; i++) {
         struct bounds part = {i == from ? b->lo : NULL, i == to ? b->hi : NULL,
-                              b->now_ms};
+                              b->now_ms, b->fn, b->arg};
 
         if (page_expiries(pg)[i] <= b->now_ms)
             rc = count_due(t, page_child(pg, i), &part, out);
@@ -214,7 +234,14 @@ nq_rc
 btree_count_due(struct btree *t, struct slice lo, const struct slice *hi,
                 uint64_t now_ms, uint64_t *out)
 {
-    struct bounds b = {&lo, hi, now_ms};
+    return btree_count_due_if(t, lo, hi, now_ms, NULL, NULL, out);
+}
+
+nq_rc
+btree_count_due_if(struct btree *t, struct slice lo, const struct slice *hi,
+                   uint64_t now_ms, btree_due_fn *fn, void *arg, uint64_t *out)
+{
+    struct bounds b = {&lo, hi, now_ms, fn, arg};
 
     *out = 0;
     return t->root == 0 ? NQ_OK : count_due(t, t->root, &b, out);
