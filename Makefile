@@ -108,7 +108,7 @@ $(OBJ)/bench/%: $(OBJ)/bench/%.o $(LIB)
 	@$(CC) $(LDFLAGS) $^ $(BENCH_LIBS) $(LDLIBS) -o $@
 
 # These make pages vanish under the tree.
-$(OBJ)/tests/unit/test_btree_model: \
+$(OBJ)/tests/unit/test_btree_model $(OBJ)/tests/unit/test_btree_clone: \
 	LDFLAGS += -Wl,--wrap=frames_missed,--wrap=frames_free
 # This one has an effect of its own.
 $(OBJ)/tests/unit/test_coll_model: LDFLAGS += -Wl,--wrap=db_apply_copy

@@ -344,3 +344,32 @@ blob_write(struct frames *fr, struct blob_ref *ref, uint64_t off,
     }
     return NQ_OK;
 }
+
+nq_rc
+blob_copy_some(struct frames *fr, const struct blob_ref *from,
+               struct blob_ref *to, uint32_t n)
+{
+    uint32_t done = to->len == 0 ? 0 : to->chunks;
+    const uint8_t *ids;
+    struct slice s;
+    nq_rc rc = NQ_OK;
+
+    nq_assert(n > 1 && done < from->chunks);
+    n = nq_min(n, from->chunks - done);
+    if ((rc = index_get(fr, from, &ids)) != NQ_OK ||
+        (rc = want_chunks(fr, from, ids, done, done + n - 1)) != NQ_OK)
+        return rc;
+    if (done > 0 && (rc = blob_want(fr, to, to->len - 1, 1)) != NQ_OK)
+        return rc;
+    for (uint32_t i = done; i < done + n; i++) { /* all is there: B3 */
+        if ((rc = index_get(fr, from, &ids)) == NQ_OK)
+            rc = chunk_at(fr, from, ids, i, &s);
+        nq_assert(rc == NQ_OK);
+        if (i == 0)
+            blob_new(fr, s, to);
+        else
+            rc = blob_write(fr, to, to->len, s);
+        nq_assert(rc == NQ_OK);
+    }
+    return NQ_OK;
+}

@@ -221,4 +221,17 @@ struct btree_walk *btree_walk_new(struct btree *t,
 NQ_MUST_USE nq_rc btree_walk_step(struct btree_walk *w, unsigned pages);
 void btree_walk_free(struct btree_walk *w, struct btree_stats *stats);
 
+/* --- copying --------------------------------------------------------------
+ * A tree whose records, if they own something, own blobs, is copied page by
+ * page, its blobs with it.  The source must not change meanwhile.  Between
+ * steps the copy so far is a tree, which may be freed in place of being
+ * finished; nobody else may touch it before that. */
+struct btree_clone *btree_clone_new(const struct btree *from);
+/* About `pages` of work.  NQ_AGAIN: there is more.  NQ_MISS, and everything
+ * else that a read says: the same step once more, or give up. */
+NQ_MUST_USE nq_rc btree_clone_step(struct btree_clone *c, unsigned pages);
+/* 0 as long as it has none; then it stays the same. */
+pgno btree_clone_root(const struct btree_clone *c);
+void btree_clone_free(struct btree_clone *c); /* not the pages */
+
 #endif

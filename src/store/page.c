@@ -628,6 +628,60 @@ page_remove(struct page *pg, unsigned slot)
         page_init(pg, PAGE_LEAF, pg->shift, 0, slice_of(NULL, 0));
 }
 
+/* --- hiding slots -------------------------------------------------------- */
+
+/* Where the bytes of the slot's record or key begin and where its suffix
+ * ends, which is where a tail is referred to; its size. */
+static size_t
+slot_size(const struct page *pg, unsigned slot, const uint8_t **suffix_end)
+{
+    uint32_t off = page_offs(pg)[slot];
+    const uint8_t *from = page_at_const(pg, off);
+    struct page_record r;
+    struct page_key k;
+
+    *suffix_end = NULL;
+    if (pg->kind == PAGE_LEAF) {
+        record_decode(pg, off, &r);
+        *suffix_end = r.suffix.p + r.suffix.len;
+        return (size_t)(r.v.val.p + r.v.val.len - from);
+    }
+    if (slot == 0)
+        return 0;
+    entry_decode(pg, off, &k);
+    *suffix_end = k.in.p + k.in.len;
+    return entry_key_size(pg->shift, pg->prefix_len + k.in.len, pg->prefix_len);
+}
+
+void
+page_hide(struct page *pg, unsigned n)
+{
+    const uint8_t *end;
+
+    for (; pg->count > n; pg->count--)
+        pg->garbage += (uint32_t)slot_size(pg, pg->count - 1u, &end);
+}
+
+void
+page_show(struct page *pg)
+{
+    const uint8_t *end;
+
+    nq_assert(pg->count < pg->capacity);
+    pg->garbage -= (uint32_t)slot_size(pg, pg->count, &end);
+    pg->count++;
+}
+
+void
+page_set_tail(struct page *pg, unsigned slot, pgno tail)
+{
+    const uint8_t *end;
+
+    (void)slot_size(pg, slot, &end);
+    nq_assert(end != NULL);
+    memcpy(page_at(pg, (size_t)(end - page_at_const(pg, 0))), &tail, 4);
+}
+
 uint64_t
 page_find_earliest(const struct page *pg)
 {

@@ -168,6 +168,16 @@ void page_remove(struct page *pg, unsigned slot);
 /* The earliest expiry, from each record or each entry. */
 uint64_t page_find_earliest(const struct page *pg);
 
+/* --- for who copies a page piece by piece -------------------------------- */
+
+/* Only the first `n` slots count; what the others refer to stays where it is,
+ * as garbage. */
+void page_hide(struct page *pg, unsigned n);
+/* The first hidden slot counts again: nothing else was done to the page. */
+void page_show(struct page *pg);
+/* Of a key that has a tail: another chunk. */
+void page_set_tail(struct page *pg, unsigned slot, pgno tail);
+
 /* --- inner pages: slot 0 stands for all keys below the key of slot 1 ----- */
 
 NQ_MUST_USE nq_rc page_find_child(const struct page *pg, struct slice key,
