@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/histogram.h"
 #include "base/rc.h"
+#include "base/rng.h"
 #include "base/slice.h"
 #include "db/db.h"
 
@@ -129,6 +130,10 @@ NQ_MUST_USE nq_rc req_find_write(struct req *rq, uint32_t i, struct entry *e);
 /* The same, and NQ_EWRONGTYPE unless it is of `type`. */
 NQ_MUST_USE nq_rc req_find_type(struct req *rq, uint32_t i, enum db_type type,
                                 bool write, struct entry *e);
+
+/* Chance for this command: the same each time that it runs again for a page
+ * that was missing, so what is in memory has no better chances. */
+struct rng req_rng(const struct req *rq);
 
 #define REQ_SLICE_NS 500000 /* a command in slices works this long a turn */
 

@@ -14,6 +14,7 @@
  *      command runs */
 #include "cmd/dispatch.h"
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "cmd/engine.h"
 #include "cmd/gate.h"
@@ -499,6 +500,16 @@ req_find_type(struct req *rq, uint32_t i, enum db_type type, bool write,
     if (rc == NQ_OK && e->rec.type != type)
         return NQ_EWRONGTYPE;
     return rc;
+}
+
+struct rng
+req_rng(const struct req *rq)
+{
+    struct rng rng;
+
+    rng_seed(&rng, hash_bytes(slice_str(rq->engine->run_id)) ^
+                       hash_u64(rq->s->id) ^ hash_u64(~rq->s->commands));
+    return rng;
 }
 
 bool

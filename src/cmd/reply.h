@@ -48,6 +48,10 @@ NQ_MUST_USE nq_rc reply_item_val(struct req *rq, const struct item *it);
 /* NQ_OK: nothing.  NQ_MISS, NQ_EHELD: the command is parked.  Else the
  * error's text. */
 void reply_rc(struct req *rq, nq_rc rc);
+/* Takes back what was put since `mark`, an earlier reply_mark(), and then the
+ * same.  Not inside a deferred array. */
+uint64_t reply_mark(const struct req *rq);
+void reply_rc_from(struct req *rq, uint64_t mark, nq_rc rc);
 /* "-ERR ..." or, if fmt begins with '-', what follows it with a prefix of its
  * own: reply_error(rq, "-NOAUTH Authentication required."). */
 void reply_error(struct req *rq, const char *fmt, ...)

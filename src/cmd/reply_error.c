@@ -63,6 +63,20 @@ reply_rc(struct req *rq, nq_rc rc)
     reply_error(rq, "-%s %s", rc_prefix(rc), rc_text(rc));
 }
 
+uint64_t
+reply_mark(const struct req *rq)
+{
+    return rq->s->out.put;
+}
+
+void
+reply_rc_from(struct req *rq, uint64_t mark, nq_rc rc)
+{
+    nq_assert(rq->part == NULL);
+    outq_rewind(&rq->s->out, mark);
+    reply_rc(rq, rc);
+}
+
 void
 reply_syntax(struct req *rq)
 {

@@ -13,26 +13,37 @@
  *       record that names it: the key itself may go or be renamed
  *   I3  `at` is the key of the last item that was told
  *   I4  an item is told wholly or not at all
+ *   I5  chance is drawn from the request's own generator, so a command that is
+ *       parked and runs again picks the same items
+ *
+ * A sample of few items is drawn beforehand, as ranks (Floyd, in Bentley,
+ * 1987).  A greater one is decided on the way: each item is told with the
+ * probability that as many of those left are wanted.
  *
  * What fails after the header has left cannot be taken back: the client gets
  * the error in the place of an item and the connection ends.  Called by the
  * handlers of hashes, sets, sorted sets and streams. */
 #include "cmd/walk.h"
 
+#include <stdlib.h>
+
 #include "base/check.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "cmd/engine.h"
 #include "cmd/park.h"
 #include "cmd/reply.h"
 #include "db/hold.h"
 #include "os/clock.h"
+#include "store/corrupt.h"
 
 #define WALK_MAGIC 0x57414c4bu
 #define ITEMS_PER_LOOK 32               /* between two looks at the clock */
 #define BYTES_PER_LOOK (256u << 10)     /* the same */
 #define UNSENT_MAX (UINT64_C(32) << 20) /* bytes; more wait for the client */
-#define DRAIN_MS 5                      /* between two looks at them */
+#define FEW_PICKED 256                  /* ranks drawn beforehand */
+#define SKIPS_PER_LOOK 4096
+#define PIECE_MAX (UINT64_C(1) << 30) /* bytes told inside MULTI */
+#define DRAIN_MS 5                    /* between two looks at them */
 
 struct walk {
     uint32_t magic;
@@ -41,6 +52,10 @@ struct walk {
     uint64_t now_ms; /* of the moment that the answer is of */
     struct buf at;   /* valid only if has_at */
     bool has_at;
+    struct rng rng;  /* valid only if plan.pick */
+    uint64_t *ranks; /* WALK_SAMPLE of few: where they are, owned */
+    uint64_t rank;   /* WALK_SAMPLE else: of the next item not decided on */
+    uint64_t passed; /* and living ones that were */
     /* Valid only in the request's state. */
     struct hold hold;
     enum db_type type;
@@ -56,9 +71,97 @@ walk_free(void *state)
     NQ_CAST(w, state, WALK_MAGIC);
     hold_end(&w->hold);
     buf_fini(&w->at);
+    nq_free(w->ranks);
     nq_free((void *)(uintptr_t)w->entry.rec.val.p);
     w->magic = 0;
     nq_free(w);
+}
+
+/* --- picking by chance --------------------------------------------------- */
+
+static int
+compare_ranks(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static bool
+has_rank(const uint64_t *ranks, uint64_t n, uint64_t rank)
+{
+    for (uint64_t i = 0; i < n; i++)
+        if (ranks[i] == rank)
+            return true;
+    return false;
+}
+
+/* n different ranks below `count`, in order. */
+static uint64_t *
+draw_ranks(struct rng *rng, uint64_t n, uint64_t count)
+{
+    uint64_t *ranks = nq_malloc(n * sizeof *ranks);
+
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t last = count - n + i;
+
+        ranks[i] = rng_below(rng, last + 1);
+        if (has_rank(ranks, i, ranks[i]))
+            ranks[i] = last;
+    }
+    qsort(ranks, n, sizeof *ranks, compare_ranks);
+    return ranks;
+}
+
+static void
+begin_pick(struct req *rq, const struct coll *c, struct walk *w)
+{
+    const struct walk_plan *p = &w->plan;
+
+    if (p->pick == WALK_ALL)
+        return;
+    w->rng = req_rng(rq);
+    if (p->pick == WALK_SAMPLE && p->n <= FEW_PICKED && p->n > 0 &&
+        p->living == c->count)
+        w->ranks = draw_ranks(&w->rng, p->n, c->count);
+}
+
+/* Stands on the next item of the sample; NQ_AGAIN: look at the clock. */
+static nq_rc
+decide_next(struct coll_cursor *cu, struct walk *w)
+{
+    const struct walk_plan *p = &w->plan;
+    bool has_due = p->living != cu->c->count;
+    nq_rc rc = NQ_OK;
+
+    for (unsigned i = 0; i < SKIPS_PER_LOOK && rc == NQ_OK; i++) {
+        struct item it = {.expire_ms = 0};
+
+        if (has_due && ((rc = coll_nth(cu, w->rank)) != NQ_OK ||
+                        (rc = coll_item(cu, &it)) != NQ_OK))
+            return rc;
+        w->rank++;
+        if (it.expire_ms != 0 && it.expire_ms <= w->now_ms)
+            continue;
+        if (rng_below(&w->rng, p->living - w->passed++) < p->n - w->told)
+            return coll_nth(cu, w->rank - 1);
+    }
+    return rc == NQ_OK ? NQ_AGAIN : rc;
+}
+/* The same; what fails will be decided alike again. */
+static nq_rc
+next_of_sample(struct coll_cursor *cu, struct walk *w)
+{
+    struct rng rng = w->rng;
+    uint64_t rank = w->rank, passed = w->passed;
+    nq_rc rc = decide_next(cu, w);
+
+    if (rc != NQ_OK && rc != NQ_AGAIN) {
+        w->rng = rng;
+        w->rank = rank;
+        w->passed = passed;
+    }
+    return rc;
 }
 
 /* --- telling ------------------------------------------------------------- */
@@ -76,11 +179,29 @@ stand(struct coll_cursor *cu, const struct walk *w)
                         : coll_seek(cu, from, is_open);
 }
 
+/* To the next item; from nowhere, at the beginning of a slice. */
+static nq_rc
+go_on(struct coll_cursor *cu, struct walk *w, bool is_first)
+{
+    switch (w->plan.pick) {
+    case WALK_RANDOM:
+        return coll_nth(cu, rng_below(&w->rng, nq_max(cu->c->count, 1u)));
+    case WALK_SAMPLE:
+        return w->ranks != NULL ? coll_nth(cu, w->ranks[w->told])
+                                : next_of_sample(cu, w);
+    case WALK_ALL:
+        break;
+    }
+    if (is_first)
+        return stand(cu, w);
+    return w->plan.backwards ? coll_prev(cu) : coll_next(cu);
+}
+
 /* The item that the cursor stands on. */
 static nq_rc
 tell_item(struct req *rq, struct coll_cursor *cu, struct walk *w)
 {
-    uint64_t mark = rq->s->out.put;
+    uint64_t mark = reply_mark(rq);
     struct item it;
     nq_rc rc = coll_item(cu, &it);
 
@@ -93,7 +214,7 @@ tell_item(struct req *rq, struct coll_cursor *cu, struct walk *w)
     }
     if (rc != NQ_OK && rc != NQ_NOTFOUND)
         return rc;
-    if (cu->c->is_tree) {
+    if (cu->c->is_tree && w->plan.pick == WALK_ALL) {
         buf_clear(&w->at);
         buf_put_slice(&w->at, cu->key);
         w->has_at = true;
@@ -101,29 +222,39 @@ tell_item(struct req *rq, struct coll_cursor *cu, struct walk *w)
     return NQ_OK;
 }
 
+/* Whether the slice is used up; NQ_ELIMIT: there are no slices. */
+static nq_rc
+look(struct req *rq, const struct coll *c, uint64_t put_before)
+{
+    if (rq->in_multi && reply_mark(rq) - put_before > PIECE_MAX)
+        return NQ_ELIMIT;
+    return c->is_tree && req_should_yield(rq) ? NQ_AGAIN : NQ_OK;
+}
+
 /* NQ_AGAIN: the slice is used up. */
 static nq_rc
 tell_items(struct req *rq, struct coll_cursor *cu, struct walk *w)
 {
-    uint64_t looked_at = rq->s->out.put;
+    uint64_t begun_at = reply_mark(rq), looked_at = begun_at;
     unsigned n = 0;
-    nq_rc rc = stand(cu, w);
+    nq_rc rc = NQ_OK;
 
-    while (rc == NQ_OK && w->told < w->plan.n) {
-        if (!cu->valid) {
-            log_error("a collection has fewer items than its count says");
-            return NQ_ECORRUPT;
+    for (bool is_first = true; rc == NQ_OK && w->told < w->plan.n;
+         is_first = false) {
+        if ((rc = go_on(cu, w, is_first)) == NQ_AGAIN)
+            rc = look(rq, cu->c, begun_at);
+        else if (rc == NQ_OK && !cu->valid)
+            rc = NQ_CORRUPT("a collection has fewer items than counted");
+        else if (rc == NQ_OK && (rc = tell_item(rq, cu, w)) == NQ_OK)
+            n++;
+        if (rc == NQ_OK && (n % ITEMS_PER_LOOK == 0 ||
+                            reply_mark(rq) - looked_at > BYTES_PER_LOOK)) {
+            looked_at = reply_mark(rq);
+            rc = look(rq, cu->c, begun_at);
         }
-        if ((rc = tell_item(rq, cu, w)) != NQ_OK || w->told == w->plan.n)
-            break;
-        if (++n % ITEMS_PER_LOOK == 0 ||
-            rq->s->out.put - looked_at > BYTES_PER_LOOK) {
-            looked_at = rq->s->out.put;
-            if (cu->c->is_tree && req_should_yield(rq))
-                return NQ_AGAIN;
-        }
-        rc = w->plan.backwards ? coll_prev(cu) : coll_next(cu);
     }
+    if (rc == NQ_AGAIN && w->told == w->plan.n)
+        return NQ_OK;
     /* What was told stays told: only then does a walk over pages that are not
      * in memory come to an end. */
     if (rc == NQ_MISS && n > 0 && cu->c->is_tree && !rq->in_multi)
@@ -209,6 +340,8 @@ walk_go_on(struct req *rq)
         yield(rq, w);
         return true;
     }
+    /* The copy is as good as new whatever the keyspace's tree went through. */
+    w->entry.version = db_tree(rq->db, rq->dbi)->version;
     rc = coll_open(rq->db, rq->dbi, slice_lit(""), w->type, &w->entry, true,
                    w->head_len, &c);
     if (rc == NQ_OK)
@@ -247,11 +380,12 @@ walk_tell(struct req *rq, struct coll *c, const struct walk_plan *plan)
 {
     struct walk w = {
         .magic = WALK_MAGIC, .plan = *plan, .now_ms = db_now(rq->db)};
-    uint64_t mark = rq->s->out.put;
+    uint64_t mark = reply_mark(rq);
     nq_rc rc;
 
     nq_assert(rq->part == NULL && rq->state == NULL);
     put_header(rq, plan);
+    begin_pick(rq, c, &w);
     rc = tell_some(rq, c, &w);
     w.plan.from = slice_lit(""); /* the caller's; `at` is used from now on */
     if (rc == NQ_AGAIN && (rc = settle_in(rq, c, &w)) == NQ_OK) {
@@ -259,8 +393,7 @@ walk_tell(struct req *rq, struct coll *c, const struct walk_plan *plan)
         return;
     }
     buf_fini(&w.at);
-    if (rc == NQ_OK)
-        return;
-    outq_rewind(&rq->s->out, mark);
-    reply_rc(rq, rc);
+    nq_free(w.ranks);
+    if (rc != NQ_OK)
+        reply_rc_from(rq, mark, rc);
 }

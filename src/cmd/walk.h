@@ -29,12 +29,19 @@ typedef nq_rc walk_emit(struct req *rq, struct coll *c, const struct item *it,
 
 enum walk_shape { WALK_ARRAY, WALK_SET, WALK_MAP };
 
+/* Which items: one after the other; each time any one, all being equally
+ * likely; or n different ones, all sets of n being equally likely. */
+enum walk_pick { WALK_ALL, WALK_RANDOM, WALK_SAMPLE };
+
 struct walk_plan {
     enum walk_shape shape;
-    uint64_t header; /* the length that the reply begins with: pairs of a
-                        map, else values */
-    uint64_t n;      /* items to tell: there must be as many, the due ones
-                        not counted */
+    uint64_t header;     /* the length that the reply begins with: pairs of a
+                            map, else values */
+    uint64_t n;          /* items to tell: there must be as many, the due ones
+                            not counted */
+    enum walk_pick pick; /* not WALK_ALL: of the whole collection, and what
+                            follows does not matter but for `living` */
+    uint64_t living;     /* WALK_SAMPLE: items that are not due */
     bool backwards;
     bool by_rank;
     uint64_t rank;     /* of the first item to tell, valid only if by_rank */
