@@ -3,6 +3,7 @@
 
 #include "cmd/handlers.h"
 #include "cmd/reply.h"
+#include "db/set.h"
 #include "db/string.h"
 
 /* Finds argv[2]; null is answered when it is not there. */
@@ -18,13 +19,26 @@ find_object(struct req *rq, struct entry *e)
     return found;
 }
 
+static const char *
+encoding_of(const struct entry *e)
+{
+    switch (e->rec.type) {
+    case DB_STRING:
+        return string_encoding(e);
+    case DB_SET:
+        return set_encoding(e);
+    default:
+        return "unknown";
+    }
+}
+
 void
 cmd_object_encoding(struct req *rq)
 {
     struct entry e;
 
     if (find_object(rq, &e))
-        reply_bulk_str(rq, string_encoding(&e));
+        reply_bulk_str(rq, encoding_of(&e));
 }
 
 /* Values are never shared. */
@@ -64,7 +78,7 @@ cmd_object_help(struct req *rq)
 {
     static const char *const lines[] = {
         "ENCODING <key>",
-        "    How the value is kept: int, embstr or raw.",
+        "    How the value is kept, in Redis' words.",
         "FREQ <key>",
         "    Not kept: answers an error.",
         "IDLETIME <key>",

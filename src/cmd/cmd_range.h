@@ -55,6 +55,7 @@ struct listing {
     uint64_t count, limit_bytes;
     size_t emitted;   /* bytes of items already answered */
     bool is_complete; /* all collected; answering */
+    bool is_set;      /* answered as a set, not as an array */
     struct buf at;    /* the last key visited, valid only if has_at */
     bool has_at;
     uint64_t visited; /* keys looked at */
@@ -63,6 +64,9 @@ struct listing {
 
 /* The request's listing, made at its first run. */
 struct listing *listing_of(struct req *rq);
+/* One that is a part of another state; `l` is zeroed storage. */
+void listing_init(struct listing *l, struct req *rq);
+void listing_fini(struct listing *l);
 void listing_put(struct listing *l, struct slice item);
 /* Room for an item of `n` bytes. */
 uint8_t *listing_put_room(struct listing *l, size_t n);

@@ -15,14 +15,29 @@
 #define LISTING_MAX (UINT64_C(1) << 30)
 #define ITEMS_PER_LOOK 64 /* answered between two looks at the clock */
 
+void
+listing_init(struct listing *l, struct req *rq)
+{
+    uint64_t hard = rq->engine->limits.output[session_class(rq->s)].hard;
+
+    l->magic = LISTING_MAGIC;
+    l->limit_bytes = hard != 0 ? nq_min(hard, LISTING_MAX) : LISTING_MAX;
+}
+
+void
+listing_fini(struct listing *l)
+{
+    buf_fini(&l->items);
+    buf_fini(&l->at);
+}
+
 static void
 listing_free(void *state)
 {
     struct listing *l;
 
     NQ_CAST(l, state, LISTING_MAGIC);
-    buf_fini(&l->items);
-    buf_fini(&l->at);
+    listing_fini(l);
     nq_free(l);
 }
 
@@ -30,12 +45,10 @@ struct listing *
 listing_of(struct req *rq)
 {
     struct listing *l = rq->state;
-    uint64_t hard = rq->engine->limits.output[session_class(rq->s)].hard;
 
     if (l == NULL) {
         l = nq_calloc(1, sizeof *l);
-        l->magic = LISTING_MAGIC;
-        l->limit_bytes = hard != 0 ? nq_min(hard, LISTING_MAX) : LISTING_MAX;
+        listing_init(l, rq);
         rq->state = l;
         rq->free_state = listing_free;
     }
@@ -106,7 +119,10 @@ listing_answer(struct req *rq, struct listing *l)
 {
     if (!l->is_complete) {
         l->is_complete = true;
-        reply_array(rq, l->count);
+        if (l->is_set)
+            reply_set(rq, l->count);
+        else
+            reply_array(rq, l->count);
     }
     while (answer_some(rq, l, ITEMS_PER_LOOK)) {
         if (!req_should_yield(rq))

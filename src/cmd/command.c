@@ -210,29 +210,3 @@ command_at(unsigned i)
     nq_assert(i < nq_countof(table));
     return &table[i];
 }
-
-int
-command_keys(const struct command *cmd, const struct slice *argv, uint32_t argc,
-             uint32_t *out, int cap)
-{
-    int64_t last = cmd->last_key;
-    int n = 0;
-
-    nq_unused(argv);
-    if (cmd->first_key == 0)
-        return 0;
-    if (last < 0)
-        last += argc;
-    if (last >= argc || (last - cmd->first_key) % cmd->key_step != 0) {
-        if (cmd->last_key >= 0)
-            return -1;
-        /* Pairs with one half missing: the last key is still a key. */
-        last = nq_min(last, (int64_t)argc - 1);
-    }
-    for (int64_t i = cmd->first_key; i <= last; i += cmd->key_step)
-        if (n < cap)
-            out[n++] = (uint32_t)i;
-        else
-            return n;
-    return n;
-}

@@ -48,6 +48,7 @@ static bool
 is_probed(const struct req *rq)
 {
     return rq->cmd != NULL && rq->cmd->first_key > 0 &&
+           !(rq->cmd->flags & CMD_MOVABLEKEYS) &&
            !(rq->s->flags & SESSION_BLOCKED) && rq->s->multi == NULL &&
            rq->argc > (uint32_t)rq->cmd->first_key;
 }

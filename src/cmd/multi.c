@@ -276,6 +276,8 @@ run_queue(struct req *rq, struct multi *m)
             nq_assert(!has_effects);
             nq_assert(sub.outcome == REQ_PARK || sub.outcome == REQ_HELD);
             reply_drop_parts(&sub);
+            if (sub.state != NULL)
+                sub.free_state(sub.state);
             return sub.outcome;
         }
         if (has_effects || sub.cmd->flags & CMD_READONLY)

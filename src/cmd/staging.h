@@ -39,10 +39,13 @@ NQ_MUST_USE nq_rc staging_publish(struct req *rq, struct staging *s,
 /* Always, at the end; does nothing after staging_publish(). */
 void staging_drop(struct staging *s);
 
-/* Before a result that fits one slice is put: `to`, found or not in `e`, goes,
- * without an event; *e is found anew and empty.  The same as what
- * staging_publish() does to it. */
+/* --- a result that fits one slice ----------------------------------------
+ * does to `to` the same without staging. */
+
+/* Before it is put: `to` goes, without an event; *e says that it is absent. */
 NQ_MUST_USE nq_rc staging_replace(struct req *rq, struct slice to,
                                   struct entry *e);
+/* When it is empty: `to` is deleted; "del" is raised if it was there. */
+NQ_MUST_USE nq_rc staging_delete(struct req *rq, struct slice to);
 
 #endif

@@ -469,6 +469,12 @@ db_del_found(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
 }
 
 nq_rc
+db_del_replaced(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
+{
+    return db_remove(db, dbi, key, e);
+}
+
+nq_rc
 db_del(struct db *db, uint32_t dbi, struct slice key)
 {
     struct entry e = {0};

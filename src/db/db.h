@@ -147,6 +147,9 @@ NQ_MUST_USE nq_rc db_del(struct db *db, uint32_t dbi, struct slice key);
  * nothing was written since. */
 NQ_MUST_USE nq_rc db_del_found(struct db *db, uint32_t dbi, struct slice key,
                                struct entry *e);
+/* The same, but nothing is raised: what takes its place raises its own. */
+NQ_MUST_USE nq_rc db_del_replaced(struct db *db, uint32_t dbi, struct slice key,
+                                  struct entry *e);
 /* Sets (or with 0 removes) the expiry of the key found in `e`; one in the
  * past deletes it.  Raises "expire" or "persist". */
 NQ_MUST_USE nq_rc db_set_expire(struct db *db, uint32_t dbi, struct slice key,
@@ -160,7 +163,9 @@ bool db_is_gone(struct db *db, uint32_t dbi, const struct record *rec);
 /* How many of the records of [lo, hi) are.  Work in proportion to them. */
 NQ_MUST_USE nq_rc db_count_gone(struct db *db, uint32_t dbi, struct slice lo,
                                 const struct slice *hi, uint64_t *out);
-/* Value and expiry move by reference; `to` is replaced. */
+/* Value and expiry move by reference; `to` is replaced.  Raises "rename_from"
+ * and "rename_to", or "move_from" and "move_to"; nothing when it comes from
+ * DB_STAGING. */
 NQ_MUST_USE nq_rc db_rename(struct db *db, uint32_t from_db, struct slice from,
                             uint32_t to_db, struct slice to);
 NQ_MUST_USE nq_rc db_copy(struct db *db, uint32_t from_db, struct slice from,

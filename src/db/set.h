@@ -8,6 +8,8 @@
 
 #include "db/coll.h"
 
+#define SET_HEAD_LEN 1 /* as coll_open() wants it */
+
 /* The set found (or not) in `e`, as a collection whose keys are the members,
  * without values: what readers work with. coll_close() it. */
 NQ_MUST_USE nq_rc set_open(struct db *db, uint32_t dbi, struct slice key,
@@ -28,7 +30,13 @@ NQ_MUST_USE nq_rc set_remove(struct db *db, uint32_t dbi, struct slice key,
                              struct entry *old, const struct slice *members,
                              unsigned n, const char *event, uint64_t *removed);
 
-/* Notes what either call will need for these members, so that a command that
+/* SPOP of the member of that rank (below the set's count), which is copied
+ * into the arena. */
+NQ_MUST_USE nq_rc set_pop(struct db *db, uint32_t dbi, struct slice key,
+                          struct entry *old, uint64_t rank, const char *event,
+                          struct arena *arena, struct slice *member);
+
+/* Notes what adding or removing these members will need, so that a command that
  * changes two sets learns of every miss before its first effect. */
 NQ_MUST_USE nq_rc set_want(struct db *db, uint32_t dbi, struct slice key,
                            struct entry *e, bool found,

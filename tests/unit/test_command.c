@@ -20,16 +20,17 @@
 static void
 check_row(const struct command *cmd)
 {
-    static const char *const groups[] = {"string", "bitmap",     "generic",
-                                         "pubsub", "connection", "transactions",
-                                         "server", "nq"};
+    static const char *const groups[] = {
+        "string",       "bitmap",     "generic", "pubsub",      "connection",
+        "transactions", "server",     "nq",      "hash",        "list",
+        "set",          "sorted-set", "stream",  "hyperloglog", "geo"};
     unsigned group = 0;
 
     for (const char *p = cmd->name; *p != '\0'; p++)
         assert_true(islower((unsigned char)*p) || strchr("|-._", *p) != NULL);
-    while (group < 8 && strcmp(groups[group], cmd->group) != 0)
+    while (group < nq_countof(groups) && strcmp(groups[group], cmd->group) != 0)
         group++;
-    assert_true(group < 8);
+    assert_true(group < nq_countof(groups));
     assert_true(cmd->arity != 0);
     assert_true(cmd->fn != NULL || cmd->subs != NULL);
     assert_true(strlen(cmd->summary) >= 10 && strlen(cmd->summary) <= 60);
@@ -120,6 +121,24 @@ keys_are_found_by_the_specification(void **state)
                      1);
     assert_int_equal(at[0], 2);
     assert_int_equal(keys_of((const char *[]){"del", "a", "b", "c"}, 4, at), 3);
+}
+
+static void
+keys_are_found_behind_their_number(void **state)
+{
+    uint32_t at[8];
+
+    (void)state;
+    assert_int_equal(
+        keys_of((const char *[]){"sintercard", "2", "a", "b", "limit", "1"}, 6,
+                at),
+        2);
+    assert_int_equal(at[0], 2);
+    assert_int_equal(at[1], 3);
+    assert_int_equal(
+        keys_of((const char *[]){"sintercard", "3", "a", "b"}, 4, at), -1);
+    assert_int_equal(keys_of((const char *[]){"sintercard", "x", "a"}, 3, at),
+                     -1);
 }
 
 /* --- replies -------------------------------------------------------------- */
@@ -331,6 +350,7 @@ main(void)
         cmocka_unit_test(every_row_is_documented_and_consistent),
         cmocka_unit_test(every_command_is_found_in_any_case_and_only_once),
         cmocka_unit_test(keys_are_found_by_the_specification),
+        cmocka_unit_test(keys_are_found_behind_their_number),
         cmocka_unit_test(resp2_knows_five_types),
         cmocka_unit_test(resp3_has_a_type_for_each),
         cmocka_unit_test(deferred_arrays_nest),
