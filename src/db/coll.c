@@ -2,8 +2,9 @@
  *
  *   C1  nothing is written before coll_begin(); a packed collection is changed
  *       in c->work, laid out as the whole value, until coll_commit() puts it
- *   C2  `packed` is right while nobody else writes the database; the entry's
- *       version, or effects of the command, tell that somebody did
+ *   C2  `packed` points into a page while nothing is changed; the entry's
+ *       version tells that others wrote the database since, and that the
+ *       record is to be found again
  *   C3  a tree that was changed gets its record written even if the change is
  *       given up: the root in the record is always that of the tree
  *   C4  an empty collection has no tree
@@ -13,6 +14,7 @@
 
 #include "base/arena.h"
 #include "db/coll_int.h"
+#include "db/hold.h"
 #include "store/corrupt.h"
 
 #define MAX_PACKED 512     /* items: more make scans long */
@@ -100,20 +102,31 @@ decode_value(struct coll *c)
     return NQ_OK;
 }
 
-/* The record may have moved since it was found (C2). */
+/* Finds the record again. */
 static nq_rc
-refresh(struct coll *c)
+find_again(struct coll *c)
 {
-    struct btree *t = db_tree(c->db, c->dbi);
     struct entry *e = c->entry;
     nq_rc rc;
 
-    if (nq_likely(e->version == t->version && !c->db->has_effects))
-        return NQ_OK;
     coll_ready(c);
-    if ((rc = btree_get(t, c->key, &e->rec, &e->finger)) == NQ_OK)
-        e->version = t->version;
+    rc = btree_get(&c->space->tree, c->key, &e->rec, &e->finger);
+    if (rc == NQ_OK)
+        e->version = db_record_version(c->db, c->space);
     return rc;
+}
+
+nq_rc
+coll_refresh(struct coll *c)
+{
+    size_t off = items_off(c);
+    nq_rc rc = find_again(c);
+
+    if (rc != NQ_OK)
+        return rc;
+    nq_assert(c->entry->rec.val.len == off + c->packed.len);
+    c->packed = slice_of(c->entry->rec.val.p + off, c->packed.len);
+    return NQ_OK;
 }
 
 /* --- life ---------------------------------------------------------------- */
@@ -145,14 +158,15 @@ coll_open(struct db *db, uint32_t dbi, struct slice key, enum db_type type,
     out->dbi = dbi;
     out->key = key;
     out->type = type;
+    out->space = db_space(db, dbi);
     out->entry = e;
     out->head_len = head_len;
     init(out);
     if (!found)
         return NQ_OK;
-    rc = refresh(out);
-    if (nq_unlikely(rc != NQ_OK)) /* gone since: an empty one */
-        return rc == NQ_NOTFOUND ? NQ_OK : rc;
+    if (nq_unlikely(e->version != db_record_version(db, out->space)) &&
+        (rc = find_again(out)) != NQ_OK)
+        return rc == NQ_NOTFOUND ? NQ_OK : rc; /* gone since: an empty one */
     nq_assert(e->rec.type == type);
     return decode_value(out);
 }
@@ -200,7 +214,8 @@ coll_get(struct coll *c, struct slice key, struct item *out)
             return rc;
         return coll_tree_item(key, &rec, out);
     }
-    if ((rc = packed_get(c->packed, key, &it)) != NQ_OK)
+    if ((rc = coll_fresh(c)) != NQ_OK ||
+        (rc = packed_get(c->packed, key, &it)) != NQ_OK)
         return rc;
     *out = (struct item){it.key, it.val, it.val.len, it.expire_ms, false};
     return NQ_OK;
@@ -251,13 +266,9 @@ coll_begin(struct coll *c)
     nq_rc rc;
 
     nq_assert(!c->has_begun);
+    if (c->is_tree && (rc = hold_check_write(c->db, c->tree.root)) != NQ_OK)
+        return rc;
     coll_block(c);
-    if (!c->is_tree && !c->in_work && c->packed.len > 0) {
-        if ((rc = refresh(c)) != NQ_OK)
-            return rc;
-        nq_assert(c->entry->rec.val.len == items_off(c) + c->packed.len);
-        c->packed = slice_of(c->entry->rec.val.p + items_off(c), c->packed.len);
-    }
     c->has_begun = true;
     return NQ_OK;
 }
@@ -299,9 +310,10 @@ fits_packed(const struct coll *c, uint64_t items, size_t len)
 static nq_rc
 make_tree(struct coll *c)
 {
-    nq_rc rc = coll_tree_build(c, c->packed);
+    nq_rc rc;
 
-    if (rc != NQ_OK)
+    if ((rc = coll_fresh(c)) != NQ_OK ||
+        (rc = coll_tree_build(c, c->packed)) != NQ_OK)
         return rc;
     c->is_tree = true;
     c->packed = slice_lit("");
@@ -327,9 +339,10 @@ put_packed(struct coll *c, struct slice key, const struct item *it,
 {
     size_t n = packed_size(key, it->val, it->expire_ms);
     struct packed_place at;
-    nq_rc rc = packed_find(c->packed, key, &at);
+    nq_rc rc;
 
-    if (rc != NQ_OK)
+    if ((rc = coll_fresh(c)) != NQ_OK ||
+        (rc = packed_find(c->packed, key, &at)) != NQ_OK)
         return rc;
     *is_new = !at.found;
     *fits = fits_packed(c, c->count + !at.found,
@@ -409,7 +422,8 @@ coll_del(struct coll *c, struct slice key)
     if (c->is_tree) {
         rc = coll_tree_del(c, key);
     } else {
-        rc = packed_get(c->packed, key, &it);
+        if ((rc = coll_fresh(c)) == NQ_OK)
+            rc = packed_get(c->packed, key, &it);
         if (rc == NQ_OK)
             (void)splice(c, it.off, it.end, 0);
     }
@@ -423,8 +437,10 @@ del_packed_range(struct coll *c, struct slice lo, const struct slice *hi,
                  uint64_t *removed)
 {
     struct packed_place from, to = {.off = c->packed.len, .rank = c->count};
-    nq_rc rc = packed_find(c->packed, lo, &from);
+    nq_rc rc = coll_fresh(c);
 
+    if (rc == NQ_OK)
+        rc = packed_find(c->packed, lo, &from);
     if (rc == NQ_OK && hi != NULL)
         rc = packed_find(c->packed, *hi, &to);
     if (rc != NQ_OK || to.off <= from.off)
@@ -453,13 +469,18 @@ coll_del_range(struct coll *c, struct slice lo, const struct slice *hi,
 
 /* --- committing ---------------------------------------------------------- */
 
-static struct slice
-encode_packed(struct coll *c)
+static nq_rc
+encode_packed(struct coll *c, struct slice *out)
 {
+    nq_rc rc = coll_fresh(c);
+
+    if (rc != NQ_OK)
+        return rc;
     if (!c->in_work)
         (void)splice(c, 0, 0, 0);
     coll_value_packed(c->work.p, slice_of(c->head, c->head_len), c->count);
-    return buf_slice(&c->work);
+    *out = buf_slice(&c->work);
+    return NQ_OK;
 }
 
 /* A tree that lost items: none is left (C4), or so few that they fit the
@@ -497,13 +518,14 @@ patch_record(struct coll *c, struct slice val)
 {
     uint8_t *p;
     size_t len;
-    nq_rc rc = btree_patch(db_tree(c->db, c->dbi), c->key, &c->entry->finger,
-                           &p, &len);
+    nq_rc rc =
+        btree_patch(&c->space->tree, c->key, &c->entry->finger, &p, &len);
 
     if (rc != NQ_OK)
         return rc;
     nq_assert(len == val.len);
     memcpy(p, val.p, len);
+    c->db->patches++;
     return NQ_OK;
 }
 
@@ -512,7 +534,7 @@ patch_record(struct coll *c, struct slice val)
 static nq_rc
 put_record(struct coll *c, const struct record *rec)
 {
-    struct keyspace *ks = db_space(c->db, c->dbi);
+    struct keyspace *ks = c->space;
     struct entry *e = c->entry;
     bool expired = e->finger.found && e->rec.expire_ms != 0;
     nq_rc rc = btree_put(&ks->tree, c->key, rec, &e->finger);
@@ -525,7 +547,7 @@ put_record(struct coll *c, const struct record *rec)
 static nq_rc
 remove_record(struct coll *c)
 {
-    struct keyspace *ks = db_space(c->db, c->dbi);
+    struct keyspace *ks = c->space;
     struct entry *e = c->entry;
     nq_rc rc;
 
@@ -556,15 +578,17 @@ write_record(struct coll *c)
                          .flags = c->flags,
                          .expire_ms = nq_min(c->expire_ms, DB_FOREVER)};
     struct entry *e = c->entry;
-    nq_rc rc;
+    nq_rc rc = NQ_OK;
 
     if (c->is_tree) {
         rec.val = coll_value_tree(room, slice_of(c->head, c->head_len),
                                   c->count, c->tree.root);
         rec.flags |= REC_OWNS;
     } else {
-        rec.val = encode_packed(c);
+        rc = encode_packed(c, &rec.val);
     }
+    if (rc != NQ_OK)
+        return rc;
     rc = c->is_tree && is_same_but_value(c, &rec) ? patch_record(c, rec.val)
                                                   : put_record(c, &rec);
     if (rc != NQ_OK)
@@ -612,7 +636,7 @@ nq_rc
 coll_commit(struct coll *c, uint8_t effect, const struct slice *args,
             unsigned nargs, bool *is_gone)
 {
-    struct keyspace *ks = db_space(c->db, c->dbi);
+    struct keyspace *ks = c->space;
     bool was_there = c->entry->finger.found, is_there;
     nq_rc rc;
 

@@ -5,7 +5,7 @@
  * leaf takes they get a counted B+tree of their own, and the record holds its
  * root.  Nobody above needs to know which it is.
  *
- * A change goes like this, and nothing else may come in between:
+ * A change goes like this:
  *
  *   db_find_write, coll_open
  *   coll_want          of a tree: all that the change will touch, or NQ_MISS
@@ -14,11 +14,12 @@
  *   coll_commit        writes the record, logs one effect
  *   coll_close         always
  *
- * From coll_begin on missing pages are read on the spot, so a change is never
- * torn by NQ_MISS.  What fails all the same (NQ_EIO, NQ_ECORRUPT, NQ_EPOOL)
- * may have done a part: commit with an effect that tells just that part, then
- * report.  Every change writes the key's record, so its leaf's stamp covers
- * the whole collection (the gate of db.h needs nothing else), and
+ * A command that changes several begins all of them before it changes the
+ * first.  From coll_begin on missing pages are read on the spot, so a change is
+ * never torn by NQ_MISS.  What fails all the same (NQ_EIO, NQ_ECORRUPT,
+ * NQ_EPOOL) may have done a part: commit with an effect that tells just that
+ * part, then report.  Every change writes the key's record, so its leaf's stamp
+ * covers the whole collection (the gate of db.h needs nothing else), and
  * watchers learn of it from the effect.
  *
  * Items are in bytewise order of their keys, at most BTREE_MAX_KEY bytes long.
@@ -31,6 +32,7 @@
 #include "db/db.h"
 
 struct arena;
+struct keyspace;
 
 #define COLL_HEAD_MAX 96
 #define COLL_FINGER_KEY 64 /* the longest key that is remembered */
@@ -65,6 +67,7 @@ struct coll {
     bool was_tree; /* the record, as it stands in the database */
     bool in_work;  /* `packed` stands in `work`, not in a page */
     uint8_t finger_len;
+    struct keyspace *space;
     struct entry *entry;
     struct slice packed; /* the items of a packed one */
     struct buf work;     /* the whole value of a changed one */

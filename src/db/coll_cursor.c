@@ -68,8 +68,10 @@ static nq_rc
 take_packed(struct coll_cursor *cu, size_t off)
 {
     struct packed_item it;
-    nq_rc rc;
+    nq_rc rc = coll_fresh(cu->c);
 
+    if (rc != NQ_OK)
+        return rc;
     if (off >= cu->c->packed.len) {
         cu->valid = false;
         cu->key = slice_lit("");
@@ -109,7 +111,8 @@ coll_last(struct coll_cursor *cu)
     nq_rc rc;
 
     if (!cu->c->is_tree) {
-        rc = packed_last(cu->c->packed, &off);
+        if ((rc = coll_fresh(cu->c)) == NQ_OK)
+            rc = packed_last(cu->c->packed, &off);
         return rc == NQ_OK ? jump_packed(cu, off) : rc;
     }
     return took(cu, btree_last(cursor_at(cu)));
@@ -122,7 +125,8 @@ coll_seek(struct coll_cursor *cu, struct slice key, bool after)
     nq_rc rc;
 
     if (!cu->c->is_tree) {
-        if ((rc = packed_find(cu->c->packed, key, &at)) != NQ_OK)
+        if ((rc = coll_fresh(cu->c)) != NQ_OK ||
+            (rc = packed_find(cu->c->packed, key, &at)) != NQ_OK)
             return rc;
         return jump_packed(cu, after ? at.end : at.off);
     }
@@ -136,7 +140,8 @@ coll_seek_back(struct coll_cursor *cu, struct slice key, bool before)
     nq_rc rc;
 
     if (!cu->c->is_tree) {
-        if ((rc = packed_find(cu->c->packed, key, &at)) != NQ_OK)
+        if ((rc = coll_fresh(cu->c)) != NQ_OK ||
+            (rc = packed_find(cu->c->packed, key, &at)) != NQ_OK)
             return rc;
         return jump_packed(cu, at.found && !before ? at.off : at.before);
     }
@@ -150,7 +155,8 @@ coll_nth(struct coll_cursor *cu, uint64_t n)
     nq_rc rc;
 
     if (!cu->c->is_tree) {
-        rc = packed_nth(cu->c->packed, n, &off);
+        if ((rc = coll_fresh(cu->c)) == NQ_OK)
+            rc = packed_nth(cu->c->packed, n, &off);
         if (rc != NQ_OK && rc != NQ_NOTFOUND)
             return rc;
         return jump_packed(cu, rc == NQ_OK ? off : PACKED_NONE);
@@ -175,8 +181,10 @@ static nq_rc
 note_back(struct coll_cursor *cu)
 {
     struct packed_item it;
-    nq_rc rc;
+    nq_rc rc = coll_fresh(cu->c);
 
+    if (rc != NQ_OK)
+        return rc;
     if (cu->back.cap == 0)
         cu->back = coll_take_buf(cu->c->db);
     for (size_t off = 0; off < cu->off; off = it.end) {
@@ -222,7 +230,8 @@ coll_item(struct coll_cursor *cu, struct item *out)
     if (!cu->valid)
         return NQ_NOTFOUND;
     if (!cu->c->is_tree) {
-        if ((rc = packed_at(cu->c->packed, cu->off, &it)) == NQ_OK)
+        if ((rc = coll_fresh(cu->c)) == NQ_OK &&
+            (rc = packed_at(cu->c->packed, cu->off, &it)) == NQ_OK)
             *out =
                 (struct item){it.key, it.val, it.val.len, it.expire_ms, false};
         return rc;
@@ -242,7 +251,8 @@ coll_rank(struct coll *c, struct slice key, uint64_t *out)
 
     *out = 0;
     if (!c->is_tree) {
-        if ((rc = packed_find(c->packed, key, &at)) == NQ_OK)
+        if ((rc = coll_fresh(c)) == NQ_OK &&
+            (rc = packed_find(c->packed, key, &at)) == NQ_OK)
             *out = at.rank;
         return rc;
     }
@@ -257,14 +267,16 @@ struct expiries {
 };
 
 static nq_rc
-scan_expiries(struct slice packed, uint64_t now_ms, struct expiries *out)
+scan_expiries(struct coll *c, uint64_t now_ms, struct expiries *out)
 {
     struct packed_item it;
-    nq_rc rc;
+    nq_rc rc = coll_fresh(c);
 
     *out = (struct expiries){.due_off = PACKED_NONE};
-    for (size_t off = 0; off < packed.len; off = it.end) {
-        if ((rc = packed_at(packed, off, &it)) != NQ_OK)
+    if (rc != NQ_OK)
+        return rc;
+    for (size_t off = 0; off < c->packed.len; off = it.end) {
+        if ((rc = packed_at(c->packed, off, &it)) != NQ_OK)
             return rc;
         if (it.expire_ms == 0)
             continue;
@@ -284,7 +296,7 @@ coll_count_due(struct coll *c, uint64_t now_ms, uint64_t *out)
 
     *out = 0;
     if (!c->is_tree) {
-        if ((rc = scan_expiries(c->packed, now_ms, &found)) == NQ_OK)
+        if ((rc = scan_expiries(c, now_ms, &found)) == NQ_OK)
             *out = found.due;
         return rc;
     }
@@ -299,7 +311,7 @@ coll_seek_due(struct coll_cursor *cu, uint64_t now_ms)
     nq_rc rc;
 
     if (!cu->c->is_tree) {
-        rc = scan_expiries(cu->c->packed, now_ms, &found);
+        rc = scan_expiries(cu->c, now_ms, &found);
         return rc == NQ_OK ? jump_packed(cu, found.due_off) : rc;
     }
     do
@@ -335,7 +347,7 @@ coll_earliest(struct coll *c, uint64_t *out)
     *out = 0;
     if (c->is_tree)
         return earliest_in_tree(c, out);
-    if ((rc = scan_expiries(c->packed, 0, &found)) == NQ_OK)
+    if ((rc = scan_expiries(c, 0, &found)) == NQ_OK)
         *out = found.earliest;
     return rc;
 }

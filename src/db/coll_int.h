@@ -19,6 +19,18 @@ coll_ready(struct coll *c)
         coll_block(c);
 }
 
+/* The packed items, wherever their record stands now: before every look at
+ * c->packed. */
+NQ_MUST_USE nq_rc coll_refresh(struct coll *c);
+static inline NQ_MUST_USE nq_rc
+coll_fresh(struct coll *c)
+{
+    if (nq_likely(c->entry->version == db_record_version(c->db, c->space)) ||
+        c->in_work || c->packed.len == 0)
+        return NQ_OK;
+    return coll_refresh(c);
+}
+
 /* Empty, with memory of earlier uses; give it back. */
 struct buf coll_take_buf(struct db *db);
 void coll_give_buf(struct db *db, struct buf *b);

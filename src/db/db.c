@@ -363,7 +363,7 @@ db_find(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
     nq_rc rc = btree_get(&ks->tree, key, &e->rec, &e->finger);
 
     db_calls_end(db, was);
-    e->version = ks->tree.version;
+    e->version = db_record_version(db, ks);
     db_gate_raise(db, ks->origin);
     if (nq_likely(rc == NQ_OK)) {
         db_gate_raise(db, e->rec.page_lsn);
@@ -389,13 +389,13 @@ db_find_write(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
         return NQ_EKEYLEN;
     was = db_calls_begin(db);
     rc = btree_get(&ks->tree, key, &e->rec, &e->finger);
-    e->version = ks->tree.version;
+    e->version = db_record_version(db, ks);
     if (rc == NQ_OK && nq_unlikely(db_has_due(db, &e->rec))) {
         rc = find_due(db, dbi, key, e);
         if (rc == NQ_NOTFOUND &&
             (rc = db_remove_expired(db, dbi, key, e)) == NQ_OK)
             rc = NQ_NOTFOUND;
-        e->version = ks->tree.version;
+        e->version = db_record_version(db, ks);
     }
     db_calls_end(db, was);
     db_gate_raise(db, ks->origin);

@@ -53,7 +53,7 @@ const char *db_type_name(enum db_type type);
 struct entry {
     struct record rec;
     struct finger finger;
-    uint64_t version; /* of the tree when it was read */
+    uint64_t version; /* of the database, when it was read */
 };
 
 /* Classes of keyspace events, with Redis' letters. */

@@ -87,6 +87,8 @@ struct db {
                              readers met while nobody else removes them */
     struct buf scratch;   /* a key handed out, or held across a change */
     struct coll_pool colls;
+    uint64_t patches; /* values written in place, which no tree's version
+                         tells, though it may move their page */
     struct rng rng;
     struct db_stats stats;
 };
@@ -97,6 +99,13 @@ static inline bool
 db_has_space(const struct db *db, uint64_t dbi)
 {
     return dbi < db->count || dbi == DB_STAGING;
+}
+
+/* Moves whenever a record that was found may stand elsewhere. */
+static inline uint64_t
+db_record_version(const struct db *db, const struct keyspace *ks)
+{
+    return ks->tree.version + db->patches;
 }
 
 static inline void

@@ -264,6 +264,7 @@ patch_int(struct db *db, uint32_t dbi, struct slice key, struct entry *old,
         return rc;
     nq_assert(len == INT_SIZE);
     int_encode(p, val);
+    db->patches++;
     return NQ_OK;
 }
 
@@ -334,6 +335,7 @@ write_blob(struct db *db, uint32_t dbi, const struct part *w, struct entry *old)
     if (rc != NQ_OK)
         return rc;
     nq_assert(len == BLOB_REF_SIZE);
+    db->patches++;
     was = frames_set_blocking(db->fr, true);
     rc = blob_write(db->fr, &ref, w->off, w->bytes);
     (void)frames_set_blocking(db->fr, was);
@@ -355,6 +357,7 @@ write_patch(struct db *db, uint32_t dbi, const struct part *w,
         return rc;
     nq_assert(len == w->new_len);
     memcpy(p + w->off, w->bytes.p, w->bytes.len);
+    db->patches++;
     return NQ_OK;
 }
 

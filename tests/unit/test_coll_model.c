@@ -179,7 +179,7 @@ change(struct coll *c, struct model *m, const struct change *ch)
 {
     struct slice args[1] = {{(const uint8_t *)ch, sizeof *ch}};
     bool is_gone, existed = m != NULL && m->exists;
-    nq_rc rc = coll_begin(c);
+    nq_rc rc = NQ_OK;
 
     for (unsigned i = 0; i < ch->n && rc == NQ_OK; i++) {
         rc = apply_op(c, m, ch->k, &ch->ops[i]);
@@ -230,7 +230,7 @@ open_target(struct db *db, struct target *t, const struct model *m,
     return rc == NQ_OK ? want(&t->c, ch) : rc;
 }
 
-/* All are found and wanted before the first is changed, as in SMOVE. */
+/* All are found, wanted and begun before the first is changed, as in SMOVE. */
 static nq_rc
 change_once(struct db *db, struct model *models, const struct change *chs,
             unsigned n)
