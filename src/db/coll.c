@@ -119,13 +119,13 @@ find_again(struct coll *c)
 nq_rc
 coll_refresh(struct coll *c)
 {
-    size_t off = items_off(c);
+    struct coll_value v;
     nq_rc rc = find_again(c);
 
-    if (rc != NQ_OK)
+    if (rc != NQ_OK || (rc = coll_value_decode(&c->entry->rec, &v)) != NQ_OK)
         return rc;
-    nq_assert(c->entry->rec.val.len == off + c->packed.len);
-    c->packed = slice_of(c->entry->rec.val.p + off, c->packed.len);
+    nq_assert(v.items.len == c->packed.len);
+    c->packed = v.items;
     return NQ_OK;
 }
 
@@ -280,8 +280,8 @@ coll_begin(struct coll *c)
 static uint8_t *
 splice(struct coll *c, size_t off, size_t end, size_t n)
 {
-    size_t head = items_off(c), behind = c->packed.len - end;
-    size_t len = off + n + behind;
+    size_t head = c->in_work ? c->work_off : items_off(c);
+    size_t behind = c->packed.len - end, len = off + n + behind;
     uint8_t *items;
 
     if (c->in_work) {
@@ -293,6 +293,7 @@ splice(struct coll *c, size_t off, size_t end, size_t n)
         memcpy(items, c->packed.p, off);
         memcpy(items + off + n, c->packed.p + end, behind);
         c->in_work = true;
+        c->work_off = (uint8_t)head;
     }
     c->work.len = head + len;
     c->packed = slice_of(items, len);
@@ -380,25 +381,45 @@ coll_put(struct coll *c, struct slice key, struct slice val, uint64_t expire_ms,
     return NQ_OK;
 }
 
+/* What is said of the value is written anew, the value itself is moved. */
+static nq_rc
+set_packed_expire(struct coll *c, struct slice key, uint64_t expire_ms,
+                  bool *fits)
+{
+    uint8_t info[PACKED_INFO_MAX];
+    struct packed_item it;
+    size_t n, from, to;
+    nq_rc rc;
+
+    if ((rc = coll_fresh(c)) != NQ_OK ||
+        (rc = packed_get(c->packed, key, &it)) != NQ_OK)
+        return rc;
+    n = packed_info(info, it.val.len, expire_ms);
+    from = (size_t)(it.key.p + it.key.len - c->packed.p);
+    to = (size_t)(it.val.p - c->packed.p);
+    *fits = fits_packed(c, c->count, c->packed.len - (to - from) + n);
+    if (*fits)
+        memcpy(splice(c, from, to, n), info, n);
+    return NQ_OK;
+}
+
 nq_rc
 coll_set_expire(struct coll *c, struct slice key, uint64_t expire_ms)
 {
-    struct packed_item it;
-    struct buf copy;
-    nq_rc rc;
+    bool fits = false;
+    nq_rc rc = NQ_OK;
 
     nq_assert(c->has_begun);
-    if (c->is_tree) {
-        rc = coll_tree_set_expire(c, key, nq_min(expire_ms, DB_FOREVER));
-        c->is_changed |= rc == NQ_OK;
+    expire_ms = nq_min(expire_ms, DB_FOREVER);
+    if (!c->is_changed && (rc = db_may_grow(c->db)) != NQ_OK)
         return rc;
-    }
-    if ((rc = packed_get(c->packed, key, &it)) != NQ_OK)
-        return rc;
-    copy = coll_take_buf(c->db);
-    buf_put_slice(&copy, it.val);
-    rc = coll_put(c, key, buf_slice(&copy), expire_ms, NULL);
-    coll_give_buf(c->db, &copy);
+    if (!c->is_tree)
+        rc = set_packed_expire(c, key, expire_ms, &fits);
+    if (rc == NQ_OK && !fits && !c->is_tree)
+        rc = coll_make_tree(c);
+    if (rc == NQ_OK && !fits)
+        rc = coll_tree_set_expire(c, key, expire_ms);
+    c->is_changed |= rc == NQ_OK;
     return rc;
 }
 
@@ -469,6 +490,19 @@ coll_del_range(struct coll *c, struct slice lo, const struct slice *hi,
 
 /* --- committing ---------------------------------------------------------- */
 
+/* The type has made its head longer or shorter. */
+static void
+move_items(struct coll *c, size_t off)
+{
+    struct buf *b = &c->work;
+
+    (void)buf_reserve(b, COLL_HEAD_MAX);
+    memmove(b->p + off, b->p + c->work_off, c->packed.len);
+    b->len = off + c->packed.len;
+    c->work_off = (uint8_t)off;
+    c->packed = slice_of(b->p + off, c->packed.len);
+}
+
 static nq_rc
 encode_packed(struct coll *c, struct slice *out)
 {
@@ -478,6 +512,8 @@ encode_packed(struct coll *c, struct slice *out)
         return rc;
     if (!c->in_work)
         (void)splice(c, 0, 0, 0);
+    if (nq_unlikely(c->work_off != items_off(c)))
+        move_items(c, items_off(c));
     coll_value_packed(c->work.p, slice_of(c->head, c->head_len), c->count);
     *out = buf_slice(&c->work);
     return NQ_OK;
@@ -504,6 +540,7 @@ maybe_pack(struct coll *c, struct btree *freed)
     }
     coll_give_buf(c->db, &c->work);
     c->work = b;
+    c->work_off = (uint8_t)head;
     c->in_work = true;
     c->is_tree = false;
     c->packed = slice_of(b.p + head, b.len - head);
@@ -574,17 +611,19 @@ static nq_rc
 write_record(struct coll *c)
 {
     uint8_t room[1 + COLL_HEAD_MAX + COLL_TREE_SIZE];
+    struct slice head = {c->head, c->head_len};
     struct record rec = {.type = (uint8_t)c->type,
                          .flags = c->flags,
                          .expire_ms = nq_min(c->expire_ms, DB_FOREVER)};
     struct entry *e = c->entry;
     nq_rc rc = NQ_OK;
 
+    if (!c->is_tree && !fits_packed(c, c->count, c->packed.len))
+        rc = make_tree(c); /* the head has grown */
     if (c->is_tree) {
-        rec.val = coll_value_tree(room, slice_of(c->head, c->head_len),
-                                  c->count, c->tree.root);
+        rec.val = coll_value_tree(room, head, c->count, c->tree.root);
         rec.flags |= REC_OWNS;
-    } else {
+    } else if (rc == NQ_OK) {
         rc = encode_packed(c, &rec.val);
     }
     if (rc != NQ_OK)

@@ -51,8 +51,8 @@ struct coll {
     struct slice key; /* borrowed from the caller */
     enum db_type type;
     /* The type's own bytes, kept with the record; head_len is what coll_open
-     * was told, zeroes when the key is new.  It may be changed right after
-     * coll_begin(), before any item is. */
+     * was told, zeroes when the key is new.  Both may be changed until the
+     * commit. */
     uint8_t head[COLL_HEAD_MAX];
     uint8_t head_len;
     uint64_t count;     /* items; private to change */
@@ -64,8 +64,9 @@ struct coll {
     /* private */
     bool is_changed, has_shrunk; /* since coll_begin */
     bool has_begun, is_blocking;
-    bool was_tree; /* the record, as it stands in the database */
-    bool in_work;  /* `packed` stands in `work`, not in a page */
+    bool was_tree;    /* the record, as it stands in the database */
+    bool in_work;     /* `packed` stands in `work`, not in a page */
+    uint8_t work_off; /* where in it */
     uint8_t finger_len;
     struct keyspace *space;
     struct entry *entry;

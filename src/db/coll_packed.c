@@ -240,19 +240,27 @@ packed_size(struct slice key, struct slice val, uint64_t expire_ms)
            (expire_ms != 0 ? EXPIRY_SIZE : 0);
 }
 
+size_t
+packed_info(uint8_t *dst, size_t val_len, uint64_t expire_ms)
+{
+    uint8_t *p = dst + varint_encode(dst, val_len * 2 + (expire_ms != 0));
+
+    nq_assert(expire_ms <= PACKED_MAX_EXPIRY);
+    if (expire_ms != 0)
+        for (unsigned i = 0; i < EXPIRY_SIZE; i++)
+            *p++ = (uint8_t)(expire_ms >> (8 * i));
+    return (size_t)(p - dst);
+}
+
 void
 packed_write(uint8_t *dst, struct slice key, struct slice val,
              uint64_t expire_ms)
 {
-    nq_assert(expire_ms <= PACKED_MAX_EXPIRY);
     dst += varint_encode(dst, key.len);
     if (key.len > 0)
         memcpy(dst, key.p, key.len);
     dst += key.len;
-    dst += varint_encode(dst, val.len * 2 + (expire_ms != 0));
-    if (expire_ms != 0)
-        for (unsigned i = 0; i < EXPIRY_SIZE; i++)
-            *dst++ = (uint8_t)(expire_ms >> (8 * i));
+    dst += packed_info(dst, val.len, expire_ms);
     if (val.len > 0)
         memcpy(dst, val.p, val.len);
 }

@@ -43,6 +43,10 @@ NQ_MUST_USE nq_rc packed_last(struct slice run, size_t *off);
 NQ_MUST_USE nq_rc packed_nth(struct slice run, uint64_t n, size_t *off);
 
 size_t packed_size(struct slice key, struct slice val, uint64_t expire_ms);
+/* What stands between key and value: at most PACKED_INFO_MAX bytes; how many.
+ */
+#define PACKED_INFO_MAX 16
+size_t packed_info(uint8_t *dst, size_t val_len, uint64_t expire_ms);
 /* Writes packed_size() bytes. */
 void packed_write(uint8_t *dst, struct slice key, struct slice val,
                   uint64_t expire_ms);

@@ -99,7 +99,7 @@ expire_some(struct db *db, uint32_t dbi, struct btree_cursor *c, bool *found)
         key = c->key;
         e = (struct entry){0};
         rc = btree_get(c->tree, key, &e.rec, &e.finger);
-        e.version = c->tree->version;
+        e.version = db_record_version(db, db_space(db, dbi));
         nq_dassert(rc != NQ_OK || db_has_due(db, &e.rec));
         if (rc == NQ_OK)
             rc = remove_due(db, dbi, key, &e);

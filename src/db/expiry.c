@@ -72,7 +72,8 @@ db_is_gone(struct db *db, uint32_t dbi, const struct record *rec)
 
     if (nq_likely(!db_has_due(db, rec)))
         return false;
-    e = (struct entry){.rec = *rec, .version = db_tree(db, dbi)->version};
+    e = (struct entry){.rec = *rec,
+                       .version = db_record_version(db, db_space(db, dbi))};
     return db_is_over(db, dbi, slice_lit(""), &e, &over) == NQ_OK && over;
 }
 
@@ -87,7 +88,9 @@ static bool
 is_over(void *arg, const struct record *rec)
 {
     struct gone_count *g = arg;
-    struct entry e = {.rec = *rec, .version = db_tree(g->db, g->dbi)->version};
+    struct entry e = {.rec = *rec,
+                      .version =
+                          db_record_version(g->db, db_space(g->db, g->dbi))};
     bool over = false;
     nq_rc rc = db_is_over(g->db, g->dbi, slice_lit(""), &e, &over);
 

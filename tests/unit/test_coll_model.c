@@ -20,6 +20,8 @@
 #define COLLS 6
 #define ITEMS 120
 #define HEAD 4
+#define HEAD_LONG 11 /* of those with the flag IS_LONG */
+#define IS_LONG 4
 #define OPS 5
 #define ROUNDS 30
 #define STEPS 120
@@ -37,7 +39,8 @@ struct cell {
 struct model {
     unsigned k; /* its number */
     bool exists, is_shrinking;
-    uint8_t head[HEAD];
+    uint8_t head[HEAD_LONG];
+    bool is_long;
     uint64_t expire_ms;
     unsigned count;
     struct cell cells[ITEMS]; /* by rising key */
@@ -53,7 +56,7 @@ struct world {
 
 static uint8_t noise[NOISE];
 
-enum op_kind { OP_PUT, OP_DEL, OP_DEL_RANGE, OP_MAKE_TREE };
+enum op_kind { OP_PUT, OP_EXPIRE, OP_DEL, OP_DEL_RANGE, OP_MAKE_TREE };
 
 struct op {
     enum op_kind kind;
@@ -64,7 +67,8 @@ struct op {
 /* One command, and what it logs. */
 struct change {
     unsigned k, n;
-    uint8_t head[HEAD];
+    uint8_t head[HEAD_LONG];
+    bool is_long;
     uint64_t expire_ms;
     struct op ops[OPS];
 };
@@ -119,6 +123,10 @@ model_op(struct model *m, const struct op *op)
 
     if (op->kind == OP_MAKE_TREE)
         return;
+    if (op->kind == OP_EXPIRE) {
+        m->cells[op->i].expire_ms = op->cell.expire_ms;
+        return;
+    }
     for (unsigned i = op->i; i < to; i++) {
         m->count -= m->cells[i].is_there;
         m->cells[i].is_there = false;
@@ -150,8 +158,9 @@ apply_op(struct coll *c, struct model *m, unsigned k, const struct op *op)
             assert_int_equal(is_new, !was);
         return rc;
     }
-    if (op->kind == OP_DEL) {
-        rc = coll_del(c, key);
+    if (op->kind == OP_DEL || op->kind == OP_EXPIRE) {
+        rc = op->kind == OP_DEL ? coll_del(c, key)
+                                : coll_set_expire(c, key, op->cell.expire_ms);
         if (m != NULL)
             assert_int_equal(rc, was ? NQ_OK : NQ_NOTFOUND);
         return rc == NQ_NOTFOUND ? NQ_OK : rc;
@@ -174,6 +183,12 @@ want(struct coll *c, const struct change *ch)
     return coll_want(c, keys, ch->n);
 }
 
+static uint8_t
+head_len(bool is_long)
+{
+    return is_long ? HEAD_LONG : HEAD;
+}
+
 static nq_rc
 change(struct coll *c, struct model *m, const struct change *ch)
 {
@@ -188,18 +203,24 @@ change(struct coll *c, struct model *m, const struct change *ch)
     }
     if (rc != NQ_OK)
         return rc;
-    memcpy(c->head, ch->head, HEAD);
+    c->head_len = head_len(ch->is_long);
+    c->flags = ch->is_long ? IS_LONG : 0;
+    memcpy(c->head, ch->head, c->head_len);
     c->expire_ms = ch->expire_ms;
     rc = coll_commit(c, EFFECT_COPY, args, 1, &is_gone);
     if (m == NULL)
         return rc;
     m->exists = m->count > 0 || keeps_empty(ch->k);
-    memcpy(m->head, ch->head, HEAD);
+    memcpy(m->head, ch->head, HEAD_LONG);
+    m->is_long = ch->is_long;
     m->expire_ms = ch->expire_ms;
     if (!m->exists) {
-        memset(m->head, 0, HEAD);
+        memset(m->head, 0, HEAD_LONG);
+        m->is_long = false;
         m->expire_ms = 0;
     }
+    if (!ch->is_long)
+        memset(m->head + HEAD, 0, HEAD_LONG - HEAD);
     assert_int_equal(is_gone, existed && !m->exists);
     return rc;
 }
@@ -224,7 +245,8 @@ open_target(struct db *db, struct target *t, const struct model *m,
     if (m != NULL)
         assert_int_equal(rc, m->exists ? NQ_OK : NQ_NOTFOUND);
     t->is_open = true;
-    rc = coll_open(db, 0, key, DB_HASH, &t->en, rc == NQ_OK, HEAD, &t->c);
+    rc = coll_open(db, 0, key, DB_HASH, &t->en, rc == NQ_OK,
+                   head_len(rc == NQ_OK && t->en.rec.flags & IS_LONG), &t->c);
     t->c.keep_empty = keeps_empty(ch->k);
     t->c.may_pack = may_pack(ch->k);
     return rc == NQ_OK ? want(&t->c, ch) : rc;
@@ -241,6 +263,8 @@ change_once(struct db *db, struct model *models, const struct change *chs,
     for (unsigned i = 0; i < n && rc == NQ_OK; i++)
         rc = open_target(db, &t[i], models != NULL ? &models[chs[i].k] : NULL,
                          &chs[i]);
+    for (unsigned i = 0; i < n && rc == NQ_OK; i++)
+        rc = coll_begin(&t[i].c);
     for (unsigned i = 0; i < n && rc == NQ_OK; i++)
         rc =
             change(&t[i].c, models != NULL ? &models[chs[i].k] : NULL, &chs[i]);
@@ -284,6 +308,8 @@ random_op(struct world *w, const struct model *m, struct op *op)
         op->kind = OP_DEL_RANGE;
     else if (what < (shrinks ? 86u : 15u))
         op->kind = OP_MAKE_TREE;
+    else if (what >= 90)
+        op->kind = OP_EXPIRE;
     op->to = op->i + (unsigned)rng_below(&w->rng, shrinks ? ITEMS / 2 : 10);
     if (op->to > ITEMS)
         op->to = ITEMS;
@@ -299,9 +325,10 @@ random_change(struct world *w, unsigned k, struct change *ch)
     ch->n =
         rng_below(&w->rng, 3) > 0 ? 1 : 1 + (unsigned)rng_below(&w->rng, OPS);
     ch->expire_ms = m->expire_ms;
-    memcpy(ch->head, m->head, HEAD);
+    memcpy(ch->head, m->head, HEAD_LONG);
+    ch->is_long = m->is_long != (rng_below(&w->rng, 10) == 0);
     if (rng_below(&w->rng, 4) == 0)
-        ch->head[rng_below(&w->rng, HEAD)]++;
+        ch->head[rng_below(&w->rng, HEAD_LONG)]++;
     if (rng_below(&w->rng, 8) == 0)
         ch->expire_ms = rng_below(&w->rng, 2) ? 0 : NOW * 2 + ch->head[0];
     if (rng_below(&w->rng, 40) == 0)
@@ -341,11 +368,12 @@ read_once(struct world *w, unsigned k, read_fn *fn, unsigned i, unsigned j)
     if (rc != NQ_OK && rc != NQ_NOTFOUND)
         return rc;
     assert_int_equal(rc, m->exists ? NQ_OK : NQ_NOTFOUND);
-    rc = coll_open(w->env.db, 0, key, DB_HASH, &en, rc == NQ_OK, HEAD, &c);
+    rc = coll_open(w->env.db, 0, key, DB_HASH, &en, rc == NQ_OK,
+                   head_len(m->is_long), &c);
     if (rc == NQ_OK && m->exists) {
         assert_int_equal(c.count, m->count);
         assert_int_equal(c.expire_ms, m->expire_ms);
-        assert_memory_equal(c.head, m->head, HEAD);
+        assert_memory_equal(c.head, m->head, c.head_len);
         w->has_trees |= c.is_tree;
         w->has_packed |= !c.is_tree;
         rc = fn(w, &c, m, i, j);
