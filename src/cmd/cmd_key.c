@@ -213,16 +213,31 @@ find_both(struct req *rq, struct slice to, uint32_t to_db, bool replace)
     return false;
 }
 
+static void
+end_copy(void *state)
+{
+    db_copy_end(state);
+}
+
 void
 cmd_copy(struct req *rq)
 {
+    struct copying *c = rq->state;
     struct copy_args a;
     nq_rc rc;
 
     if (!parse_copy(rq, &a) || !find_both(rq, rq->argv[2], a.to_db, a.replace))
         return;
-    rc = db_copy(rq->db, rq->dbi, rq->argv[1], a.to_db, rq->argv[2]);
-    if (rc != NQ_OK)
+    if (rq->in_multi)
+        rc = db_copy(rq->db, rq->dbi, rq->argv[1], a.to_db, rq->argv[2]);
+    else
+        rc = db_copy_some(rq->db, rq->dbi, rq->argv[1], a.to_db, rq->argv[2],
+                          REQ_SLICE_NS / 1000, &c);
+    rq->state = c;
+    rq->free_state = end_copy;
+    if (rc == NQ_AGAIN)
+        req_yield(rq);
+    else if (rc != NQ_OK)
         reply_rc(rq, rc);
     else
         reply_int(rq, 1);

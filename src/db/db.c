@@ -208,6 +208,7 @@ db_close(struct db *db)
         return;
     nq_assert(db->magic == DB_MAGIC);
     db_background_close(db);
+    db_copy_end(db->copying);
     for (unsigned i = 0; i < db->colls.resting; i++)
         buf_fini(&db->colls.bufs[i]);
     db_holds_fini(db);

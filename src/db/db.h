@@ -170,6 +170,17 @@ NQ_MUST_USE nq_rc db_rename(struct db *db, uint32_t from_db, struct slice from,
                             uint32_t to_db, struct slice to);
 NQ_MUST_USE nq_rc db_copy(struct db *db, uint32_t from_db, struct slice from,
                           uint32_t to_db, struct slice to);
+/* db_copy() in slices of about budget_us: NQ_AGAIN, or NQ_MISS, until done.
+ * What is copied so far is kept in *state, NULL at the beginning, which
+ * db_copy_end() frees in any case; nothing is seen of it before it is done.
+ * Meanwhile the source is held: that it is another one now, or gone, is found
+ * out.  NQ_EHELD: somebody waits to change it; once more, from the start. */
+struct copying;
+NQ_MUST_USE nq_rc db_copy_some(struct db *db, uint32_t from_db,
+                               struct slice from, uint32_t to_db,
+                               struct slice to, uint64_t budget_us,
+                               struct copying **state);
+void db_copy_end(struct copying *state); /* NULL: does nothing */
 /* O(1): the old tree is freed in the background. */
 NQ_MUST_USE nq_rc db_flush(struct db *db, uint32_t dbi);
 NQ_MUST_USE nq_rc db_flush_all(struct db *db);

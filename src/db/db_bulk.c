@@ -1,16 +1,14 @@
-/* db/db_bulk.c - changes of more than one key: RENAME, COPY, MOVE, FLUSHDB,
+/* db/db_bulk.c - changes of more than one key: RENAME, MOVE, FLUSHDB,
  * FLUSHALL, SWAPDB, ranges; and a random key.
  *
  * Arguments of the effects:
  *
  *   RENAME    varint database of the new name | the new name
- *   COPY      the same
  *   FLUSHDB   none;  FLUSHALL  none
  *   SWAPDB    varint the other database
  *   DELRANGE  (key: lo) u8 1 and hi, or u8 0: no upper end
  *
- * A value that is a blob moves with its record.  A copy of one duplicates its
- * chunks one after the other; that is a plain memory copy on the loop.
+ * What a value owns moves with its record.
  * Called by command handlers and by replay. */
 #include "base/mem.h"
 #include "db/db_int.h"
@@ -20,17 +18,16 @@
 
 /* --- one key to another -------------------------------------------------- */
 
-/* "varint db | key" into db->scratch. */
-static void
-encode_target(struct buf *b, uint32_t dbi, struct slice key)
+void
+db_encode_target(struct buf *b, uint32_t dbi, struct slice key)
 {
     buf_put_varint(b, dbi);
     buf_put_slice(b, key);
 }
 
-static nq_rc
-decode_target(struct db *db, struct slice args, uint32_t *dbi,
-              struct slice *key)
+nq_rc
+db_decode_target(struct db *db, struct slice args, uint32_t *dbi,
+                 struct slice *key)
 {
     struct cursor c = cursor_of(args);
     uint64_t n;
@@ -43,17 +40,16 @@ decode_target(struct db *db, struct slice args, uint32_t *dbi,
     return NQ_OK;
 }
 
-/* Finds both ends of a RENAME or COPY: `from` must be there. */
-static nq_rc
-find_pair(struct db *db, uint32_t from_db, struct slice from, uint32_t to_db,
-          struct slice to, struct entry *src, struct entry *dst)
+nq_rc
+db_find_pair(struct db *db, const struct db_pair *p, struct entry *src,
+             struct entry *dst)
 {
-    nq_rc rc = db_find_write(db, to_db, to, dst);
+    nq_rc rc = db_find_write(db, p->to_db, p->to, dst);
 
     if (rc != NQ_OK && rc != NQ_NOTFOUND)
         return rc;
     /* Second, so that the slices of the source are still good. */
-    return db_find_write(db, from_db, from, src);
+    return db_find_write(db, p->from_db, p->from, src);
 }
 
 static nq_rc
@@ -83,13 +79,14 @@ nq_rc
 db_rename(struct db *db, uint32_t from_db, struct slice from, uint32_t to_db,
           struct slice to)
 {
+    struct db_pair pair = {from_db, to_db, from, to};
     struct entry src = {0}, dst = {0};
     struct buf arg = BUF_INIT;
     struct slice args[1];
     bool was;
     nq_rc rc;
 
-    if ((rc = find_pair(db, from_db, from, to_db, to, &src, &dst)) != NQ_OK)
+    if ((rc = db_find_pair(db, &pair, &src, &dst)) != NQ_OK)
         return rc;
     if (from_db == to_db && slice_eq(from, to))
         return NQ_OK;
@@ -98,7 +95,7 @@ db_rename(struct db *db, uint32_t from_db, struct slice from, uint32_t to_db,
     db_calls_end(db, was);
     if (rc != NQ_OK)
         return rc;
-    encode_target(&arg, to_db, to);
+    db_encode_target(&arg, to_db, to);
     args[0] = buf_slice(&arg);
     rc = db_log(db, from_db, EFFECT_RENAME, from, args, 1);
     buf_fini(&arg);
@@ -112,90 +109,6 @@ db_rename(struct db *db, uint32_t from_db, struct slice from, uint32_t to_db,
              from_db == to_db ? "rename_from" : "move_from", from);
     db_event(db, to_db, EVENT_GENERIC,
              from_db == to_db ? "rename_to" : "move_to", to);
-    return rc;
-}
-
-/* A blob with the same bytes.  Misses come before anything is made. */
-static nq_rc
-copy_blob(struct db *db, const struct blob_ref *from, struct blob_ref *to)
-{
-    struct slice bytes;
-    uint32_t pin;
-    uint64_t off = 0;
-    nq_rc rc = blob_want(db->fr, from, 0, from->len);
-
-    for (uint32_t i = 0; i < from->chunks && rc == NQ_OK; i++) {
-        if ((rc = blob_chunk(db->fr, from, i, &bytes, &pin)) != NQ_OK)
-            break;
-        if (i == 0)
-            blob_new(db->fr, bytes, to);
-        else
-            rc = blob_write(db->fr, to, off, bytes);
-        off += bytes.len;
-        frames_unpin(db->fr, pin);
-    }
-    if (rc != NQ_OK && off > 0)
-        blob_free(db->fr, to);
-    return rc;
-}
-
-static nq_rc
-copy_found(struct db *db, uint32_t to_db, struct slice to,
-           const struct entry *src, struct entry *dst)
-{
-    uint8_t room[BLOB_REF_SIZE];
-    struct record rec = src->rec;
-    struct blob_ref from, copy = {0};
-    bool owns = (rec.flags & REC_OWNS) != 0;
-    nq_rc rc;
-
-    if (owns) {
-        if ((rc = blob_ref_decode(rec.val, &from)) != NQ_OK)
-            return rc;
-        if ((rc = copy_blob(db, &from, &copy)) != NQ_OK)
-            return rc;
-        blob_ref_encode(room, &copy);
-        rec.val = slice_of(room, sizeof room);
-    } else {
-        buf_clear(&db->scratch);
-        buf_put_slice(&db->scratch, rec.val);
-        rec.val = buf_slice(&db->scratch);
-    }
-    rc = db_put_record(db, db_space(db, to_db), to, &rec, dst);
-    if (rc != NQ_OK && owns)
-        blob_free(db->fr, &copy);
-    return rc;
-}
-
-nq_rc
-db_copy(struct db *db, uint32_t from_db, struct slice from, uint32_t to_db,
-        struct slice to)
-{
-    struct entry src = {0}, dst = {0};
-    struct buf arg = BUF_INIT;
-    struct slice args[1];
-    bool was;
-    nq_rc rc;
-
-    if ((rc = find_pair(db, from_db, from, to_db, to, &src, &dst)) != NQ_OK)
-        return rc;
-    if (from_db == to_db && slice_eq(from, to))
-        return NQ_EINVAL;
-    if ((rc = db_may_grow(db)) != NQ_OK)
-        return rc;
-    was = db_calls_begin(db);
-    rc = copy_found(db, to_db, to, &src, &dst);
-    db_calls_end(db, was);
-    if (rc != NQ_OK)
-        return rc;
-    encode_target(&arg, to_db, to);
-    args[0] = buf_slice(&arg);
-    rc = db_log(db, from_db, EFFECT_COPY, from, args, 1);
-    buf_fini(&arg);
-    db_space(db, to_db)->changed = db_space(db, from_db)->changed;
-    db_touch(db, to_db, to);
-    db_event(db, to_db, EVENT_NEW, "new", to);
-    db_event(db, to_db, EVENT_GENERIC, "copy_to", to);
     return rc;
 }
 
@@ -427,19 +340,9 @@ db_apply_rename(struct db *db, const struct wal_record *r)
 {
     uint32_t to_db;
     struct slice to;
-    nq_rc rc = decode_target(db, r->args, &to_db, &to);
+    nq_rc rc = db_decode_target(db, r->args, &to_db, &to);
 
     return rc == NQ_OK ? db_rename(db, r->db, r->key, to_db, to) : rc;
-}
-
-nq_rc
-db_apply_copy(struct db *db, const struct wal_record *r)
-{
-    uint32_t to_db;
-    struct slice to;
-    nq_rc rc = decode_target(db, r->args, &to_db, &to);
-
-    return rc == NQ_OK ? db_copy(db, r->db, r->key, to_db, to) : rc;
 }
 
 nq_rc

@@ -77,6 +77,7 @@ struct db {
     bool is_replaying, active_expire;
     struct wal_record redo; /* valid only if has_redo: to be applied again */
     bool has_redo;
+    struct copying *copying; /* the COPY that replay is in */
     struct pending_free frees;
     struct holds holds;
     struct frames_wait wait; /* pages that the background waits for */
@@ -190,7 +191,21 @@ NQ_MUST_USE nq_rc db_remove(struct db *db, uint32_t dbi, struct slice key,
 NQ_MUST_USE nq_rc db_remove_expired(struct db *db, uint32_t dbi,
                                     struct slice key, struct entry *e);
 
-/* db_bulk.c; once, when replay is done. */
+/* --- db_bulk.c ----------------------------------------------------------- */
+
+/* Both ends of a RENAME or COPY. */
+struct db_pair {
+    uint32_t from_db, to_db;
+    struct slice from, to;
+};
+/* Finds them to be changed; NQ_NOTFOUND: the source is not there. */
+NQ_MUST_USE nq_rc db_find_pair(struct db *db, const struct db_pair *p,
+                               struct entry *src, struct entry *dst);
+/* "varint db | key", as the effects have it. */
+void db_encode_target(struct buf *b, uint32_t dbi, struct slice key);
+NQ_MUST_USE nq_rc db_decode_target(struct db *db, struct slice args,
+                                   uint32_t *dbi, struct slice *key);
+/* Once, when replay is done. */
 NQ_MUST_USE nq_rc db_clear_staging(struct db *db);
 
 /* --- owned.c ------------------------------------------------------------- */
@@ -231,6 +246,12 @@ NQ_MUST_USE nq_rc db_is_over(struct db *db, uint32_t dbi, struct slice key,
 void db_free_later(struct db *db, const struct btree *tree); /* a database's */
 void db_free_tree(struct db *db, pgno root);                 /* private */
 void db_free_blob(struct db *db, const struct blob_ref *ref);
+/* Something that grows, and is to be freed if its owner does not live to finish
+ * it: it is in the list, once more with each call, until it is taken off.  It
+ * must be held. */
+void db_free_unless(struct db *db, enum free_kind kind, pgno root,
+                    const struct blob_ref *ref);
+void db_free_take_off(struct db *db, enum free_kind kind, pgno root);
 /* What a record of frees.tree tells. */
 NQ_MUST_USE nq_rc db_free_decode(const struct record *rec, enum free_kind *kind,
                                  pgno *root, struct blob_ref *ref);

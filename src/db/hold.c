@@ -123,16 +123,19 @@ hold_is_wanted(const struct hold *h)
 nq_rc
 hold_check_key(struct db *db, uint32_t dbi, struct slice key)
 {
+    struct owned owned;
     struct record rec;
-    pgno root;
 
     /* A key that cannot be looked up now holds nobody up; the command that
      * wants it will say why. */
     if (nq_likely(db->holds.held.count == 0) ||
-        btree_get(&db_space(db, dbi)->tree, key, &rec, NULL) != NQ_OK ||
-        !db_record_root(&rec, &root))
+        btree_get(&db_space(db, dbi)->tree, key, &rec, NULL) != NQ_OK)
         return NQ_OK;
-    return hold_check_write(db, root);
+    db_owned(&rec, &owned);
+    if (owned.kind == OWNS_NOTHING)
+        return NQ_OK;
+    return hold_check_write(db, owned.kind == OWNS_TREE ? owned.root
+                                                        : owned.ref.root);
 }
 
 nq_rc

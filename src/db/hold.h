@@ -7,6 +7,9 @@
  * the release.  While a writer waits, new holds on that tree are told NQ_EHELD
  * too, so that readers cannot starve it.
  *
+ * The big value of a string is held in the same way, by its blob's root, while
+ * COPY reads it.
+ *
  * Take one at the first yield, not before: what ends within its first slice
  * needs none.  Packed collections need none: copy them. */
 #ifndef NQ_DB_HOLD_H

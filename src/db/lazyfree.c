@@ -58,20 +58,22 @@ static void
 put(struct db *db, const struct pending *p)
 {
     uint8_t key[ENTRY_KEY], val[BLOB_REF_SIZE];
-    struct record rec = {.type = (uint8_t)p->kind};
+    struct record rec = {.type = (uint8_t)p->kind}, old;
     struct finger f = {0};
-    bool was = frames_set_blocking(db->fr, true);
+    bool is_new, was = frames_set_blocking(db->fr, true);
     nq_rc rc;
 
     memcpy(val, &p->page, sizeof p->page);
     if (p->kind == FREE_BLOB)
         blob_ref_encode(val, &p->ref);
     rec.val = slice_of(val, p->kind == FREE_BLOB ? sizeof val : sizeof p->page);
+    is_new = btree_get(&db->frees.tree, entry_key(key, p->kind, p->page), &old,
+                       &f) == NQ_NOTFOUND;
     rc = btree_put(&db->frees.tree, entry_key(key, p->kind, p->page), &rec, &f);
     (void)frames_set_blocking(db->fr, was);
     if (rc != NQ_OK)
         lost(rc);
-    db->frees.count += rc == NQ_OK;
+    db->frees.count += rc == NQ_OK && is_new;
     db->frees.are_held = false;
 }
 
@@ -236,6 +238,23 @@ db_free_blob(struct db *db, const struct blob_ref *ref)
         !blob_free_small(db->fr, ref, FREE_CHUNKS))
         put(db, &(struct pending){
                     .kind = FREE_BLOB, .page = ref->root, .ref = *ref});
+}
+
+void
+db_free_unless(struct db *db, enum free_kind kind, pgno root,
+               const struct blob_ref *ref)
+{
+    struct pending p = {.kind = kind, .page = root};
+
+    if (ref != NULL)
+        p.ref = *ref;
+    put(db, &p);
+}
+
+void
+db_free_take_off(struct db *db, enum free_kind kind, pgno root)
+{
+    drop(db, &(struct pending){.kind = kind, .page = root});
 }
 
 /* --- the catalog --------------------------------------------------------- */

@@ -7,8 +7,9 @@
  * checkpoint is exact, so each effect is applied once and need not be
  * idempotent.  Pages that are missing are read on the spot.
  *
- * A record that the pool has no room for (NQ_EPOOL) is kept and applied again
- * by the next call, after the caller let the pool's writes finish. */
+ * A record that the pool has no room for (NQ_EPOOL), or that takes longer than
+ * a slice (NQ_AGAIN), is kept and applied again by the next call, after the
+ * caller let the pool's writes finish. */
 #include "base/log.h"
 #include "db/db_int.h"
 #include "os/clock.h"
@@ -40,7 +41,7 @@ apply_one(struct db *db, const struct wal_record *r)
         return NQ_EFORMAT;
     }
     rc = effects[r->effect].apply(db, r);
-    if (rc == NQ_OK || rc == NQ_EPOOL)
+    if (rc == NQ_OK || rc == NQ_EPOOL || rc == NQ_AGAIN)
         return rc;
     log_error("log record at %llu: %s of a key of %zu bytes in database "
               "%u: %s",
@@ -62,7 +63,7 @@ replay_slice(struct db *db, uint64_t until_us)
         db->has_redo = false;
         if (rc == NQ_OK)
             rc = apply_one(db, &db->redo);
-        if (rc == NQ_EPOOL) {
+        if (rc == NQ_EPOOL || rc == NQ_AGAIN) {
             db->has_redo = true;
             rc = NQ_AGAIN;
         }

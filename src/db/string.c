@@ -21,6 +21,7 @@
 #include "base/arena.h"
 #include "base/mem.h"
 #include "db/db_int.h"
+#include "db/hold.h"
 
 #define EMBSTR_MAX 44 /* longest "embstr" of Redis */
 #define INT_SIZE 8
@@ -327,7 +328,7 @@ write_blob(struct db *db, uint32_t dbi, const struct part *w, struct entry *old)
     bool was;
     nq_rc rc = blob_ref_decode(old->rec.val, &ref);
 
-    if (rc != NQ_OK)
+    if (rc != NQ_OK || (rc = hold_check_write(db, ref.root)) != NQ_OK)
         return rc;
     if ((rc = want_part(db, w, &ref)) != NQ_OK)
         return rc;
