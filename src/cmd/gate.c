@@ -168,11 +168,12 @@ is_plain(const struct req *rq)
            s->multi == NULL && s->subs == NULL && session_is_authenticated(s);
 }
 
-/* CLIENT PAUSE WRITE holds back PUBLISH, too, as Redis does. */
+/* CLIENT PAUSE WRITE holds back PUBLISH and PFCOUNT, too, as Redis does. */
 static bool
-is_publish(const struct command *cmd)
+may_replicate(const struct command *cmd)
 {
-    return (cmd->flags & (CMD_PUBSUB | CMD_FAST)) == (CMD_PUBSUB | CMD_FAST);
+    return cmd->fn == cmd_pfcount ||
+           (cmd->flags & (CMD_PUBSUB | CMD_FAST)) == (CMD_PUBSUB | CMD_FAST);
 }
 
 static bool
@@ -184,7 +185,7 @@ is_held(const struct req *rq)
         return false;
     if (!e->pause_writes_only)
         return true;
-    return rq->cmd->flags & CMD_WRITE || is_publish(rq->cmd) ||
+    return rq->cmd->flags & CMD_WRITE || may_replicate(rq->cmd) ||
            (rq->cmd->fn == cmd_exec && multi_has_writes(rq->s));
 }
 
