@@ -143,7 +143,7 @@ visit(struct req *rq, const struct scan_args *a, struct entry *e,
     struct coll_cursor cu;
     struct coll c;
     nq_rc rc = coll_open(rq->db, rq->dbi, rq->argv[1], a->kind->type, e, true,
-                         a->kind->head_len, &c);
+                         coll_record_head_len(&e->rec), &c);
 
     if (rc == NQ_OK) {
         coll_cursor_init(&cu, &c);

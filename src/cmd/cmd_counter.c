@@ -1,20 +1,14 @@
 /* cmd/cmd_counter.c - INCR, DECR, INCRBY, DECRBY, INCRBYFLOAT.
  *
- * INCRBYFLOAT computes in long double and prints with 17 digits after the
- * point, trailing zeroes cut, as Redis does; the log carries the result. */
+ * INCRBYFLOAT logs its result. */
 #include "cmd/handlers.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "cmd/args.h"
+#include "cmd/float_text.h"
 #include "cmd/reply.h"
 #include "db/string.h"
-
-#define FLOAT_TEXT_MAX 5200 /* the longest %.17Lf of an x87 long double */
 
 static void
 add(struct req *rq, int64_t delta)
@@ -73,39 +67,6 @@ cmd_decrby(struct req *rq)
         add(rq, -delta);
 }
 
-/* The whole slice as a number, without leading spaces; NaN is none, and
- * neither is what is too great or too small to be told. */
-static bool
-parse_float(struct slice s, long double *out)
-{
-    char text[FLOAT_TEXT_MAX], *end;
-
-    if (s.len == 0 || s.len >= sizeof text || isspace(s.p[0]))
-        return false;
-    memcpy(text, s.p, s.len);
-    text[s.len] = '\0';
-    errno = 0;
-    *out = strtold(text, &end);
-    return end == text + s.len && !isnan(*out) &&
-           !(errno == ERANGE && (isinf(*out) || *out == 0));
-}
-
-static size_t
-print_float(char *dst, size_t cap, long double v)
-{
-    size_t n = (size_t)snprintf(dst, cap, "%.17Lf", v);
-
-    while (dst[n - 1] == '0')
-        n--;
-    if (dst[n - 1] == '.')
-        n--;
-    if (n == 2 && dst[0] == '-' && dst[1] == '0') {
-        dst[0] = '0';
-        n = 1;
-    }
-    return n;
-}
-
 void
 cmd_incrbyfloat(struct req *rq)
 {
@@ -117,11 +78,11 @@ cmd_incrbyfloat(struct req *rq)
     bool found = rc == NQ_OK;
 
     if (found && (rc = string_bytes(rq->db, &e, rq->arena, &bytes)) == NQ_OK &&
-        !parse_float(bytes, &v))
+        !float_parse(bytes, &v))
         rc = NQ_ENOTFLOAT;
     if (rc == NQ_NOTFOUND)
         rc = NQ_OK;
-    if (rc == NQ_OK && !parse_float(rq->argv[2], &delta))
+    if (rc == NQ_OK && !float_parse(rq->argv[2], &delta))
         rc = NQ_ENOTFLOAT;
     if (rc != NQ_OK) {
         reply_rc(rq, rc);
@@ -132,7 +93,7 @@ cmd_incrbyfloat(struct req *rq)
         reply_error(rq, "increment would produce NaN or Infinity");
         return;
     }
-    result = slice_of(text, print_float(text, sizeof text, v));
+    result = slice_of(text, float_print(text, v));
     rc = string_set(rq->db, rq->dbi, rq->argv[1], &e, found, result,
                     STRING_KEEP_TTL, "incrbyfloat");
     if (rc == NQ_OK)

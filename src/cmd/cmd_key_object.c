@@ -3,6 +3,7 @@
 
 #include "cmd/handlers.h"
 #include "cmd/reply.h"
+#include "db/fields.h"
 #include "db/set.h"
 #include "db/string.h"
 
@@ -25,6 +26,8 @@ encoding_of(const struct entry *e)
     switch (e->rec.type) {
     case DB_STRING:
         return string_encoding(e);
+    case DB_HASH:
+        return fields_encoding(e);
     case DB_SET:
         return set_encoding(e);
     default:

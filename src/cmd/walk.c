@@ -5,12 +5,13 @@
  *                         what was told: hold the tree, keep the output,
  *                         yield -> walk_go_on -> tell_some ...
  *
- * A packed collection is told in one piece: it is as small as a record.
+ * A packed collection needs no hold: the copy of its record is all of it.  It
+ * is told in one piece unless chance tells it again and again.
  *
  *   I1  until the first yield nothing is kept but on the stack, so a command
  *       that is parked runs again from its start
- *   I2  from then on the state has a hold on the tree and a copy of the
- *       record that names it: the key itself may go or be renamed
+ *   I2  from then on the state has a copy of the record and a hold on the tree
+ *       that it names: the key itself may go or be renamed
  *   I3  `at` is the key of the last item that was told
  *   I4  an item is told wholly or not at all
  *   I5  chance is drawn from the request's own generator, so a command that is
@@ -28,13 +29,13 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "cmd/engine.h"
 #include "cmd/park.h"
 #include "cmd/reply.h"
 #include "db/hold.h"
 #include "os/clock.h"
-#include "store/corrupt.h"
 
 #define WALK_MAGIC 0x57414c4bu
 #define ITEMS_PER_LOOK 32               /* between two looks at the clock */
@@ -45,6 +46,13 @@
 #define PIECE_MAX (UINT64_C(1) << 30) /* bytes told inside MULTI */
 #define DRAIN_MS 5                    /* between two looks at them */
 
+/* What chance has decided so far. */
+struct picking {
+    struct rng rng;
+    uint64_t rank;   /* of the next item not decided on */
+    uint64_t passed; /* living ones that were */
+};
+
 struct walk {
     uint32_t magic;
     struct walk_plan plan;
@@ -52,10 +60,8 @@ struct walk {
     uint64_t now_ms; /* of the moment that the answer is of */
     struct buf at;   /* valid only if has_at */
     bool has_at;
-    struct rng rng;  /* valid only if plan.pick */
-    uint64_t *ranks; /* WALK_SAMPLE of few: where they are, owned */
-    uint64_t rank;   /* WALK_SAMPLE else: of the next item not decided on */
-    uint64_t passed; /* and living ones that were */
+    struct picking pick; /* valid only if plan.pick */
+    uint64_t *ranks;     /* WALK_SAMPLE of few: where they are, owned */
     /* Valid only in the request's state. */
     struct hold hold;
     enum db_type type;
@@ -120,15 +126,15 @@ begin_pick(struct req *rq, const struct coll *c, struct walk *w)
 
     if (p->pick == WALK_ALL)
         return;
-    w->rng = req_rng(rq);
+    w->pick.rng = req_rng(rq);
     if (p->pick == WALK_SAMPLE && p->n <= FEW_PICKED && p->n > 0 &&
         p->living == c->count)
-        w->ranks = draw_ranks(&w->rng, p->n, c->count);
+        w->ranks = draw_ranks(&w->pick.rng, p->n, c->count);
 }
 
 /* Stands on the next item of the sample; NQ_AGAIN: look at the clock. */
 static nq_rc
-decide_next(struct coll_cursor *cu, struct walk *w)
+next_of_sample(struct coll_cursor *cu, struct walk *w)
 {
     const struct walk_plan *p = &w->plan;
     bool has_due = p->living != cu->c->count;
@@ -137,31 +143,17 @@ decide_next(struct coll_cursor *cu, struct walk *w)
     for (unsigned i = 0; i < SKIPS_PER_LOOK && rc == NQ_OK; i++) {
         struct item it = {.expire_ms = 0};
 
-        if (has_due && ((rc = coll_nth(cu, w->rank)) != NQ_OK ||
+        if (has_due && ((rc = coll_nth(cu, w->pick.rank)) != NQ_OK ||
                         (rc = coll_item(cu, &it)) != NQ_OK))
             return rc;
-        w->rank++;
+        w->pick.rank++;
         if (it.expire_ms != 0 && it.expire_ms <= w->now_ms)
             continue;
-        if (rng_below(&w->rng, p->living - w->passed++) < p->n - w->told)
-            return coll_nth(cu, w->rank - 1);
+        if (rng_below(&w->pick.rng, p->living - w->pick.passed++) <
+            p->n - w->told)
+            return coll_nth(cu, w->pick.rank - 1);
     }
     return rc == NQ_OK ? NQ_AGAIN : rc;
-}
-/* The same; what fails will be decided alike again. */
-static nq_rc
-next_of_sample(struct coll_cursor *cu, struct walk *w)
-{
-    struct rng rng = w->rng;
-    uint64_t rank = w->rank, passed = w->passed;
-    nq_rc rc = decide_next(cu, w);
-
-    if (rc != NQ_OK && rc != NQ_AGAIN) {
-        w->rng = rng;
-        w->rank = rank;
-        w->passed = passed;
-    }
-    return rc;
 }
 
 /* --- telling ------------------------------------------------------------- */
@@ -185,7 +177,7 @@ go_on(struct coll_cursor *cu, struct walk *w, bool is_first)
 {
     switch (w->plan.pick) {
     case WALK_RANDOM:
-        return coll_nth(cu, rng_below(&w->rng, nq_max(cu->c->count, 1u)));
+        return coll_nth(cu, rng_below(&w->pick.rng, nq_max(cu->c->count, 1u)));
     case WALK_SAMPLE:
         return w->ranks != NULL ? coll_nth(cu, w->ranks[w->told])
                                 : next_of_sample(cu, w);
@@ -224,11 +216,32 @@ tell_item(struct req *rq, struct coll_cursor *cu, struct walk *w)
 
 /* Whether the slice is used up; NQ_ELIMIT: there are no slices. */
 static nq_rc
-look(struct req *rq, const struct coll *c, uint64_t put_before)
+look(struct req *rq, const struct coll *c, const struct walk *w,
+     uint64_t put_before)
 {
     if (rq->in_multi && reply_mark(rq) - put_before > PIECE_MAX)
         return NQ_ELIMIT;
-    return c->is_tree && req_should_yield(rq) ? NQ_AGAIN : NQ_OK;
+    if (!c->is_tree && w->plan.pick == WALK_ALL)
+        return NQ_OK;
+    return req_should_yield(rq) ? NQ_AGAIN : NQ_OK;
+}
+
+/* To an item, and tells it.  What fails will be picked alike again. */
+static nq_rc
+tell_next(struct req *rq, struct coll_cursor *cu, struct walk *w, bool is_first)
+{
+    struct picking before = w->pick;
+    nq_rc rc = go_on(cu, w, is_first);
+
+    if (rc == NQ_OK && !cu->valid) {
+        log_error("a collection has fewer items than were counted");
+        return NQ_ECORRUPT;
+    }
+    if (rc == NQ_OK)
+        rc = tell_item(rq, cu, w);
+    if (rc != NQ_OK && rc != NQ_AGAIN)
+        w->pick = before;
+    return rc;
 }
 
 /* NQ_AGAIN: the slice is used up. */
@@ -236,22 +249,20 @@ static nq_rc
 tell_items(struct req *rq, struct coll_cursor *cu, struct walk *w)
 {
     uint64_t begun_at = reply_mark(rq), looked_at = begun_at;
+    bool is_first = true;
     unsigned n = 0;
     nq_rc rc = NQ_OK;
 
-    for (bool is_first = true; rc == NQ_OK && w->told < w->plan.n;
-         is_first = false) {
-        if ((rc = go_on(cu, w, is_first)) == NQ_AGAIN)
-            rc = look(rq, cu->c, begun_at);
-        else if (rc == NQ_OK && !cu->valid)
-            rc = NQ_CORRUPT("a collection has fewer items than counted");
-        else if (rc == NQ_OK && (rc = tell_item(rq, cu, w)) == NQ_OK)
-            n++;
-        if (rc == NQ_OK && (n % ITEMS_PER_LOOK == 0 ||
-                            reply_mark(rq) - looked_at > BYTES_PER_LOOK)) {
-            looked_at = reply_mark(rq);
-            rc = look(rq, cu->c, begun_at);
-        }
+    while (rc == NQ_OK && w->told < w->plan.n) {
+        rc = tell_next(rq, cu, w, is_first);
+        n += rc == NQ_OK;
+        is_first = false;
+        if (rc != NQ_AGAIN && n % ITEMS_PER_LOOK != 0 &&
+            reply_mark(rq) - looked_at <= BYTES_PER_LOOK)
+            continue;
+        looked_at = reply_mark(rq);
+        if (rc == NQ_OK || rc == NQ_AGAIN)
+            rc = look(rq, cu->c, w, begun_at);
     }
     if (rc == NQ_AGAIN && w->told == w->plan.n)
         return NQ_OK;
@@ -282,15 +293,13 @@ settle_in(struct req *rq, const struct coll *c, const struct walk *first)
 {
     const struct record *rec = &c->entry->rec;
     struct walk *w = nq_malloc(sizeof *w);
-    bool has_root;
     uint8_t *val;
     pgno root;
     nq_rc rc;
 
     *w = *first;
-    has_root = coll_record_root(rec, &root);
-    nq_assert(has_root); /* only trees are told in slices */
-    if ((rc = hold_take(&w->hold, rq->db, root)) != NQ_OK) {
+    if (coll_record_root(rec, &root) &&
+        (rc = hold_take(&w->hold, rq->db, root)) != NQ_OK) {
         nq_free(w);
         return rc;
     }

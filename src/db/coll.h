@@ -166,6 +166,8 @@ NQ_MUST_USE nq_rc coll_seek_due(struct coll_cursor *cu, uint64_t now_ms);
  * ends with its root, a little-endian u32.  Records inside that tree are of
  * type DB_STRING; one of them that has REC_OWNS is a blob reference. */
 bool coll_record_root(const struct record *rec, pgno *root);
+/* How long its head is, as coll_open() wants it. */
+uint8_t coll_record_head_len(const struct record *rec);
 /* The head of a record's value; false: it is shorter than that. */
 bool coll_record_head(const struct record *rec, struct slice *out,
                       uint8_t head_len);

@@ -42,6 +42,16 @@ coll_record_head(const struct record *rec, struct slice *out, uint8_t head_len)
     return cursor_skip(&c, 1) && cursor_get_bytes(&c, head_len, out);
 }
 
+uint8_t
+coll_record_head_len(const struct record *rec)
+{
+    struct cursor c = cursor_of(rec->val);
+    uint8_t form = 0;
+
+    cursor_get_u8(&c, &form);
+    return form % FORM_TREE;
+}
+
 nq_rc
 coll_value_decode(const struct record *rec, struct coll_value *out)
 {

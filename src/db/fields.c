@@ -106,10 +106,9 @@ living_nth(struct coll_cursor *cu, uint64_t n)
 }
 
 nq_rc
-fields_random(struct coll_cursor *cu)
+fields_random(struct coll_cursor *cu, struct rng *rng)
 {
     struct coll *c = cu->c;
-    struct rng *rng = &c->db->rng;
     uint64_t living;
     struct item it;
     nq_rc rc;

@@ -17,6 +17,8 @@
 
 #include "db/coll.h"
 
+struct rng;
+
 #define FIELDS_KEEP_TTL UINT64_MAX
 
 /* `e` is what db_find() or db_find_write() left.  coll_close() always. */
@@ -30,7 +32,7 @@ NQ_MUST_USE nq_rc fields_get(struct coll *c, struct slice field,
 /* How many are not due. */
 NQ_MUST_USE nq_rc fields_count(struct coll *c, uint64_t *out);
 /* Stands on any one that is not due, all equally likely; NQ_NOTFOUND. */
-NQ_MUST_USE nq_rc fields_random(struct coll_cursor *cu);
+NQ_MUST_USE nq_rc fields_random(struct coll_cursor *cu, struct rng *rng);
 /* "listpack", "listpackex" or "hashtable". */
 const char *fields_encoding(const struct entry *e);
 
