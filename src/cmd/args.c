@@ -1,6 +1,7 @@
 /* cmd/args.c - shared argument readers. */
 #include "cmd/args.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,6 +11,8 @@
 #include "os/clock.h"
 
 #define EXPIRE_MAX ((INT64_C(1) << 48) - 1) /* what a record can hold */
+#define PLAIN_DIGITS 15                      /* below 2^53 */
+#define DOUBLE_TEXT_MAX 4096                 /* longer ones are no numbers */
 #define NUMBER_MAX 256 /* bytes of a number with a fraction */
 
 bool
@@ -28,6 +31,68 @@ arg_int_within(struct req *rq, uint32_t i, int64_t lo, int64_t hi,
     if (slice_to_i64(rq->argv[i], out) && *out >= lo && *out <= hi)
         return true;
     reply_error(rq, "%s", error);
+    return false;
+}
+
+/* What is usual: digits with at most one point among them, few enough to be
+ * exact both as an integer and as a power of ten; then one division rounds as
+ * strtod() would. */
+static bool
+plain_double(struct slice s, double *out)
+{
+    static const double tens[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                  1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    bool negative = s.len > 0 && s.p[0] == '-';
+    size_t point = s.len, digits = 0;
+    uint64_t v = 0;
+
+    if (s.len > PLAIN_DIGITS + 2)
+        return false;
+    for (size_t i = negative; i < s.len; i++) {
+        unsigned digit = (unsigned)s.p[i] - '0';
+
+        if (digit <= 9) {
+            v = v * 10 + digit;
+            digits++;
+        } else if (s.p[i] == '.' && point == s.len) {
+            point = i;
+        } else {
+            return false;
+        }
+    }
+    if (digits == 0 || digits > PLAIN_DIGITS)
+        return false;
+    *out = (double)v / tens[point < s.len ? s.len - point - 1 : 0];
+    *out = negative ? -*out : *out;
+    return true;
+}
+
+bool
+slice_to_double(struct slice s, double *out)
+{
+    char text[DOUBLE_TEXT_MAX], *end;
+
+    if (plain_double(s, out))
+        return true;
+    if (s.len == 0 || s.len >= sizeof text || isspace(s.p[0]))
+        return false;
+    memcpy(text, s.p, s.len);
+    text[s.len] = '\0';
+    errno = 0;
+    *out = strtod(text, &end);
+    return end == text + s.len && !isnan(*out) &&
+           !(errno == ERANGE && (isinf(*out) || *out == 0));
+}
+
+bool
+arg_double(struct req *rq, uint32_t i, const char *error, double *out)
+{
+    if (slice_to_double(rq->argv[i], out))
+        return true;
+    if (error != NULL)
+        reply_error(rq, "%s", error);
+    else
+        reply_rc(rq, NQ_ENOTFLOAT);
     return false;
 }
 

@@ -12,6 +12,13 @@ bool arg_int(struct req *rq, uint32_t i, int64_t *out);
 bool arg_int_within(struct req *rq, uint32_t i, int64_t lo, int64_t hi,
                     const char *error, int64_t *out);
 
+/* The whole slice as a number, as Redis reads scores: decimal, hexadecimal or
+ * inf; no blanks, no NaN, nothing too great or too small. */
+bool slice_to_double(struct slice s, double *out);
+/* argv[i] so; false: answered `error`, or with NULL "value is not a valid
+ * float". */
+bool arg_double(struct req *rq, uint32_t i, const char *error, double *out);
+
 /* The cursor of a scan; false: "invalid cursor". */
 bool arg_scan_cursor(struct req *rq, uint32_t i, uint64_t *out);
 /* Its COUNT, which is at least 1. */

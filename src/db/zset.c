@@ -221,17 +221,30 @@ find_packed(struct zset *z, struct slice name, enum standing *st, double *score)
 
 /* Whether the 's' item is there. */
 static nq_rc
-is_ordered(struct zset *z, struct slice name, double score, bool *out)
+is_ordered(struct coll *c, struct slice name, double score, bool *out)
 {
     struct zset_key k;
     struct item it;
     nq_rc rc;
 
     zset_key_score(&k, score, name);
-    rc = coll_get(&z->coll, k.key, &it);
+    rc = coll_get(c, k.key, &it);
     zset_key_fini(&k);
     *out = rc == NQ_OK;
     return rc == NQ_NOTFOUND ? NQ_OK : rc;
+}
+
+nq_rc
+zset_item_is_there(struct coll *c, const struct item *it, bool *out)
+{
+    struct member m;
+
+    *out = true;
+    if ((c->head[0] & ZSET_STALE) == 0 || is_in_order(it->key))
+        return NQ_OK;
+    if (!zset_member_of(it, &m))
+        return NQ_CORRUPT("a member of a sorted set without a score");
+    return is_ordered(c, m.name, m.score, out);
 }
 
 static nq_rc
@@ -251,7 +264,7 @@ find_in_tree(struct zset *z, struct slice name, enum standing *st,
     if (!score_in(it.val, score))
         return NQ_CORRUPT("a member of a sorted set without a score");
     if (z->stale > 0)
-        rc = is_ordered(z, name, *score, &is_there);
+        rc = is_ordered(&z->coll, name, *score, &is_there);
     *st = is_there ? PRESENT : STALE;
     return rc;
 }

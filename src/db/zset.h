@@ -12,10 +12,15 @@
 
 #include "db/coll.h"
 
+#define ZSET_HEAD_LEN 1 /* of its collection, as coll_open() wants it */
+
 struct member {
     struct slice name; /* borrowed, until the next step or change */
     double score;
 };
+
+/* Doubles in order as integers in order; 0.0 and -0.0 are the same. */
+uint64_t zset_order_of(double score);
 
 struct zset {
     struct coll coll; /* for readers in slices; else private */
@@ -41,9 +46,11 @@ NQ_MUST_USE nq_rc zset_rank(struct zset *z, struct slice member, uint64_t *rank,
 /* What an item of the collection says; false: it is not about a member.  Both
  * the items of a walk in order and those by name are. */
 bool zset_member_of(const struct item *it, struct member *out);
-/* The keys of items by name, in a tree: [lo, hi). */
-#define ZSET_NAMES_LO slice_lit("m")
-#define ZSET_NAMES_HI slice_lit("n")
+/* Whether it is one of a member that is there: in a tree, items by name may
+ * stay behind for a while.  NQ_MISS. */
+NQ_MUST_USE nq_rc zset_item_is_there(struct coll *c, const struct item *it,
+                                     bool *out);
+#define ZSET_NAMES slice_lit("m") /* how keys of items by name begin */
 
 /* --- order --------------------------------------------------------------- */
 
@@ -114,7 +121,9 @@ NQ_MUST_USE nq_rc zset_add(struct db *db, uint32_t dbi, struct slice key,
 NQ_MUST_USE nq_rc zset_rem(struct db *db, uint32_t dbi, struct slice key,
                            struct entry *old, const struct slice *members,
                            uint32_t n, const char *event, uint64_t *removed);
-/* Removes by rank; `span` lies inside the set, and is not empty. */
+/* Removes by rank; `span` lies inside the set, and is not empty.  Of more than
+ * ZSET_REMOVED_WHOLE members something may stay behind: zset_sweep(). */
+#define ZSET_REMOVED_WHOLE 512
 NQ_MUST_USE nq_rc zset_rem_span(struct db *db, uint32_t dbi, struct slice key,
                                 struct entry *old, struct span span,
                                 const char *event);

@@ -7,7 +7,6 @@
 #include "db/zset.h"
 
 /* Bits of the record's head. */
-#define ZSET_HEAD_LEN 1
 #define ZSET_SKIPLIST                                                          \
     1                /* OBJECT ENCODING says so, and never again otherwise     \
                       */
@@ -35,8 +34,6 @@ zset_key_fini(struct zset_key *k)
         nq_free(k->heap);
 }
 
-/* Doubles in order as integers in order; 0.0 and -0.0 are the same. */
-uint64_t zset_order_of(double score);
 double zset_score_at(uint64_t order);
 
 enum standing { ABSENT, STALE, PRESENT };

@@ -9,10 +9,6 @@
 #include "db/zset_int.h"
 #include "store/corrupt.h"
 
-/* As many members of a range are removed whole; of more, one half is left to
- * be swept. */
-#define REMOVE_WHOLE 512
-
 /* --- ZREM ---------------------------------------------------------------- */
 
 static nq_rc
@@ -112,9 +108,10 @@ removal_scan(struct zset *z, struct span span, struct removal *r)
     rc = zset_nth(&cu, span.from);
     if (rc == NQ_OK && cu.valid)
         buf_put_slice(&r->lo, cu.items.key);
-    if (rc == NQ_OK && span.n > REMOVE_WHOLE)
+    if (rc == NQ_OK && span.n > ZSET_REMOVED_WHOLE)
         rc = zset_nth(&cu, span.from + span.n);
-    for (; rc == NQ_OK && span.n <= REMOVE_WHOLE && cu.valid && i < span.n;
+    for (;
+         rc == NQ_OK && span.n <= ZSET_REMOVED_WHOLE && cu.valid && i < span.n;
          i++) {
         buf_put_varint(&r->names, cu.at.name.len);
         buf_put_slice(&r->names, cu.at.name);

@@ -6,6 +6,8 @@
 
 #include "base/check.h"
 
+#define WHOLE_MAX 1e15 /* integers below have no exponent with 17 digits */
+
 static size_t
 put_text(uint8_t *dst, const char *text, size_t n)
 {
@@ -98,5 +100,8 @@ resp_double_text(char *dst, double v)
                      : put_text((uint8_t *)dst, "-inf", 4);
     if (isnan(v))
         return put_text((uint8_t *)dst, "nan", 3);
+    if (v < WHOLE_MAX && v > -WHOLE_MAX && v == (double)(int64_t)v &&
+        (v != 0 || !signbit(v)))
+        return i64_to_text(dst, (int64_t)v);
     return (size_t)snprintf(dst, 32, "%.17g", v);
 }
