@@ -11,8 +11,8 @@
 #include "os/clock.h"
 
 #define EXPIRE_MAX ((INT64_C(1) << 48) - 1) /* what a record can hold */
-#define PLAIN_DIGITS 15                      /* below 2^53 */
-#define DOUBLE_TEXT_MAX 4096                 /* longer ones are no numbers */
+#define PLAIN_DIGITS 15                     /* below 2^53 */
+#define DOUBLE_TEXT_MAX 4096                /* longer ones are no numbers */
 #define NUMBER_MAX 256 /* bytes of a number with a fraction */
 
 bool

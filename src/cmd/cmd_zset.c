@@ -17,6 +17,7 @@
 #include "resp/write.h"
 
 #define BOUND_TEXT_MAX 512
+#define WHOLE_MAX 4611686018427387904.0 /* 2^62 */
 
 /* --- ranges -------------------------------------------------------------- */
 
@@ -358,6 +359,16 @@ name_of_item(const struct item *it)
     return zset_member_of(it, &m) ? m.name : slice_lit("");
 }
 
+/* Small sets keep whole scores as integers, in Redis, and show them so. */
+static size_t
+score_text(const struct coll *c, double score, char *dst)
+{
+    if (zset_is_listpack(c) && score > -WHOLE_MAX && score < WHOLE_MAX &&
+        score == (double)(int64_t)score)
+        return i64_to_text(dst, (int64_t)score);
+    return resp_double_text(dst, score);
+}
+
 static nq_rc
 put_scanned(struct req *rq, struct coll *c, const struct item *it,
             bool novalues, struct listing *l)
@@ -374,7 +385,7 @@ put_scanned(struct req *rq, struct coll *c, const struct item *it,
     if (!is_there || !zset_member_of(it, &m))
         return NQ_NOTFOUND;
     listing_put(l, m.name);
-    listing_put(l, slice_of(text, resp_double_text(text, m.score)));
+    listing_put(l, slice_of(text, score_text(c, m.score, text)));
     return NQ_OK;
 }
 

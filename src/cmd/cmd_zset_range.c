@@ -3,10 +3,10 @@
  *
  * Whatever bounds a range has, it is a run of ranks, known in O(log n) before
  * the first member is told; LIMIT is arithmetic on it. */
+#include "cmd/cmd_zset_range.h"
+
 #include "base/check.h"
 #include "cmd/args.h"
-#include "cmd/cmd_zset_range.h"
-#include "cmd/cmd_zset.h"
 #include "cmd/handlers.h"
 #include "cmd/reply.h"
 #include "cmd/walk.h"

@@ -195,6 +195,12 @@ zset_encoding(const struct entry *e)
     return "listpack";
 }
 
+bool
+zset_is_listpack(const struct coll *c)
+{
+    return (c->head[0] & ZSET_SKIPLIST) == 0;
+}
+
 /* --- one member ---------------------------------------------------------- */
 
 static nq_rc

@@ -37,6 +37,10 @@ void zset_close(struct zset *z);
 /* "listpack" or "skiplist". */
 const char *zset_encoding(const struct entry *e);
 
+/* Whether the encoding of a set that is open, as a collection, is "listpack".
+ */
+bool zset_is_listpack(const struct coll *c);
+
 /* NQ_OK or NQ_NOTFOUND. */
 NQ_MUST_USE nq_rc zset_score(struct zset *z, struct slice member, double *out);
 /* How many members come before it. */

@@ -106,22 +106,24 @@ zset_remove_member(struct zset *z, struct slice name, double score)
     return rc;
 }
 
+/* The small encoding has no -0.0, as in Redis. */
 static nq_rc
-put_member(struct zset *z, const struct member *m)
+put_member(struct zset *z, struct member m)
 {
-    bool was_tree = z->coll.is_tree;
+    bool was_tree = z->coll.is_tree, is_negative_zero;
     struct zset_key k;
     nq_rc rc;
 
-    zset_key_score(&k, m->score, m->name);
+    if (m.score == 0 && (z->coll.head[0] & ZSET_SKIPLIST) == 0)
+        m.score = 0;
+    is_negative_zero = m.score == 0 && signbit(m.score);
+    zset_key_score(&k, m.score, m.name);
     rc = coll_put(&z->coll, k.key,
-                  m->score == 0 && signbit(m->score) ? slice_lit("-")
-                                                     : slice_lit(""),
-                  0, NULL);
+                  is_negative_zero ? slice_lit("-") : slice_lit(""), 0, NULL);
     zset_key_fini(&k);
     if (rc != NQ_OK || !z->coll.is_tree)
         return rc;
-    return was_tree ? put_name(z, m->name, m->score) : put_all_names(z);
+    return was_tree ? put_name(z, m.name, m.score) : put_all_names(z);
 }
 
 nq_rc
@@ -280,7 +282,7 @@ take_step(struct zset *z, const struct step *s, struct zset_added *out)
         out->added++;
         z->stale -= s->st == STALE;
     }
-    return put_member(z, &s->to);
+    return put_member(z, s->to);
 }
 
 /* Redis' rules for the large encoding. */
