@@ -9,7 +9,6 @@ bench/results/DATE.json and the page bench/results/README.md with plots."""
 
 import argparse
 import json
-import multiprocessing
 import os
 import platform
 import statistics
@@ -19,7 +18,9 @@ import threading
 import time
 
 import report
-from peers import ROOT, Client, Peer, load_keys, redis_benchmark
+from bench_types import bench_stall, bench_type_memory, bench_types
+from peers import (ROOT, Client, Peer, beside_ping, load_keys,
+                   redis_benchmark)
 
 RESULTS = os.path.join(ROOT, "bench", "results")
 
@@ -127,34 +128,6 @@ def timed(peer, words):
     return ms, int(head[1:])
 
 
-def ping_until(peer, stop, worst):
-    c = peer.connect()
-    worst.value = 0.0
-    while not stop.is_set():
-        t0 = time.perf_counter()
-        c.call("PING")
-        worst.value = max(worst.value, (time.perf_counter() - t0) * 1000)
-        time.sleep(0.0002)
-    c.close()
-
-
-def beside_ping(peer, fn, *args):
-    """Runs fn; also the longest PING of another client, in a process of its
-    own, meanwhile, in ms."""
-    worst, stop = multiprocessing.Value("d", -1.0), multiprocessing.Event()
-    other = multiprocessing.Process(target=ping_until,
-                                    args=(peer, stop, worst))
-    other.start()
-    while worst.value < 0:
-        time.sleep(0.005)
-    try:
-        out = fn(*args)
-    finally:
-        stop.set()
-        other.join()
-    return out, worst.value
-
-
 def bench_save(run):
     """The stall of a checkpoint (ours) or fork (theirs) with 1 GB changed."""
     n = run.n(8000000)
@@ -222,7 +195,9 @@ def bench_restart(run):
 
 
 BENCHES = {"cpu": bench_cpu, "always": bench_always, "order": bench_order,
-           "save": bench_save, "idle": bench_idle, "restart": bench_restart}
+           "save": bench_save, "idle": bench_idle, "restart": bench_restart,
+           "types": bench_types, "type-memory": bench_type_memory,
+           "stall": bench_stall}
 
 
 def machine():

@@ -1,6 +1,7 @@
 """Servers under measurement: started on a free loopback port, pinned to one
 core, ended by their own process id."""
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -229,3 +230,37 @@ def redis_benchmark(peer, test, n, pipeline, clients=50, keys=1000000,
     return {"rps": float(row["rps"]), "p50_ms": float(row["p50_latency_ms"]),
             "p99_ms": float(row["p99_latency_ms"]), "seconds": seconds,
             "cpu_us": (peer.cpu_ns() - before) / n / 1000}
+
+
+def ping_until(peer, stop, worst):
+    """On the client's core, ahead of whoever else is there, if we may."""
+    os.sched_setaffinity(0, {int(CLIENT_CORE)})
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        pass
+    c = peer.connect()
+    worst.value = 0.0
+    while not stop.is_set():
+        t0 = time.perf_counter()
+        c.call("PING")
+        worst.value = max(worst.value, (time.perf_counter() - t0) * 1000)
+        time.sleep(0.0002)
+    c.close()
+
+
+def beside_ping(peer, fn, *args):
+    """Runs fn; also the longest PING of another client, in a process of its
+    own, meanwhile, in ms."""
+    worst, stop = multiprocessing.Value("d", -1.0), multiprocessing.Event()
+    other = multiprocessing.Process(target=ping_until,
+                                    args=(peer, stop, worst))
+    other.start()
+    while worst.value < 0:
+        time.sleep(0.005)
+    try:
+        out = fn(*args)
+    finally:
+        stop.set()
+        other.join()
+    return out, worst.value
