@@ -11,6 +11,7 @@
 #ifndef NQ_DB_LIST_H
 #define NQ_DB_LIST_H
 
+#include "base/buf.h"
 #include "db/db.h"
 #include "store/blob.h"
 
@@ -31,7 +32,6 @@ pgno list_root(const struct entry *e);
 /* One element.  Not to be copied: bytes may point into text. */
 struct list_item {
     struct slice bytes; /* not valid if is_blob */
-    uint64_t len;
     bool is_blob;
     struct blob_ref blob; /* valid only if is_blob */
     char text[24];        /* of an integer */
@@ -45,25 +45,25 @@ NQ_MUST_USE nq_rc list_at(struct db *db, const struct entry *e, uint64_t index,
                           struct list_item *out);
 
 /* Stands on an element or at an end.  Becomes void with the next change.  To
- * go on in another slice of a command: find the key, init, seek again. */
+ * go on in another slice of a command, while the list is held: keep the
+ * record (its val copied: the key may go meanwhile), init and seek again. */
 struct list_cursor {
     bool valid;
-    uint64_t index;        /* of the element, while valid */
-    struct list_item item; /* while valid */
+    uint64_t index; /* of the element, while valid */
     /* private */
     struct db *db;
     struct slice val; /* of the record */
-    uint64_t count;   /* of the list */
-    uint64_t head,
-        tail; /* elements in the record, before and behind the tree */
+    uint64_t head_n, tree_n, tail_n;
+    uint32_t start, mid, end;
+    enum { LIST_IN_HEAD, LIST_IN_TREE, LIST_IN_TAIL } where;
     struct btree tree;
     struct btree_cursor at;
-    struct slice run; /* the elements of one piece, and where in it */
-    size_t off, size; /* the element */
+    bool is_blob;     /* the record of the tree is one */
+    struct slice run; /* the elements around, and the one it stands on */
     uint32_t run_n, nth;
-    bool has_back;    /* how the elements of the piece are written */
+    size_t off, size;
     uint16_t *starts; /* of a chunk that is walked backwards */
-    uint32_t starts_cap;
+    uint32_t starts_cap, starts_n;
 };
 /* `e`: a found list. */
 NQ_MUST_USE nq_rc list_cursor_init(struct list_cursor *cu, struct db *db,
@@ -72,6 +72,29 @@ void list_cursor_fini(struct list_cursor *cu);
 NQ_MUST_USE nq_rc list_seek(struct list_cursor *cu, uint64_t index);
 NQ_MUST_USE nq_rc list_next(struct list_cursor *cu);
 NQ_MUST_USE nq_rc list_prev(struct list_cursor *cu);
+/* The element that it stands on. */
+NQ_MUST_USE nq_rc list_item(struct list_cursor *cu, struct list_item *out);
+
+/* An element that is looked for. */
+struct list_needle {
+    struct slice elem;  /* the caller's */
+    struct slice bytes; /* as it stands in a list; empty: only as a blob */
+};
+void list_needle_init(struct list_needle *n, struct db *db, struct slice elem,
+                      struct arena *arena);
+/* Does the cursor stand on one that is equal? */
+NQ_MUST_USE nq_rc list_is_equal(struct list_cursor *cu,
+                                const struct list_needle *n, bool *out);
+
+/* Which elements list_remove_marked() takes away: marked with a cursor, one
+ * after the other from either end. */
+struct list_marks {
+    uint64_t n;          /* of elements */
+    uint64_t head, tail; /* private, as all below */
+    struct buf in_tree;  /* u64 label, u32 elements, of each chunk */
+};
+void list_marks_fini(struct list_marks *m); /* of a zeroed one, too */
+NQ_MUST_USE nq_rc list_mark(struct list_marks *m, struct list_cursor *cu);
 
 /* --- changes ------------------------------------------------------------- */
 
@@ -103,17 +126,18 @@ NQ_MUST_USE nq_rc list_set(struct db *db, uint32_t dbi, struct slice key,
                            struct entry *old, uint64_t index,
                            struct slice elem);
 /* LINSERT before the element at `index`, or behind the last one. */
-NQ_MUST_USE nq_rc list_insert(struct db *db, uint32_t dbi, struct slice key,
-                              struct entry *old, uint64_t index,
-                              struct slice elem, uint64_t *len);
+NQ_MUST_USE nq_rc list_insert_at(struct db *db, uint32_t dbi, struct slice key,
+                                 struct entry *old, uint64_t index,
+                                 struct slice elem, uint64_t *len);
 /* LTRIM: keeps [start, start + n), which lies inside, or nothing. */
 NQ_MUST_USE nq_rc list_trim(struct db *db, uint32_t dbi, struct slice key,
                             struct entry *old, uint64_t start, uint64_t n);
-/* LREM: up to |count| elements equal to `elem` go, from the head or (count
- * below 0) from the tail; 0: all.  None: nothing is logged or raised. */
-NQ_MUST_USE nq_rc list_remove(struct db *db, uint32_t dbi, struct slice key,
-                              struct entry *old, int64_t count,
-                              struct slice elem, uint64_t *removed);
+/* LREM of what was marked (at least one), from the head or, `last`, from the
+ * tail.  The list is as it was when they were marked. */
+NQ_MUST_USE nq_rc list_remove_marked(struct db *db, uint32_t dbi,
+                                     struct slice key, struct entry *old,
+                                     const struct list_needle *n,
+                                     const struct list_marks *marks, bool last);
 
 /* All of it against its invariants (list.c): NQ_ECORRUPT. */
 NQ_MUST_USE nq_rc list_check(struct db *db, const struct entry *e);
