@@ -37,8 +37,8 @@ struct world {
     struct env env;
     struct rng rng;
     struct model lists[LISTS];
-    struct model other; /* scratch */
-    size_t big_max;
+    struct model other;       /* scratch */
+    size_t big_max, list_max; /* bytes: a command's pages must fit the pool */
     uint8_t *noise;
 };
 
@@ -63,6 +63,17 @@ model_remove(struct model *m, unsigned at, unsigned n)
     assert_in_range(at + n, 0, m->n);
     memmove(m->at + at, m->at + at + n, (m->n - at - n) * sizeof m->at[0]);
     m->n -= n;
+}
+
+/* May it take n more? */
+static bool
+has_room(const struct world *w, const struct model *m, unsigned n)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < m->n; i++)
+        bytes += m->at[i].len;
+    return m->n + n <= MODEL_MAX && bytes < w->list_max;
 }
 
 static struct slice
@@ -182,7 +193,7 @@ do_push(struct world *w, struct model *m, struct slice key)
     struct slice elems[300];
     uint64_t len;
 
-    if (m->n + n > MODEL_MAX)
+    if (!has_room(w, m, n))
         return;
     for (unsigned i = 0; i < n; i++) {
         struct elem e = random_elem(w);
@@ -274,8 +285,8 @@ insert_at(struct world *w, struct model *m, struct slice key, unsigned at,
 {
     uint64_t len;
 
-    assert_int_equal(
-        env_run(&w->env, insert(w, key, at, bytes_of(w, e), &len)), NQ_OK);
+    assert_int_equal(env_run(&w->env, insert(w, key, at, bytes_of(w, e), &len)),
+                     NQ_OK);
     model_insert(m, at, e);
     assert_int_equal(len, m->n);
 }
@@ -287,7 +298,7 @@ do_insert(struct world *w, struct model *m, struct slice key)
     unsigned at = below(w, m->n + 1);
     unsigned n = below(w, 10) == 0 ? below(w, 200) : 1;
 
-    for (unsigned i = 0; i < n && m->n > 0 && m->n < MODEL_MAX; i++)
+    for (unsigned i = 0; i < n && m->n > 0 && has_room(w, m, 1); i++)
         insert_at(w, m, key, at, random_elem(w));
 }
 
@@ -380,8 +391,8 @@ do_lrem(struct world *w, struct model *m, struct slice key)
     unsigned count = below(w, 3) == 0 ? MODEL_MAX : 1 + below(w, 3);
     bool last = below(w, 2);
     uint64_t removed;
-    nq_rc rc = env_run(
-        &w->env, lrem(w, key, bytes_of(w, e), count, last, &removed));
+    nq_rc rc =
+        env_run(&w->env, lrem(w, key, bytes_of(w, e), count, last, &removed));
 
     assert_int_equal(rc, m->n > 0 ? NQ_OK : NQ_NOTFOUND);
     assert_int_equal(removed, model_lrem(w, m, bytes_of(w, e), count, last));
@@ -412,9 +423,9 @@ do_move(struct world *w, struct model *m, struct slice key)
     struct slice elem;
     struct elem e;
     char name[16];
-    nq_rc rc = env_run(
-        &w->env, move(w, key, from_head ? LIST_HEAD : LIST_TAIL,
-                      key_of(i, name), to_head ? LIST_HEAD : LIST_TAIL, &elem));
+    nq_rc rc = env_run(&w->env, move(w, key, from_head ? LIST_HEAD : LIST_TAIL,
+                                     key_of(i, name),
+                                     to_head ? LIST_HEAD : LIST_TAIL, &elem));
 
     assert_int_equal(rc, m->n > 0 ? NQ_OK : NQ_NOTFOUND);
     if (m->n == 0)
@@ -533,7 +544,8 @@ end_round(struct world *w)
 static void
 run(struct world *w, uint32_t page_size, uint64_t pool_bytes)
 {
-    w->big_max = nq_min(pool_bytes / 8, 100000u);
+    w->big_max = nq_min(pool_bytes / 32, 100000u);
+    w->list_max = pool_bytes / 4;
     env_init(&w->env, page_size, pool_bytes);
     for (int round = 0; round < ROUNDS; round++) {
         for (int n = 0; n < STEPS; n++) {
