@@ -1,4 +1,4 @@
-/* db/list_check.c - a list against its invariants: I1, I2 of list.c, W1 to W3
+/* db/list_check.c - a list against its invariants: I1, I2 of lists.c, W1 to W3
  * of list_work.c, C1 and C2 of list_chunk.c, and that equal elements have
  * equal bytes.  The tree itself is btree_check()'s.  Called by tests and
  * tools. */

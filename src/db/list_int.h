@@ -1,11 +1,11 @@
-/* db/list_int.h - what the files of the list share; list.c tells the layout.
+/* db/list_int.h - what the files of the list share; lists.c tells the layout.
  */
 #ifndef NQ_DB_LIST_INT_H
 #define NQ_DB_LIST_INT_H
 
 #include "db/db_int.h"
 #include "db/hold.h"
-#include "db/list.h"
+#include "db/lists.h"
 #include "db/list_piece.h"
 
 #define LIST_HEADER 12

@@ -1,5 +1,5 @@
 /* db/list_record.c - the record of a list: what it says without being opened.
- * The layout is told in list.c.  Called by the other list_*.c files, and by
+ * The layout is told in lists.c.  Called by the other list_*.c files, and by
  * whoever looks at a key. */
 #include "db/list_int.h"
 

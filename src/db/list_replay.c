@@ -1,5 +1,5 @@
 /* db/list_replay.c - the effects of lists, applied again.  What their
- * arguments are is told in list.c and list_edit.c.  Called by replay.c. */
+ * arguments are is told in lists.c and list_edit.c.  Called by replay.c. */
 #include "base/arena.h"
 #include "db/list_int.h"
 

@@ -11,7 +11,7 @@
  * The first of all is in the middle, and half of what is left is taken when a
  * whole step no longer fits.
  *
- * Called by list_work.c, list.c and list_edit.c. */
+ * Called by list_work.c, lists.c and list_edit.c. */
 #include "db/list_int.h"
 
 #define FIRST_LABEL (UINT64_C(1) << 63)

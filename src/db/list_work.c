@@ -13,7 +13,7 @@
  * A list whose tree is empty keeps a record of any size; it grows by a
  * quarter and shrinks when three quarters are unused.
  *
- * Called by list.c and list_edit.c. */
+ * Called by lists.c and list_edit.c. */
 #include "db/list_int.h"
 
 #define ROOM_MIN 8    /* spare bytes of a record without a tree */

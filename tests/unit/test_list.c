@@ -12,7 +12,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "db/list.h"
+#include "db/lists.h"
 #include "os/clock.h"
 
 #define LISTS 5

@@ -1,4 +1,4 @@
-/* db/list.h - the list type: elements in the order they were put, reached by
+/* db/lists.h - the list type: elements in the order they were put, reached by
  * index and from both ends.
  *
  * Loop thread only; NQ_MISS as in db.h.  Calls that write log one effect,
@@ -8,8 +8,8 @@
  * db_find_write() left, and is void afterwards.
  *
  * Elements and items borrowed from a list are good until its next change. */
-#ifndef NQ_DB_LIST_H
-#define NQ_DB_LIST_H
+#ifndef NQ_DB_LISTS_H
+#define NQ_DB_LISTS_H
 
 #include "base/buf.h"
 #include "db/db.h"
@@ -139,7 +139,7 @@ NQ_MUST_USE nq_rc list_remove_marked(struct db *db, uint32_t dbi,
                                      const struct list_needle *n,
                                      const struct list_marks *marks, bool last);
 
-/* All of it against its invariants (list.c): NQ_ECORRUPT. */
+/* All of it against its invariants (lists.c): NQ_ECORRUPT. */
 NQ_MUST_USE nq_rc list_check(struct db *db, const struct entry *e);
 
 #endif

@@ -1,4 +1,4 @@
-/* db/list.c - the list type: pushing and popping.
+/* db/lists.c - the list type: pushing and popping.
  *
  * The value of a list's record:
  *
@@ -25,7 +25,7 @@
  *   LPOP, RPOP    varint count
  *
  * Called by command handlers and by replay (list_replay.c). */
-#include "db/list.h"
+#include "db/lists.h"
 
 #include "base/arena.h"
 #include "base/mem.h"
