@@ -52,6 +52,14 @@ on_touch(void *arg, uint32_t dbi, struct slice key)
     e->touches++;
 }
 
+static void
+on_release(void *arg)
+{
+    struct env *e = arg;
+
+    e->releases++;
+}
+
 /* --- life ---------------------------------------------------------------- */
 
 nq_rc
@@ -74,6 +82,7 @@ env_try_open(struct env *e)
     struct db_opts dbo = {.databases = e->databases,
                           .on_event = on_event,
                           .on_touch = on_touch,
+                          .on_release = on_release,
                           .arg = e};
     nq_rc rc;
 

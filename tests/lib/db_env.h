@@ -21,7 +21,7 @@ struct env {
     struct db *db;
     struct arena arena;
     struct buf *events; /* "class event dbi key\n", if not NULL */
-    unsigned touches;
+    unsigned touches, releases;
     uint64_t misses; /* commands that were parked */
 };
 
