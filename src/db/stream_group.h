@@ -9,8 +9,10 @@
 
 #define STREAM_READ_UNKNOWN (-1)
 #define STREAM_NEVER (-1)
+/* Longer names of groups and consumers: NQ_EKEYLEN. */
+#define STREAM_NAME_MAX (BTREE_MAX_KEY - 17)
 
-/* Names are borrowed as an item is. */
+/* Names that a walk gives are borrowed until its next step. */
 struct stream_group {
     struct slice name;
     uint64_t number;        /* unique within the stream, for ever */
@@ -45,11 +47,12 @@ NQ_MUST_USE nq_rc stream_pending_find(struct stream *s,
                                       const struct stream_group *g,
                                       struct stream_id id,
                                       struct stream_pending *out);
-/* By number.  One that is not there is damage. */
-NQ_MUST_USE nq_rc stream_consumer_at(struct stream *s,
-                                     const struct stream_group *g,
-                                     uint64_t number,
-                                     struct stream_consumer *out);
+/* The name of consumer `number`, copied into the arena.  One that is not there
+ * is damage. */
+NQ_MUST_USE nq_rc stream_consumer_name(struct stream *s,
+                                       const struct stream_group *g,
+                                       uint64_t number, struct arena *arena,
+                                       struct slice *out);
 
 /* O(log n). */
 NQ_MUST_USE nq_rc stream_group_count(struct stream *s, uint64_t *out);
