@@ -30,6 +30,8 @@ encoding_of(const struct entry *e)
         return fields_encoding(e);
     case DB_SET:
         return set_encoding(e);
+    case DB_STREAM:
+        return "stream";
     default:
         return "unknown";
     }

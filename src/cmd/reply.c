@@ -326,6 +326,17 @@ reply_set_end(struct req *rq, struct reply_deferred d, uint64_t n)
 }
 
 void
+reply_part_save(struct req *rq, struct reply_deferred d, struct buf *out)
+{
+    leave(rq, d);
+    for (struct part_chunk *c = d.part->first; c != NULL; c = c->next) {
+        buf_put(out, c->ref != NULL ? c->ref : c->bytes, c->len);
+        if (c->ref != NULL)
+            c->release(c->arg, c->len);
+    }
+}
+
+void
 reply_drop_parts(struct req *rq)
 {
     for (; rq->part != NULL; rq->part = rq->part->outer)

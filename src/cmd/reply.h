@@ -7,6 +7,7 @@
 
 #include "cmd/command.h"
 
+struct buf;
 struct item;
 
 void reply_ok(struct req *rq);
@@ -38,6 +39,9 @@ struct reply_deferred reply_array_begin(struct req *rq);
 void reply_array_end(struct req *rq, struct reply_deferred d, uint64_t n);
 void reply_map_end(struct req *rq, struct reply_deferred d, uint64_t pairs);
 void reply_set_end(struct req *rq, struct reply_deferred d, uint64_t n);
+
+/* Ends it without a header: what was put is appended to `out` in place. */
+void reply_part_save(struct req *rq, struct reply_deferred d, struct buf *out);
 
 /* The string found in `e` as a bulk: inline copied, blob by reference. */
 void reply_entry(struct req *rq, const struct entry *e);
