@@ -1,21 +1,22 @@
 /* cmd/cmd_dump.c - DUMP and RESTORE, in Redis' format (rdb.h). */
 #include "base/check.h"
+#include "cmd/cmd_dump.h"
 #include "cmd/cmd_key.h"
 #include "cmd/engine.h"
 #include "cmd/args.h"
 #include "cmd/handlers.h"
-#include "cmd/rdb.h"
 #include "cmd/reply.h"
+#include "cmd/staging.h"
 #include "db/string.h"
 
 void
 cmd_dump(struct req *rq)
 {
     struct buf payload = BUF_INIT;
-    struct slice val;
+    struct rdb_value v;
     struct entry e;
     bool found;
-    nq_rc rc = req_find_type(rq, 1, DB_STRING, false, &e);
+    nq_rc rc = req_find(rq, 1, &e);
 
     if (!key_is_found(rq, rc, &found))
         return;
@@ -23,12 +24,11 @@ cmd_dump(struct req *rq)
         reply_null(rq);
         return;
     }
-    if ((rc = string_bytes(rq->db, &e, rq->arena, &val)) != NQ_OK) {
+    if ((rc = dump_collect(rq, &e, &v)) != NQ_OK) {
         reply_rc(rq, rc);
         return;
     }
-    rdb_encode(&payload, &(struct rdb_value){
-                             .type = DB_STRING, .items = &val, .count = 1});
+    rdb_encode(&payload, &v);
     reply_bulk(rq, buf_slice(&payload));
     buf_fini(&payload);
 }
@@ -96,16 +96,10 @@ parse_restore_ttl(struct req *rq, struct restore_args *a)
 }
 
 static bool
-decode_payload(struct req *rq, struct slice *val)
+decode_payload(struct req *rq, struct rdb_value *v)
 {
-    struct rdb_value v;
     nq_rc rc = rdb_decode(rq->argv[3], rq->engine->limits.proto_max_bulk,
-                          rq->arena, &v);
-
-    if (rc == NQ_OK && v.type != DB_STRING)
-        rc = NQ_EFORMAT;
-    if (rc == NQ_OK)
-        *val = v.items[0];
+                          rq->arena, v);
 
     if (rc == NQ_ECORRUPT)
         reply_error(rq, "-ERR DUMP payload version or checksum are wrong");
@@ -114,8 +108,28 @@ decode_payload(struct req *rq, struct slice *val)
     return rc == NQ_OK;
 }
 
+/* Built out of sight, so that a payload that turns out to be bad leaves what
+ * there was. */
 static nq_rc
-restore(struct req *rq, struct entry *e, bool found, struct slice val,
+restore_collection(struct req *rq, const struct rdb_value *v,
+                   uint64_t expire_ms)
+{
+    struct staging st = {.db = NULL};
+    struct entry e;
+    nq_rc rc = staging_begin(rq, &st);
+
+    if (rc == NQ_OK)
+        rc = dump_build(rq, DB_STAGING, staging_key(&st), v);
+    if (rc == NQ_OK && expire_ms != 0 && (rc = staging_find(&st, &e)) == NQ_OK)
+        rc = db_set_expire(rq->db, DB_STAGING, staging_key(&st), &e, expire_ms);
+    if (rc == NQ_OK)
+        rc = staging_publish(rq, &st, rq->argv[1]);
+    staging_drop(&st);
+    return rc;
+}
+
+static nq_rc
+restore(struct req *rq, struct entry *e, bool found, const struct rdb_value *v,
         uint64_t expire_ms)
 {
     struct slice key = rq->argv[1];
@@ -123,7 +137,11 @@ restore(struct req *rq, struct entry *e, bool found, struct slice val,
 
     if (expire_ms != 0 && expire_ms <= db_now(rq->db))
         return found ? db_del_found(rq->db, rq->dbi, key, e) : NQ_OK;
-    rc = string_set(rq->db, rq->dbi, key, e, found, val, expire_ms, NULL);
+    if (v->type == DB_STRING)
+        rc = string_set(rq->db, rq->dbi, key, e, found, v->items[0], expire_ms,
+                        NULL);
+    else
+        rc = restore_collection(rq, v, expire_ms);
     if (rc == NQ_OK)
         db_event(rq->db, rq->dbi, EVENT_GENERIC, "restore", key);
     return rc;
@@ -134,7 +152,7 @@ void
 cmd_restore(struct req *rq)
 {
     struct restore_args a;
-    struct slice val;
+    struct rdb_value v;
     struct entry e;
     nq_rc rc;
 
@@ -147,10 +165,12 @@ cmd_restore(struct req *rq)
         reply_rc(rq, rc);
         return;
     }
-    if (!parse_restore_ttl(rq, &a) || !decode_payload(rq, &val))
+    if (!parse_restore_ttl(rq, &a) || !decode_payload(rq, &v))
         return;
-    rc = restore(rq, &e, rc == NQ_OK, val, a.expire_ms);
-    if (rc != NQ_OK)
+    rc = restore(rq, &e, rc == NQ_OK, &v, a.expire_ms);
+    if (rc == NQ_EFORMAT)
+        reply_error(rq, "-ERR Bad data format");
+    else if (rc != NQ_OK)
         reply_rc(rq, rc);
     else
         reply_ok(rq);
