@@ -5,6 +5,7 @@
 #include "cmd/engine.h"
 #include "cmd/args.h"
 #include "cmd/handlers.h"
+#include "cmd/idle.h"
 #include "cmd/reply.h"
 #include "cmd/staging.h"
 #include "db/string.h"
@@ -36,11 +37,12 @@ cmd_dump(struct req *rq)
 struct restore_args {
     bool replace, is_absolute;
     uint64_t expire_ms; /* 0: none */
+    uint64_t idle_s;
 };
 
-/* IDLETIME and FREQ are checked and of no effect: values do not age here. */
+/* FREQ is checked and of no effect: uses are not counted. */
 static bool
-parse_age(struct req *rq, uint32_t i, bool is_freq)
+parse_age(struct req *rq, uint32_t i, bool is_freq, struct restore_args *a)
 {
     int64_t v;
 
@@ -48,8 +50,10 @@ parse_age(struct req *rq, uint32_t i, bool is_freq)
         reply_rc(rq, NQ_ENOTINT);
         return false;
     }
-    if (v >= 0 && (!is_freq || v <= 255))
+    if (v >= 0 && (!is_freq || v <= 255)) {
+        a->idle_s = is_freq ? a->idle_s : (uint64_t)v;
         return true;
+    }
     reply_error(rq, "-ERR Invalid %s value, must be >= 0%s",
                 is_freq ? "FREQ" : "IDLETIME", is_freq ? " and <= 255" : "");
     return false;
@@ -69,7 +73,7 @@ parse_restore(struct req *rq, struct restore_args *a)
             a->is_absolute = true;
         } else if (has_value &&
                    (is_freq || slice_is(rq->argv[i], "IDLETIME"))) {
-            if (!parse_age(rq, ++i, is_freq))
+            if (!parse_age(rq, ++i, is_freq, a))
                 return false;
         } else {
             reply_syntax(rq);
@@ -172,6 +176,9 @@ cmd_restore(struct req *rq)
         reply_error(rq, "-ERR Bad data format");
     else if (rc != NQ_OK)
         reply_rc(rq, rc);
-    else
+    else {
+        idle_set(rq->engine->idle, rq->dbi, rq->argv[1], rq->engine->now_ms,
+                 a.idle_s);
         reply_ok(rq);
+    }
 }

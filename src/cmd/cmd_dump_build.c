@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "cmd/cmd_dump.h"
 #include "db/fields.h"
-#include "db/list.h"
+#include "db/lists.h"
 #include "db/set.h"
 #include "db/stream_group.h"
 #include "db/zset.h"

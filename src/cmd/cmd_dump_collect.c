@@ -6,7 +6,7 @@
 #include "cmd/cmd_dump.h"
 #include "cmd/reply.h"
 #include "db/fields.h"
-#include "db/list.h"
+#include "db/lists.h"
 #include "db/set.h"
 #include "db/stream_group.h"
 #include "db/string.h"
@@ -23,6 +23,20 @@ collect_string(struct req *rq, struct entry *e, struct rdb_value *v)
 }
 
 static nq_rc
+collect_element(struct req *rq, struct list_cursor *cu, struct slice *out)
+{
+    struct list_item it;
+    nq_rc rc = list_item(cu, &it);
+
+    if (rc == NQ_OK)
+        rc = list_item_bytes(rq->db, &it, rq->arena, out);
+    /* The text of an integer stands in the item. */
+    if (rc == NQ_OK && out->p == (const uint8_t *)it.text)
+        out->p = arena_memdup(rq->arena, out->p, out->len);
+    return rc;
+}
+
+static nq_rc
 collect_list(struct req *rq, struct entry *e, struct rdb_value *v)
 {
     struct list_cursor cu;
@@ -33,12 +47,7 @@ collect_list(struct req *rq, struct entry *e, struct rdb_value *v)
     if ((rc = list_cursor_init(&cu, rq->db, e)) != NQ_OK)
         return rc;
     for (rc = list_seek(&cu, 0); rc == NQ_OK && cu.valid && v->count < n;) {
-        struct slice *item = &v->items[v->count++];
-
-        rc = list_item_bytes(rq->db, &cu.item, rq->arena, item);
-        /* The text of an integer stands in the cursor. */
-        if (rc == NQ_OK && item->p == (const uint8_t *)cu.item.text)
-            item->p = arena_memdup(rq->arena, item->p, item->len);
+        rc = collect_element(rq, &cu, &v->items[v->count++]);
         if (rc == NQ_OK)
             rc = list_next(&cu);
     }

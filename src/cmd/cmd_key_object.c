@@ -1,11 +1,15 @@
 /* cmd/cmd_key_object.c - OBJECT: how values are kept, in Redis' words. */
 #include "cmd/cmd_key.h"
 
+#include "cmd/engine.h"
 #include "cmd/handlers.h"
+#include "cmd/idle.h"
 #include "cmd/reply.h"
 #include "db/fields.h"
+#include "db/lists.h"
 #include "db/set.h"
 #include "db/string.h"
+#include "db/zset.h"
 
 /* Finds argv[2]; null is answered when it is not there. */
 static bool
@@ -26,10 +30,14 @@ encoding_of(const struct entry *e)
     switch (e->rec.type) {
     case DB_STRING:
         return string_encoding(e);
-    case DB_HASH:
-        return fields_encoding(e);
+    case DB_LIST:
+        return list_encoding(e);
     case DB_SET:
         return set_encoding(e);
+    case DB_ZSET:
+        return zset_encoding(e);
+    case DB_HASH:
+        return fields_encoding(e);
     case DB_STREAM:
         return "stream";
     default:
@@ -56,14 +64,15 @@ cmd_object_refcount(struct req *rq)
         reply_int(rq, 1);
 }
 
-/* Pages are what ages here, not values: asking for one makes it young. */
 void
 cmd_object_idletime(struct req *rq)
 {
+    struct engine *g = rq->engine;
     struct entry e;
 
     if (find_object(rq, &e))
-        reply_int(rq, 0);
+        reply_int(rq, (int64_t)idle_seconds(g->idle, rq->dbi, rq->argv[2],
+                                            g->now_ms, g->start_wall_ms));
 }
 
 void
@@ -83,11 +92,11 @@ cmd_object_help(struct req *rq)
 {
     static const char *const lines[] = {
         "ENCODING <key>",
-        "    How the value is kept, in Redis' words.",
+        "    How Redis would keep the value: int, embstr, listpack ...",
         "FREQ <key>",
         "    Not kept: answers an error.",
         "IDLETIME <key>",
-        "    Always 0: pages are aged, not values.",
+        "    Seconds since the key was used last, or somewhat less.",
         "REFCOUNT <key>",
         "    Always 1: values are not shared.",
         NULL,

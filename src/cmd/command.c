@@ -31,6 +31,7 @@ enum {
     BUSY = CMD_BUSY,
     NOLOG = CMD_NOLOG,
     MOVABLEKEYS = CMD_MOVABLEKEYS,
+    NOTOUCH = CMD_NOTOUCH,
 };
 
 #define ROW(name, fn, arity, flags, first, last, step, group, since,           \

@@ -37,6 +37,7 @@ enum command_flag { /* Redis' names in COMMAND INFO, lower case */
                     CMD_NOASYNC = 1 << 15, /* no_async_loading */
                     CMD_BUSY = 1 << 16,    /* allow_busy */
                     CMD_NOLOG = 1 << 17,   /* skip_slowlog */
+                    CMD_NOTOUCH = 1 << 18, /* is no use of its keys */
 };
 
 struct req;

@@ -19,6 +19,7 @@
 #include "cmd/engine.h"
 #include "cmd/gate.h"
 #include "cmd/handlers.h"
+#include "cmd/idle.h"
 #include "cmd/latency.h"
 #include "cmd/multi.h"
 #include "cmd/notify.h"
@@ -462,6 +463,17 @@ finger_of(const struct req *rq, uint32_t i)
     return n < (int)rq->nfingers ? &rq->fingers[n] : NULL;
 }
 
+static inline void
+note_use(struct req *rq, uint32_t i)
+{
+    bool is_quiet = (rq->cmd->flags & CMD_NOTOUCH) != 0 ||
+                    ((rq->s->flags & SESSION_NO_TOUCH) != 0 &&
+                     !command_is_named(rq->cmd, slice_lit("touch")));
+
+    if (!is_quiet)
+        idle_touch(rq->engine->idle, rq->dbi, rq->argv[i], rq->engine->now_ms);
+}
+
 nq_rc
 req_find(struct req *rq, uint32_t i, struct entry *e)
 {
@@ -470,6 +482,7 @@ req_find(struct req *rq, uint32_t i, struct entry *e)
 
     e->finger = f == NULL ? (struct finger){0} : *f;
     rc = db_find(rq->db, rq->dbi, rq->argv[i], e);
+    note_use(rq, i);
     rq->engine->stats.keyspace_hits += rc == NQ_OK;
     if (rc == NQ_NOTFOUND) {
         rq->engine->stats.keyspace_misses++;
@@ -487,6 +500,7 @@ req_find_write(struct req *rq, uint32_t i, struct entry *e)
 
     e->finger = f == NULL ? (struct finger){0} : *f;
     rc = db_find_write(rq->db, rq->dbi, rq->argv[i], e);
+    note_use(rq, i);
     if (f != NULL)
         *f = e->finger; /* commands of many keys find each one twice */
     return rc;

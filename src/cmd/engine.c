@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cmd/command.h"
 #include "cmd/errorstats.h"
+#include "cmd/idle.h"
 #include "cmd/latency.h"
 #include "cmd/multi.h"
 #include "cmd/notify.h"
@@ -46,6 +47,7 @@ engine_new(void)
     rng_seed(&e->rng, rng_seed_from_os());
     draw_run_id(e);
     e->parking = parking_new(e);
+    e->idle = nq_calloc(IDLE_PLACES, sizeof *e->idle);
     e->waits = wait_keys_new();
     pubsub_init(e);
     e->watches = watches_new();
@@ -62,6 +64,7 @@ engine_free(struct engine *e)
         return;
     nq_assert(e->magic == ENGINE_MAGIC && list_empty(&e->sessions));
     parking_free(e->parking);
+    nq_free(e->idle);
     wait_keys_free(e->waits);
     pubsub_fini(e);
     watches_free(e->watches);

@@ -120,6 +120,7 @@ struct engine {
     struct errorstats *errors;
     struct slowlog *slowlog;
     struct latency *latency;
+    uint32_t *idle; /* when keys were used last, see cmd/idle */
     char run_id[41];
     const char *version; /* of nqdb */
 };
