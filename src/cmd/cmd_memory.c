@@ -16,6 +16,8 @@
 
 #define RECORD_OVERHEAD 12 /* head, offset, lengths, flags of a record */
 #define EXPIRY_BYTES 6
+#define SAMPLES 5 /* descents into a tree, if it is not said */
+#define SAMPLES_MAX 1000
 #define CHUNK_OVERHEAD 64 /* frame and page-table entry of a chunk */
 #define POOL_IS_TIGHT 0.9
 #define DIRTY_IS_HIGH 0.6
@@ -95,12 +97,13 @@ cmd_memory_stats(struct req *rq)
     put_number(rq, "pool.frames.pinned", u.pool.frames_pinned);
 }
 
-/* argv[3..]: SAMPLES n, which only collections would need. */
+/* argv[3..]: SAMPLES n, 0 for all that make sense. */
 static bool
-is_samples_good(struct req *rq)
+parse_samples(struct req *rq, unsigned *samples)
 {
     int64_t n;
 
+    *samples = SAMPLES;
     if (rq->argc == 3)
         return true;
     if (rq->argc != 5 || !slice_is(rq->argv[3], "samples")) {
@@ -113,6 +116,7 @@ is_samples_good(struct req *rq)
     }
     if (n < 0)
         reply_syntax(rq);
+    *samples = n == 0 || n > SAMPLES_MAX ? SAMPLES_MAX : (unsigned)n;
     return n >= 0;
 }
 
@@ -120,25 +124,28 @@ void
 cmd_memory_usage(struct req *rq)
 {
     struct entry e;
-    uint64_t bytes;
+    uint64_t bytes, owned = 0;
+    unsigned samples;
     nq_rc rc;
 
-    if (!is_samples_good(rq))
+    if (!parse_samples(rq, &samples))
         return;
     rc = req_find(rq, 2, &e);
     if (rc == NQ_NOTFOUND) {
         reply_null(rq);
         return;
     }
+    if (rc == NQ_OK)
+        rc = db_owned_bytes(rq->db, &e.rec, samples, &owned);
     if (rc != NQ_OK) {
         reply_rc(rq, rc);
         return;
     }
-    bytes = RECORD_OVERHEAD + rq->argv[2].len + e.rec.val.len;
+    bytes = owned + RECORD_OVERHEAD + rq->argv[2].len + e.rec.val.len;
     if (e.rec.expire_ms != 0)
         bytes += EXPIRY_BYTES;
     if (e.rec.type == DB_STRING && string_chunks(&e) > 0)
-        bytes += string_len(&e) + string_chunks(&e) * CHUNK_OVERHEAD;
+        bytes += string_chunks(&e) * CHUNK_OVERHEAD;
     reply_int(rq, (int64_t)bytes);
 }
 

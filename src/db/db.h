@@ -197,6 +197,11 @@ NQ_MUST_USE nq_rc db_expires(struct db *db, uint32_t dbi, uint64_t *keys);
 /* Uniform over the keys that are not expired; NQ_NOTFOUND if there is none. */
 NQ_MUST_USE nq_rc db_random_key(struct db *db, uint32_t dbi, struct slice *key);
 
+/* About how many bytes of pages the record has besides its place in a leaf,
+ * judged by `samples` descents; of blobs, the value itself. */
+NQ_MUST_USE nq_rc db_owned_bytes(struct db *db, const struct record *rec,
+                                 unsigned samples, uint64_t *out);
+
 /* --- background ---------------------------------------------------------- */
 
 /* One slice, at most budget_us, of what goes on beside commands: expiry where

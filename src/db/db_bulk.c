@@ -384,3 +384,23 @@ db_apply_del_range(struct db *db, const struct wal_record *r)
         return NQ_EFORMAT;
     return db_del_range(db, r->db, r->key, has_hi ? &hi : NULL, &removed);
 }
+
+nq_rc
+db_owned_bytes(struct db *db, const struct record *rec, unsigned samples,
+               uint64_t *out)
+{
+    struct btree tree = {.fr = db->fr};
+    struct blob_ref ref;
+    uint64_t pages;
+    nq_rc rc = NQ_OK;
+
+    *out = 0;
+    if (db_record_root(rec, &tree.root)) {
+        rc = btree_estimate_pages(&tree, samples, &pages);
+        *out = pages * db->fr->page_size;
+    } else if ((rec->flags & REC_OWNS) != 0 &&
+               (rc = blob_ref_decode(rec->val, &ref)) == NQ_OK) {
+        *out = ref.len;
+    }
+    return rc;
+}

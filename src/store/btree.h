@@ -156,6 +156,11 @@ NQ_MUST_USE nq_rc btree_count(struct btree *t, uint64_t *out);
 NQ_MUST_USE nq_rc btree_rank(struct btree *t, struct slice key, uint64_t *out);
 /* Stands on the record of rank n, or invalid if there are not so many. */
 NQ_MUST_USE nq_rc btree_nth(struct btree_cursor *c, uint64_t n);
+/* About how many pages the tree has, from `samples` (at least 1) descents:
+ * each multiplies the children of the pages it passes (Knuth, Estimating the
+ * efficiency of backtrack programs, 1975). */
+NQ_MUST_USE nq_rc btree_estimate_pages(struct btree *t, unsigned samples,
+                                       uint64_t *out);
 /* For weighted trees: stands on the record that has the element of rank n,
  * which is its element *within, from 0. */
 NQ_MUST_USE nq_rc btree_nth_within(struct btree_cursor *c, uint64_t n,

@@ -146,6 +146,43 @@ btree_nth_within(struct btree_cursor *c, uint64_t n, uint64_t *within)
     return cursor_take(c, &s);
 }
 
+/* One descent, at `part` of `parts` of every page it passes. */
+static nq_rc
+estimate_once(struct btree *t, unsigned part, unsigned parts, double *pages)
+{
+    const struct page *pg;
+    double level = 1;
+    pgno id = t->root;
+    nq_rc rc;
+
+    for (*pages = 0;; id = page_child(pg, (unsigned)pg->count * part / parts)) {
+        if ((rc = tree_page(t, id, &pg)) != NQ_OK)
+            return rc;
+        *pages += level;
+        if (pg->kind == PAGE_LEAF)
+            return NQ_OK;
+        level *= pg->count;
+    }
+}
+
+nq_rc
+btree_estimate_pages(struct btree *t, unsigned samples, uint64_t *out)
+{
+    double sum = 0, pages;
+    nq_rc rc;
+
+    *out = 0;
+    if (t->root == 0)
+        return NQ_OK;
+    for (unsigned i = 0; i < samples; i++) {
+        if ((rc = estimate_once(t, i, samples, &pages)) != NQ_OK)
+            return rc;
+        sum += pages;
+    }
+    *out = (uint64_t)(sum / samples + 0.5);
+    return NQ_OK;
+}
+
 /* --- what is due --------------------------------------------------------- */
 
 static bool
