@@ -350,7 +350,7 @@ walk_go_on(struct req *rq)
         return true;
     }
     /* The copy is as good as new whatever the keyspace's tree went through. */
-    w->entry.version = db_tree(rq->db, rq->dbi)->version;
+    db_entry_vouch(rq->db, rq->dbi, &w->entry);
     rc = coll_open(rq->db, rq->dbi, slice_lit(""), w->type, &w->entry, true,
                    w->head_len, &c);
     if (rc == NQ_OK)

@@ -407,6 +407,12 @@ db_find_write(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
     return rc;
 }
 
+void
+db_entry_vouch(struct db *db, uint32_t dbi, struct entry *e)
+{
+    e->version = db_record_version(db, db_space(db, dbi));
+}
+
 /* --- changing ------------------------------------------------------------ */
 
 static nq_rc

@@ -56,6 +56,10 @@ struct entry {
     uint64_t version; /* of the database, when it was read */
 };
 
+/* Vouches that e->rec, a copy whose bytes the caller owns, is as good as what
+ * db_find() would leave now: for reading a tree that is held. */
+void db_entry_vouch(struct db *db, uint32_t dbi, struct entry *e);
+
 /* Classes of keyspace events, with Redis' letters. */
 enum db_event_class {
     EVENT_GENERIC = 'g',
