@@ -205,7 +205,7 @@ go_on(struct req *rq)
             req_yield(rq);
         else if (rc != NQ_OK)
             reply_rc(rq, rc);
-        else if (!members_is_too_long(rq, &s->taken) &&
+        else if (!members_refuse(rq, &s->taken) &&
                  (rc = remove_taken(rq, s)) != NQ_OK)
             begin_anew(rq, s, rc);
         if (rc != NQ_OK || !s->is_done)

@@ -28,7 +28,7 @@ parse_option(struct req *rq, uint32_t *i, const struct fixed *f, bool is_store,
     } else if (slice_is(word, "LIMIT") && rq->argc - *i > 2) {
         *i += 2;
         return arg_int(rq, *i - 1, &q->offset) && arg_int(rq, *i, &q->limit);
-    } else if (!f->has_direction && slice_is(word, "REV")) {
+    } else if (!f->has_direction && !q->backwards && slice_is(word, "REV")) {
         q->backwards = true;
     } else if (!f->has_by && q->range.by == BY_RANK &&
                slice_is(word, "BYLEX")) {

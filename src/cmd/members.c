@@ -50,9 +50,15 @@ members_put(struct members *m, struct slice name, double score)
 }
 
 bool
-members_is_too_long(struct req *rq, const struct members *m)
+members_are_too_many(const struct members *m)
 {
-    if (m->items.len <= m->limit_bytes)
+    return m->items.len > m->limit_bytes;
+}
+
+bool
+members_refuse(struct req *rq, const struct members *m)
+{
+    if (!members_are_too_many(m))
         return false;
     reply_error(rq,
                 "-ERR the answer is longer than %llu bytes, the most for "
@@ -275,7 +281,7 @@ stage_batch(struct req *rq, struct members *m, uint64_t n, struct staging *s,
         rc = staging_find(s, &e);
     if (got > 0 && (rc == NQ_OK || rc == NQ_NOTFOUND))
         rc = zset_add(rq->db, DB_STAGING, staging_key(s), &e, rc == NQ_OK,
-                      batch, got, 0, NULL, &added);
+                      batch, got, ZSET_RESULT, NULL, &added);
     if (rc != NQ_OK) {
         m->told = told;
         m->at = at;
@@ -307,8 +313,8 @@ put_directly(struct req *rq, struct members *m, uint64_t n, struct slice to)
     nq_rc rc = staging_replace(rq, to, &e);
 
     while (rc == NQ_OK && (got = take_batch(rq, m, n, &batch)) > 0) {
-        rc = zset_add(rq->db, rq->dbi, to, &e, e.finger.found, batch, got, 0,
-                      NULL, &added);
+        rc = zset_add(rq->db, rq->dbi, to, &e, e.finger.found, batch, got,
+                      ZSET_RESULT, NULL, &added);
         if (rc == NQ_OK && m->told < n)
             rc = db_find_write(rq->db, rq->dbi, to, &e);
     }

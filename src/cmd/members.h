@@ -34,8 +34,9 @@ struct members {
 void members_init(struct members *m, const struct req *rq);
 void members_fini(struct members *m);
 void members_put(struct members *m, struct slice name, double score);
-/* Answered with an error: it is more than one answer may take. */
-bool members_is_too_long(struct req *rq, const struct members *m);
+/* They are more than one answer may take; the second answers that. */
+bool members_are_too_many(const struct members *m);
+bool members_refuse(struct req *rq, const struct members *m);
 
 enum members_tie { TIE_BY_NAME, TIE_AS_CAME };
 /* By score; NQ_AGAIN: the slice is used up, call again in the next. */

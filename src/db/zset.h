@@ -104,7 +104,9 @@ enum zset_add_flags {
     ZSET_XX = 2,
     ZSET_GT = 4,
     ZSET_LT = 8,
-    ZSET_INCR = 16 /* scores are added to what is there */
+    ZSET_INCR = 16,  /* scores are added to what is there */
+    ZSET_RESULT = 32 /* of a command: the encoding of all that is put now holds
+                        for its first member already */
 };
 
 struct zset_added {

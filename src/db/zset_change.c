@@ -297,6 +297,17 @@ follow_limits(struct adding *a, struct slice name)
         a->z.coll.head[0] |= ZSET_SKIPLIST;
 }
 
+static void
+follow_all_limits(struct adding *a)
+{
+    const struct db_limits *l = db_limits(a->z.coll.db);
+
+    if (a->n > l->zset_max_listpack_entries)
+        a->z.coll.head[0] |= ZSET_SKIPLIST;
+    for (uint32_t i = 0; i < a->n && a->flags & ZSET_RESULT; i++)
+        follow_limits(a, a->members[i].name);
+}
+
 static size_t
 encode_step(uint8_t *dst, const struct step *s)
 {
@@ -333,8 +344,7 @@ add_many(struct adding *a, const char *event)
     uint8_t head;
     nq_rc rc = NQ_OK;
 
-    if (a->n > db_limits(a->z.coll.db)->zset_max_listpack_entries)
-        a->z.coll.head[0] |= ZSET_SKIPLIST;
+    follow_all_limits(a);
     for (uint32_t i = 0; i < a->n && rc == NQ_OK; i++) {
         if ((rc = look(&a->z, &a->members[i], a->flags, &s)) != NQ_OK)
             break;
