@@ -190,6 +190,16 @@ bench-engine:
 		build/obj/release/bench/bench_engine
 	@build/obj/release/bench/bench_engine $(BENCH_ARGS)
 
+# It talks to a server that runs.
+$(OBJ)/bench/stall: BENCH_LIBS = -lhiredis
+
+## make bench-stall    how long a command on a big value makes a PING wait:
+##                     BENCH_ARGS="-p 6379 -t set -n 1000000 'DEL big'"
+.PHONY: bench-stall
+bench-stall:
+	@$(MAKE) --no-print-directory MODE=release build/obj/release/bench/stall
+	@build/obj/release/bench/stall $(BENCH_ARGS)
+
 ## make lint           layers, banned calls, file lists, format
 .PHONY: lint
 lint:

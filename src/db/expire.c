@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "db/db_int.h"
 #include "db/fields.h"
+#include "db/hold.h"
 #include "os/clock.h"
 
 #define EXPIRE_PER_LOOK 8      /* keys between two looks at the clock */
@@ -62,6 +63,17 @@ db_background_close(struct db *db)
 
 /* --- expiry -------------------------------------------------------------- */
 
+/* NQ_EHELD: somebody reads the hash in slices, and need not hurry for this. */
+static nq_rc
+remove_fields(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
+{
+    pgno root;
+
+    if (db_record_root(&e->rec, &root) && hold_is_held(db, root))
+        return NQ_EHELD;
+    return fields_remove_due(db, dbi, key, e);
+}
+
 /* Removes what is due of the key: itself, or some fields. */
 static nq_rc
 remove_due(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
@@ -70,8 +82,7 @@ remove_due(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
 
     if (db_is_due(db, &e->rec))
         return db_remove_expired(db, dbi, key, e);
-    rc = fields_remove_due(db, dbi, key, e);
-    /* Somebody reads the hash in slices: its fields have to wait. */
+    rc = remove_fields(db, dbi, key, e);
     return rc == NQ_EHELD
                ? fields_postpone(db, dbi, key, e, db->now_ms + HELD_FIELDS_MS)
                : rc;
@@ -146,7 +157,7 @@ db_note_due(struct db *db, uint32_t dbi, struct slice key)
 static nq_rc
 remove_seen(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
 {
-    nq_rc rc = fields_remove_due(db, dbi, key, e);
+    nq_rc rc = remove_fields(db, dbi, key, e);
 
     *e = (struct entry){0};
     return rc == NQ_OK ? db_find_write(db, dbi, key, e) : rc;

@@ -24,8 +24,8 @@
 #include "db/hold.h"
 #include "os/clock.h"
 
-#define FREE_BUDGET 16 /* pages between two looks at the clock */
-#define FREE_CHUNKS 8  /* the same of blobs; smaller ones are freed at once */
+#define FREE_BUDGET 4 /* pages between two looks at the clock */
+#define FREE_CHUNKS 8 /* the same of blobs; smaller ones are freed at once */
 #define ENTRY_KEY 5
 
 /* One row of the list. */
