@@ -1,6 +1,7 @@
 /* cmd/cmd_dump.c - DUMP and RESTORE, in Redis' format (rdb.h). */
-#include "base/check.h"
 #include "cmd/cmd_dump.h"
+
+#include "base/check.h"
 #include "cmd/cmd_key.h"
 #include "cmd/engine.h"
 #include "cmd/args.h"

@@ -37,10 +37,10 @@ uint64_t
 idle_seconds(const uint32_t *table, uint32_t dbi, struct slice key,
              uint64_t now_ms, uint64_t start_ms)
 {
-    uint64_t last =
-        (uint64_t)table[idle_place(dbi, key)] << IDLE_UNIT_SHIFT;
+    uint64_t unit = table[idle_place(dbi, key)];
+    uint64_t last = (unit + 1) << IDLE_UNIT_SHIFT; /* the latest it can be */
 
-    if (last == 0)
+    if (unit == 0)
         last = start_ms;
     return now_ms > last ? (now_ms - last) / 1000 : 0;
 }
