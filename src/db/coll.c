@@ -141,8 +141,9 @@ init(struct coll *c)
     c->keep_empty = c->may_pack = c->is_tree = c->was_tree = false;
     c->is_changed = c->has_shrunk = c->has_begun = c->is_blocking = false;
     c->in_work = false;
-    c->finger_len = UINT8_MAX;
+    c->spots_used = c->spot_next = 0;
     c->packed = slice_lit("");
+    c->hint = PACKED_NONE;
     c->work = BUF_INIT;
     c->tree = (struct btree){.fr = c->db->fr};
 }
@@ -217,6 +218,7 @@ coll_get(struct coll *c, struct slice key, struct item *out)
     if ((rc = coll_fresh(c)) != NQ_OK ||
         (rc = packed_get(c->packed, key, &it)) != NQ_OK)
         return rc;
+    c->hint = it.off;
     *out = (struct item){it.key, it.val, it.val.len, it.expire_ms, false};
     return NQ_OK;
 }
@@ -297,6 +299,7 @@ splice(struct coll *c, size_t off, size_t end, size_t n)
     }
     c->work.len = head + len;
     c->packed = slice_of(items, len);
+    c->hint = PACKED_NONE;
     return items + off;
 }
 
@@ -333,6 +336,23 @@ coll_make_tree(struct coll *c)
     return make_tree(c);
 }
 
+/* As packed_find(), but of a key that was just got it knows. */
+static nq_rc
+find_packed(const struct coll *c, struct slice key, struct packed_place *at)
+{
+    struct packed_item it;
+    nq_rc rc;
+
+    if (c->hint >= c->packed.len)
+        return packed_find(c->packed, key, at);
+    if ((rc = packed_at(c->packed, c->hint, &it)) != NQ_OK)
+        return rc;
+    if (!slice_eq(it.key, key))
+        return packed_find(c->packed, key, at);
+    *at = (struct packed_place){.off = it.off, .end = it.end, .found = true};
+    return NQ_OK;
+}
+
 /* *fits: it was put. */
 static nq_rc
 put_packed(struct coll *c, struct slice key, const struct item *it,
@@ -343,7 +363,7 @@ put_packed(struct coll *c, struct slice key, const struct item *it,
     nq_rc rc;
 
     if ((rc = coll_fresh(c)) != NQ_OK ||
-        (rc = packed_find(c->packed, key, &at)) != NQ_OK)
+        (rc = find_packed(c, key, &at)) != NQ_OK)
         return rc;
     *is_new = !at.found;
     *fits = fits_packed(c, c->count + !at.found,
@@ -548,8 +568,8 @@ maybe_pack(struct coll *c, struct btree *freed)
     btree_set_root(&c->tree, 0);
 }
 
-/* A tree's record of which only the value changed, and not its length: written
- * where it stands. */
+/* Only the value changed, and not its length, as that of a tree never does:
+ * written where it stands. */
 static nq_rc
 patch_record(struct coll *c, struct slice val)
 {
@@ -628,8 +648,8 @@ write_record(struct coll *c)
     }
     if (rc != NQ_OK)
         return rc;
-    rc = c->is_tree && is_same_but_value(c, &rec) ? patch_record(c, rec.val)
-                                                  : put_record(c, &rec);
+    rc = is_same_but_value(c, &rec) ? patch_record(c, rec.val)
+                                    : put_record(c, &rec);
     if (rc != NQ_OK)
         return rc;
     e->rec = rec;

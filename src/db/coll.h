@@ -35,7 +35,8 @@ struct arena;
 struct keyspace;
 
 #define COLL_HEAD_MAX 96
-#define COLL_FINGER_KEY 64 /* the longest key that is remembered */
+#define COLL_SPOTS 4     /* keys whose places in the tree are remembered */
+#define COLL_SPOT_KEY 64 /* the longest of those */
 
 struct item {
     struct slice key;
@@ -45,6 +46,15 @@ struct item {
     bool is_blob;       /* too long for a leaf */
 };
 
+/* Where a key was looked up, for what is done with it next. */
+struct coll_spot {
+    struct finger finger;
+    struct btree_path path; /* the finger's */
+    uint8_t key_len;
+    uint8_t key[COLL_SPOT_KEY];
+};
+
+/* Not to be copied once it is open. */
 struct coll {
     struct db *db;
     uint32_t dbi;
@@ -67,14 +77,14 @@ struct coll {
     bool was_tree;    /* the record, as it stands in the database */
     bool in_work;     /* `packed` stands in `work`, not in a page */
     uint8_t work_off; /* where in it */
-    uint8_t finger_len;
+    uint8_t spots_used, spot_next;
     struct keyspace *space;
     struct entry *entry;
     struct slice packed; /* the items of a packed one */
-    struct buf work;     /* the whole value of a changed one */
+    size_t hint;     /* where in it the item got last begins, or no item does */
+    struct buf work; /* the whole value of a changed one */
     struct btree tree;
-    struct finger finger; /* of finger_key in the tree */
-    uint8_t finger_key[COLL_FINGER_KEY];
+    struct coll_spot spots[COLL_SPOTS];
 };
 
 /* `e` is what db_find() or db_find_write() left, found or not, and must live
@@ -94,8 +104,8 @@ NQ_MUST_USE nq_rc coll_val(struct coll *c, const struct item *it,
 /* --- changes ------------------------------------------------------------- */
 
 /* Looks all these keys up at once, and whatever blobs they own; NQ_MISS if a
- * page on the way to any is not in memory.  A single key that was wanted or
- * got is not searched again by the put or del of the same that follows. */
+ * page on the way to any is not in memory.  The last COLL_SPOTS keys that were
+ * wanted or got are not searched again by what is done with them next. */
 NQ_MUST_USE nq_rc coll_want(struct coll *c, const struct slice *keys,
                             unsigned n);
 NQ_MUST_USE nq_rc coll_begin(struct coll *c);

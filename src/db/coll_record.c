@@ -52,34 +52,45 @@ coll_record_head_len(const struct record *rec)
     return form % FORM_TREE;
 }
 
+static uint64_t
+load_le(const uint8_t *p, unsigned bytes)
+{
+    uint64_t v = 0;
+
+    for (unsigned i = 0; i < bytes; i++)
+        v |= (uint64_t)p[i] << (8 * i);
+    return v;
+}
+
+/* All lengths are known once the first byte is, so it takes no cursor; this is
+ * on the path of every command. */
 nq_rc
 coll_value_decode(const struct record *rec, struct coll_value *out)
 {
-    bool owns = (rec->flags & REC_OWNS) != 0;
-    struct cursor c = cursor_of(rec->val);
-    uint16_t items = 0;
-    uint8_t form = 0;
-    bool ok;
+    bool owns = (rec->flags & REC_OWNS) != 0, ok = false;
+    const uint8_t *p = rec->val.p;
+    size_t len = rec->val.len, head = len == 0 ? 0 : p[0] % FORM_TREE;
 
-    *out = (struct coll_value){.items = slice_lit("")};
-    cursor_get_u8(&c, &form);
-    cursor_get_bytes(&c, form % FORM_TREE, &out->head);
-    out->is_tree = form >= FORM_TREE;
-    if (out->is_tree) {
-        cursor_get_u64(&c, &out->count);
-        cursor_get_u32(&c, &out->root);
-        ok = cursor_left(&c) == 0 && out->root != 0 && out->count != 0 && owns;
-    } else {
-        cursor_get_u16(&c, &items);
-        cursor_get_bytes(&c, cursor_left(&c), &out->items);
-        out->count = items;
-        ok = items <= out->items.len && (items == 0) == (out->items.len == 0) &&
-             !owns;
+    out->is_tree = owns;
+    out->head = slice_of(p + 1, head);
+    out->items = slice_lit("");
+    out->root = 0;
+    if (owns && len == 1 + head + COLL_TREE_SIZE) {
+        out->count = load_le(p + 1 + head, COUNT_SIZE);
+        out->root = (pgno)load_le(p + 1 + head + COUNT_SIZE, ROOT_SIZE);
+        ok = p[0] >= FORM_TREE && out->root != 0 && out->count != 0;
+    } else if (!owns && len >= 1 + head + COLL_PACKED_SIZE) {
+        out->count = load_le(p + 1 + head, COLL_PACKED_SIZE);
+        out->items = slice_of(p + 1 + head + COLL_PACKED_SIZE,
+                              len - 1 - head - COLL_PACKED_SIZE);
+        ok = p[0] < FORM_TREE && out->count <= out->items.len &&
+             (out->count == 0) == (out->items.len == 0);
     }
-    if (ok && cursor_ok(&c) && out->head.len <= COLL_HEAD_MAX)
+    if (nq_likely(ok && head <= COLL_HEAD_MAX))
         return NQ_OK;
-    return NQ_CORRUPT("value of a %s: %zu bytes, the first is %u",
-                      db_type_name(rec->type), rec->val.len, form);
+    return NQ_CORRUPT("value of a %s: %zu bytes, a head of %zu, %s",
+                      db_type_name(rec->type), len, head,
+                      owns ? "a tree" : "packed");
 }
 
 nq_rc

@@ -6,8 +6,8 @@
  *
  *   T1  the tree is changed between coll_begin() and coll_commit() only, when
  *       missing pages are read on the spot
- *   T2  the finger is of finger_key, whose bytes are kept; a key too long for
- *       that has none once the call is over
+ *   T2  a spot's finger is that of its key, whose bytes are kept; a key too
+ *       long for that has a spot for one call
  *
  * Called by coll.c and coll_cursor.c. */
 #include "base/log.h"
@@ -15,25 +15,42 @@
 #include "store/corrupt.h"
 #include "store/page.h"
 
-#define NO_FINGER_KEY UINT8_MAX
-#define DEL_BUDGET 4096 /* pages a call */
-#define PACK_SHARE 3    /* of what is packed at most, to become packed again */
+#define NO_KEY UINT8_MAX /* of a spot */
+#define DEL_BUDGET 4096  /* pages a call */
+#define PACK_SHARE 3     /* of what is packed at most, to become packed again */
 
-_Static_assert(COLL_FINGER_KEY < NO_FINGER_KEY, "the mark is no length");
+_Static_assert(COLL_SPOT_KEY < NO_KEY, "the mark is no length");
+
+/* The oldest spot, for another key. */
+static __attribute__((noinline)) struct finger *
+new_spot(struct coll *c, struct slice key)
+{
+    struct coll_spot *s = &c->spots[c->spot_next];
+
+    c->spot_next = (uint8_t)((c->spot_next + 1) % COLL_SPOTS);
+    c->spots_used = (uint8_t)nq_min(c->spots_used + 1, COLL_SPOTS);
+    s->finger = (struct finger){.path = &s->path};
+    s->path.depth = 0;
+    s->key_len = NO_KEY;
+    if (key.len <= COLL_SPOT_KEY) {
+        s->key_len = (uint8_t)key.len;
+        if (key.len > 0)
+            memcpy(s->key, key.p, key.len);
+    }
+    return &s->finger;
+}
 
 static struct finger *
 finger_for(struct coll *c, struct slice key)
 {
-    if (nq_likely(key.len == c->finger_len) &&
-        memcmp(c->finger_key, key.p, key.len) == 0)
-        return &c->finger;
-    c->finger = (struct finger){.leaf = 0};
-    c->finger_len = NO_FINGER_KEY;
-    if (key.len > 0 && key.len <= COLL_FINGER_KEY) {
-        memcpy(c->finger_key, key.p, key.len);
-        c->finger_len = (uint8_t)key.len;
+    for (unsigned i = 0; i < c->spots_used; i++) {
+        struct coll_spot *s = &c->spots[i];
+
+        if (s->key_len == key.len &&
+            slice_eq(slice_of(s->key, s->key_len), key))
+            return &s->finger;
     }
-    return &c->finger;
+    return new_spot(c, key);
 }
 
 /* --- reading ------------------------------------------------------------- */
@@ -66,31 +83,42 @@ coll_tree_get(struct coll *c, struct slice key, struct record *out)
 
 /* --- changing ------------------------------------------------------------ */
 
+/* The record that a change takes away. */
+struct taken {
+    bool was_there;
+    struct owned owned;
+};
+
+static void
+on_taken(void *arg, const struct record *old)
+{
+    struct taken *t = arg;
+
+    t->was_there = true;
+    db_owned(old, &t->owned);
+}
+
 nq_rc
 coll_tree_put(struct coll *c, struct slice key, const struct item *it,
               bool *is_new)
 {
-    struct record rec = {.val = it->val, .expire_ms = it->expire_ms}, old;
-    struct owned owned = {.kind = OWNS_NOTHING};
-    struct finger *f = finger_for(c, key);
+    struct record rec = {.val = it->val, .expire_ms = it->expire_ms};
+    struct taken old = {.owned.kind = OWNS_NOTHING};
     uint8_t room[BLOB_REF_SIZE];
     struct blob_ref ref;
-    nq_rc rc = btree_get(&c->tree, key, &old, f);
+    nq_rc rc;
 
-    *is_new = rc == NQ_NOTFOUND;
-    if (rc == NQ_OK)
-        db_owned(&old, &owned);
-    else if (!*is_new)
-        return rc;
     if (nq_unlikely(it->val.len > btree_max_inline(&c->tree))) {
         blob_new(c->db->fr, it->val, &ref);
         blob_ref_encode(room, &ref);
         rec.flags = REC_OWNS;
         rec.val = slice_of(room, sizeof room);
     }
-    rc = btree_put(&c->tree, key, &rec, f);
+    rc =
+        btree_put_told(&c->tree, key, &rec, finger_for(c, key), on_taken, &old);
+    *is_new = !old.was_there;
     if (rc == NQ_OK)
-        db_owned_free(c->db, &owned);
+        db_owned_free(c->db, &old.owned);
     else if (rec.flags & REC_OWNS)
         blob_free(c->db->fr, &ref);
     return rc;
@@ -112,16 +140,12 @@ coll_tree_set_expire(struct coll *c, struct slice key, uint64_t expire_ms)
 nq_rc
 coll_tree_del(struct coll *c, struct slice key)
 {
-    struct finger *f = finger_for(c, key);
-    struct owned owned;
-    struct record rec;
-    nq_rc rc = btree_get(&c->tree, key, &rec, f);
+    struct taken old = {.owned.kind = OWNS_NOTHING};
+    nq_rc rc =
+        btree_del_told(&c->tree, key, finger_for(c, key), on_taken, &old);
 
-    if (rc != NQ_OK)
-        return rc;
-    db_owned(&rec, &owned);
-    if ((rc = btree_del(&c->tree, key, f)) == NQ_OK)
-        db_owned_free(c->db, &owned);
+    if (rc == NQ_OK)
+        db_owned_free(c->db, &old.owned);
     return rc;
 }
 

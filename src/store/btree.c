@@ -205,28 +205,38 @@ finger_is_good(const struct btree *t, const struct finger *f)
            f->root == t->root && frames_peek(t->fr, f->leaf) != NULL;
 }
 
-static void
-finger_set(const struct btree *t, struct finger *f, pgno leaf, unsigned slot,
-           bool found)
-{
-    if (f == NULL)
-        return;
-    f->version = t->shape;
-    f->root = t->root;
-    f->leaf = leaf;
-    f->slot = (uint16_t)slot;
-    f->found = found;
-}
-
 /* Where a key is, or would be. */
 struct place {
     const struct page *pg; /* the leaf */
     pgno leaf;
     unsigned slot;
     bool found;
-    bool has_path; /* false: it was found through a finger */
+    bool has_path;    /* false: it was found through a finger */
+    struct finger *f; /* that one, or NULL */
     struct btree_path path;
 };
+
+static void
+path_copy(struct btree_path *dst, const struct btree_path *src)
+{
+    dst->depth = src->depth;
+    memcpy(dst->at, src->at, src->depth * sizeof src->at[0]);
+}
+
+/* The finger's path, if it keeps one, is always that of its leaf. */
+static void
+finger_set(const struct btree *t, struct finger *f, const struct place *p)
+{
+    if (f == NULL)
+        return;
+    f->version = t->shape;
+    f->root = t->root;
+    f->leaf = p->leaf;
+    f->slot = (uint16_t)p->slot;
+    f->found = p->found;
+    if (f->path != NULL && p->has_path)
+        path_copy(f->path, &p->path);
+}
 
 /* What frames_mut() will look at first, asked for while the leaf is searched.
  */
@@ -243,6 +253,7 @@ find(struct btree *t, struct slice key, struct finger *f, bool writes,
 {
     nq_rc rc;
 
+    p->f = f;
     p->has_path = !finger_is_good(t, f);
     if (p->has_path) {
         if ((rc = tree_descend(t, key, &p->path, &p->pg)) != NQ_OK)
@@ -266,8 +277,23 @@ find(struct btree *t, struct slice key, struct finger *f, bool writes,
         prefetch_frame(t, p->leaf);
     rc = page_find(p->pg, key, tree_tail, t->fr, &p->slot, &p->found);
     if (rc == NQ_OK)
-        finger_set(t, f, p->leaf, p->slot, p->found);
+        finger_set(t, f, p);
     return rc;
+}
+
+/* From the finger, if it has kept the path and all of it is resident. */
+static bool
+take_path(const struct btree *t, struct place *p)
+{
+    const struct btree_path *kept = p->f == NULL ? NULL : p->f->path;
+
+    if (kept == NULL || kept->depth == 0)
+        return false;
+    for (unsigned i = 0; i < kept->depth; i++)
+        if (tree_peek(t, kept->at[i].id) == NULL)
+            return false;
+    path_copy(&p->path, kept);
+    return true;
 }
 
 /* The path to a place that was found through a finger. */
@@ -277,7 +303,8 @@ need_path(struct btree *t, struct slice key, struct place *p)
     unsigned last;
     nq_rc rc;
 
-    if (!p->has_path && (rc = tree_descend(t, key, &p->path, &p->pg)) != NQ_OK)
+    if (!p->has_path && !take_path(t, p) &&
+        (rc = tree_descend(t, key, &p->path, &p->pg)) != NQ_OK)
         return rc;
     last = p->path.depth - 1;
     nq_assert(p->path.at[last].id == p->leaf);
@@ -458,8 +485,10 @@ insert(struct btree *t, struct slice key, struct place *p, struct page_value *v)
 }
 
 static void
-new_root(struct btree *t, struct slice key, const struct page_value *v)
+new_root(struct btree *t, struct slice key, const struct page_value *v,
+         struct finger *f)
 {
+    struct place p = {.found = true, .has_path = true};
     struct page_key in = page_key_of(t->fr->page_shift, key);
     uint8_t *bytes;
     struct page *pg;
@@ -473,11 +502,33 @@ new_root(struct btree *t, struct slice key, const struct page_value *v)
     nq_assert(fits);
     t->version++;
     t->shape++;
+    p.leaf = t->root;
+    p.path.depth = 1;
+    p.path.at[0] = (struct btree_step){t->root, 0};
+    finger_set(t, f, &p);
+}
+
+static void
+tell_old(const struct place *p, btree_old_fn *on_old, void *arg)
+{
+    struct record old;
+
+    if (on_old == NULL)
+        return;
+    tree_record(p->pg, p->slot, &old);
+    on_old(arg, &old);
 }
 
 nq_rc
 btree_put(struct btree *t, struct slice key, const struct record *rec,
           struct finger *f)
+{
+    return btree_put_told(t, key, rec, f, NULL, NULL);
+}
+
+nq_rc
+btree_put_told(struct btree *t, struct slice key, const struct record *rec,
+               struct finger *f, btree_old_fn *on_old, void *arg)
 {
     struct page_value v = {rec->val, rec->expire_ms,
                            PAGE_META(rec->type, rec->flags)};
@@ -493,8 +544,7 @@ btree_put(struct btree *t, struct slice key, const struct record *rec,
     nq_dassert(!t->weighted || v.val.len >= 2);
     nq_dassert(tree_weight(t, &v) > 0);
     if (t->root == 0) {
-        new_root(t, key, &v);
-        finger_set(t, f, t->root, 0, true);
+        new_root(t, key, &v, f);
         return NQ_OK;
     }
     if (t->append_leaf != 0 &&
@@ -502,10 +552,12 @@ btree_put(struct btree *t, struct slice key, const struct record *rec,
         return rc;
     if (!is_append && (rc = find(t, key, f, true, &p)) != NQ_OK)
         return rc;
+    if (p.found)
+        tell_old(&p, on_old, arg);
     rc = p.found ? replace(t, key, &p, &v) : insert(t, key, &p, &v);
     if (rc == NQ_OK && f != NULL) {
         if (is_append)
-            finger_set(t, f, p.leaf, p.slot, true);
+            finger_set(t, f, &p);
         f->found = true; /* void anyway if the shape moved */
     }
     return rc;
@@ -515,6 +567,13 @@ btree_put(struct btree *t, struct slice key, const struct record *rec,
 
 nq_rc
 btree_del(struct btree *t, struct slice key, struct finger *f)
+{
+    return btree_del_told(t, key, f, NULL, NULL);
+}
+
+nq_rc
+btree_del_told(struct btree *t, struct slice key, struct finger *f,
+               btree_old_fn *on_old, void *arg)
 {
     struct page_record r;
     struct place p;
@@ -529,6 +588,7 @@ btree_del(struct btree *t, struct slice key, struct finger *f)
         return NQ_NOTFOUND;
     if ((rc = need_path(t, key, &p)) != NQ_OK)
         return rc;
+    tell_old(&p, on_old, arg);
     page_record_at(p.pg, p.slot, &r);
     weight = tree_weight(t, &r.v);
     page_remove(tree_mut(t, p.leaf), p.slot);

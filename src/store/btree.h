@@ -57,11 +57,14 @@ struct record {
  * records moved.  Puts and deletes in a leaf with room keep all fingers good;
  * a split, merge or redistribution anywhere makes all of them void, which
  * does no harm.  All zero: none. */
+struct btree_path;
 struct finger {
     uint64_t version; /* the tree's shape; private, as are all but found */
     pgno root, leaf;
     uint16_t slot;
     bool found;
+    struct btree_path *path; /* the owner's room, or NULL: with it, an insert
+                                or delete need not descend again either */
 };
 
 /* The longest `val` kept in a leaf: a quarter of a page less overhead. */
@@ -76,6 +79,15 @@ NQ_MUST_USE nq_rc btree_put(struct btree *t, struct slice key,
                             const struct record *rec, struct finger *f);
 NQ_MUST_USE nq_rc btree_del(struct btree *t, struct slice key,
                             struct finger *f); /* NQ_NOTFOUND */
+/* The same; on_old (may be NULL) sees the record that is about to be replaced
+ * or deleted, which may still fail. */
+typedef void btree_old_fn(void *arg, const struct record *old);
+NQ_MUST_USE nq_rc btree_put_told(struct btree *t, struct slice key,
+                                 const struct record *rec, struct finger *f,
+                                 btree_old_fn *on_old, void *arg);
+NQ_MUST_USE nq_rc btree_del_told(struct btree *t, struct slice key,
+                                 struct finger *f, btree_old_fn *on_old,
+                                 void *arg);
 /* Changes the value's bytes in place: only for a value that keeps its length
  * (a counter, a bit, a blob reference).  Returns where to write. */
 NQ_MUST_USE nq_rc btree_patch(struct btree *t, struct slice key,

@@ -103,8 +103,11 @@ set_fingers(struct lane *lanes, unsigned n)
             lane_fails(l);
         missed += l->p->missed;
         if (l->id != 0)
-            *l->p->finger = (struct finger){t->shape, t->root, l->id,
-                                            (uint16_t)slot, found};
+            *l->p->finger = (struct finger){.version = t->shape,
+                                            .root = t->root,
+                                            .leaf = l->id,
+                                            .slot = (uint16_t)slot,
+                                            .found = found};
     }
     return missed;
 }

@@ -288,12 +288,45 @@ step_rank(struct run *r)
 }
 
 static void
+on_old(void *arg, const struct record *old)
+{
+    kv_assert_same(arg, old);
+}
+
+/* Looks the key up, deletes or puts it through a finger set before. */
+static void
+use_finger(struct run *r, struct slice key, struct finger *f)
+{
+    size_t at = kv_lower(&r->model, key);
+    bool has = kv_has(&r->model, at, key);
+    struct kv_item *old = &r->model.items[at]; /* valid only if it is there */
+    nq_rc want = has ? NQ_OK : NQ_NOTFOUND;
+    struct record rec;
+
+    if (below(r, 3) > 0 || (!has && r->model.count == KV_MAX)) {
+        RUN(r, btree_get(&r->tree, key, &rec, f));
+        assert_int_equal(r->rc, want);
+        if (has)
+            kv_assert_same(old, &rec);
+    } else if (below(r, 2) == 0) {
+        RUN(r, btree_del_told(&r->tree, key, f, on_old, old));
+        assert_int_equal(r->rc, want);
+        if (has)
+            kv_drop(&r->model, at);
+    } else {
+        rec = random_record(r);
+        RUN(r, btree_put_told(&r->tree, key, &rec, f, on_old, old));
+        assert_int_equal(r->rc, NQ_OK);
+        kv_put(&r->model, key, &rec);
+    }
+}
+
+static void
 step_probe(struct run *r)
 {
     static uint8_t keys[20][BTREE_MAX_KEY];
     struct finger fingers[20];
     struct probe probes[20];
-    struct record rec;
 
     for (unsigned i = 0; i < 20; i++) {
         struct slice key = some_key(r);
@@ -311,28 +344,33 @@ step_probe(struct run *r)
         r->misses += n;
         show_all(r);
     }
-    for (unsigned i = 0; i < 20; i++) {
-        struct slice key = probes[i].key;
-        size_t at = kv_lower(&r->model, key);
-        bool has = kv_has(&r->model, at, key);
-        nq_rc want = has ? NQ_OK : NQ_NOTFOUND;
+    for (unsigned i = 0; i < 20; i++)
+        use_finger(r, probes[i].key, &fingers[i]);
+}
 
-        if (below(r, 3) > 0 || (!has && r->model.count == KV_MAX)) {
-            RUN(r, btree_get(&r->tree, key, &rec, &fingers[i]));
-            assert_int_equal(r->rc, want);
-            if (has)
-                kv_assert_same(&r->model.items[at], &rec);
-        } else if (below(r, 2) == 0) {
-            RUN(r, btree_del(&r->tree, key, &fingers[i]));
-            assert_int_equal(r->rc, want);
-            if (has)
-                kv_drop(&r->model, at);
-        } else {
-            rec = random_record(r);
-            RUN(r, btree_put(&r->tree, key, &rec, &fingers[i]));
-            assert_int_equal(r->rc, NQ_OK);
-            kv_put(&r->model, key, &rec);
-        }
+/* Fingers that keep the way to their leaves. */
+static void
+step_paths(struct run *r)
+{
+    static uint8_t rooms[6][BTREE_MAX_KEY];
+    struct btree_path paths[6];
+    struct finger fingers[6];
+    struct slice keys[6];
+    struct record rec;
+
+    for (unsigned i = 0; i < 6; i++) {
+        struct slice key = some_key(r);
+
+        memcpy(rooms[i], key.p, key.len);
+        keys[i] = slice_of(rooms[i], key.len);
+        paths[i].depth = 0;
+        fingers[i] = (struct finger){.path = &paths[i]};
+        RUN(r, btree_get(&r->tree, keys[i], &rec, &fingers[i]));
+    }
+    for (unsigned n = 0; n < 12; n++) {
+        unsigned i = (unsigned)below(r, 6);
+
+        use_finger(r, keys[i], &fingers[i]);
     }
 }
 
@@ -490,9 +528,12 @@ compare_all(struct run *r)
 static void
 step_other(struct run *r)
 {
-    switch (below(r, 8)) {
+    switch (below(r, 9)) {
     case 0:
         step_probe(r);
+        break;
+    case 8:
+        step_paths(r);
         break;
     case 1:
         step_due(r);
