@@ -407,8 +407,12 @@ cmd_hrandfield(struct req *rq)
         reply_random(rq);
         return;
     }
-    if (!slice_to_i64(rq->argv[2], &count) || count == INT64_MIN) {
-        reply_rc(rq, NQ_ENOTINT);
+    if (!arg_int(rq, 2, &count))
+        return;
+    if (count == INT64_MIN) {
+        reply_error(rq,
+                    "value is out of range, value must between %lld and %lld",
+                    (long long)-INT64_MAX, (long long)INT64_MAX);
     } else if (rq->argc > 4 ||
                (with_values && !slice_is(rq->argv[3], "WITHVALUES"))) {
         reply_syntax(rq);
