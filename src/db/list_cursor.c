@@ -302,14 +302,40 @@ list_item(struct list_cursor *cu, struct list_item *out)
     return NQ_OK;
 }
 
+/* The outermost element, if it stands in the record. */
+static bool
+peek(const struct record *rec, const struct list_shape *s, uint64_t index,
+     struct list_item *out)
+{
+    struct slice run = slice_of(rec->val.p, s->end);
+    size_t at = s->start;
+    struct piece p;
+
+    bool is_first = index == 0 && (s->head_n > 0 || s->tree_n == 0);
+    bool is_last =
+        index + 1 == list_shape_count(s) && (s->tail_n > 0 || s->tree_n == 0);
+
+    if (!is_first && (!is_last || !piece_before(run, s->end, &at)))
+        return false;
+    if (!piece_at(run, at, &p))
+        return false;
+    out->is_blob = false;
+    out->bytes = piece_text(&p, out->text);
+    return true;
+}
+
 nq_rc
 list_at(struct db *db, const struct entry *e, uint64_t index,
         struct list_item *out)
 {
     struct list_cursor cu;
-    nq_rc rc = list_cursor_init(&cu, db, e);
+    struct list_shape s;
+    nq_rc rc;
 
-    if (rc == NQ_OK)
+    if (list_shape_of(&e->rec, &s) == NQ_OK &&
+        nq_likely(peek(&e->rec, &s, index, out)))
+        return NQ_OK;
+    if ((rc = list_cursor_init(&cu, db, e)) == NQ_OK)
         rc = list_seek(&cu, index);
     if (rc == NQ_OK)
         rc = cu.valid ? list_item(&cu, out) : NQ_NOTFOUND;
