@@ -310,7 +310,6 @@ peek(const struct record *rec, const struct list_shape *s, uint64_t index,
     struct slice run = slice_of(rec->val.p, s->end);
     size_t at = s->start;
     struct piece p;
-
     bool is_first = index == 0 && (s->head_n > 0 || s->tree_n == 0);
     bool is_last =
         index + 1 == list_shape_count(s) && (s->tail_n > 0 || s->tree_n == 0);
