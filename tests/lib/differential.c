@@ -151,6 +151,22 @@ follow(struct diff_mode *m, const char *command)
         m->is_watching = true;
 }
 
+/* Whether it begins with one of the words in DIFF_WITHOUT. */
+static bool
+is_left_out(const char *command)
+{
+    const char *p = getenv("DIFF_WITHOUT");
+
+    while (p != NULL && *p != '\0') {
+        size_t n = strcspn(p, " ");
+
+        if (n > 0 && strncmp(command, p, n) == 0)
+            return true;
+        p += n + strspn(p + n, " ");
+    }
+    return false;
+}
+
 static char *
 next_command(const struct diff_grammar *g, const struct diff_mode *m)
 {
@@ -160,7 +176,8 @@ next_command(const struct diff_grammar *g, const struct diff_mode *m)
     do {
         buf_clear(&command);
         g->make(&command);
-    } while (!g->is_allowed(m, (const char *)command.p));
+    } while (is_left_out((const char *)command.p) ||
+             !g->is_allowed(m, (const char *)command.p));
     text = nq_strdup((const char *)command.p);
     buf_fini(&command);
     return text;

@@ -2,7 +2,8 @@
  * ours: every reply must be the same, text for text (client.h tells how a
  * reply looks as text).
  *
- * SEED repeats a run, DIFF_COMMANDS sets its length.  Commands go out in
+ * SEED repeats a run, DIFF_COMMANDS sets its length, DIFF_WITHOUT="LPOS GEO"
+ * leaves out what begins with one of these.  Commands go out in
  * batches; what one connection is in the middle of (MULTI, WATCH) is followed
  * from the texts alone. */
 #ifndef NQ_TESTS_DIFFERENTIAL_H
