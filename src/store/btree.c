@@ -550,16 +550,15 @@ btree_put_told(struct btree *t, struct slice key, const struct record *rec,
     if (t->append_leaf != 0 &&
         (rc = find_append(t, key, &p, &is_append)) != NQ_OK)
         return rc;
-    if (!is_append && (rc = find(t, key, f, true, &p)) != NQ_OK)
+    if (is_append) /* before the leaf may be split */
+        finger_set(t, f, &p);
+    else if ((rc = find(t, key, f, true, &p)) != NQ_OK)
         return rc;
     if (p.found)
         tell_old(&p, on_old, arg);
     rc = p.found ? replace(t, key, &p, &v) : insert(t, key, &p, &v);
-    if (rc == NQ_OK && f != NULL) {
-        if (is_append)
-            finger_set(t, f, &p);
+    if (rc == NQ_OK && f != NULL)
         f->found = true; /* void anyway if the shape moved */
-    }
     return rc;
 }
 

@@ -334,6 +334,29 @@ a_finger_of_another_tree_is_not_taken(void **state)
     close_tree(&t);
 }
 
+/* Keys put behind all others are not searched for; the leaf that splits under
+ * the last of them is not where it went. */
+static void
+a_finger_of_an_append_that_splits_is_not_taken(void **state)
+{
+    struct btree t = open_tree(512);
+    struct record rec = {.val = slice_lit("some bytes to fill the page")};
+    char key[32];
+
+    (void)state;
+    for (unsigned i = 0; i < 100; i++) {
+        int n = snprintf(key, sizeof key, "key:%05u", i);
+        struct slice k = slice_of(key, (size_t)n);
+        struct record got;
+        struct finger f = {0};
+
+        assert_int_equal(btree_put(&t, k, &rec, &f), NQ_OK);
+        assert_int_equal(btree_get(&t, k, &got, &f), NQ_OK);
+        assert_true(slice_eq(got.val, rec.val));
+    }
+    close_tree(&t);
+}
+
 static void
 a_cursor_goes_on_where_its_key_was(void **state)
 {
@@ -489,6 +512,7 @@ main(void)
         cmocka_unit_test(values_may_come_from_the_tree_itself),
         cmocka_unit_test(fingers_outlive_changes_of_their_leaf),
         cmocka_unit_test(a_finger_of_another_tree_is_not_taken),
+        cmocka_unit_test(a_finger_of_an_append_that_splits_is_not_taken),
         cmocka_unit_test(a_cursor_goes_on_where_its_key_was),
         cmocka_unit_test(long_keys_work_on_every_page_size),
         cmocka_unit_test(deleting_a_range_tells_of_owners_only),
