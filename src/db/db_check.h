@@ -8,7 +8,7 @@
 #define NQ_DB_DB_CHECK_H
 
 #include "base/rc.h"
-#include "store/btree.h"
+#include "store/btree_check.h"
 
 struct db;
 

@@ -10,6 +10,8 @@
  * page numbers.  All that a page needs is brought in before anything of it
  * is noted, so a miss leaves no trace.  Called by tests after steps, by
  * NQ.CHECK and the tools. */
+#include "store/btree_check.h"
+
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>

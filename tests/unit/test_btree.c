@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "store/btree_check.h"
 #include "store/btree_int.h"
 
 static struct btree

@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "store/blob.h"
-#include "store/btree.h"
+#include "store/btree_check.h"
 #include "store/frames_int.h"
 
 #define IDS_MAX (1u << 15)

@@ -15,7 +15,7 @@
 #include "../lib/kv_model.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "store/btree.h"
+#include "store/btree_check.h"
 #include "base/hash.h"
 #include "store/frames_int.h"
 

@@ -11,7 +11,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "store/btree.h"
+#include "store/btree_check.h"
 #include "store/frames.h"
 
 #define LABELS 600
