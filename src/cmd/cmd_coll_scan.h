@@ -12,7 +12,6 @@
 
 struct coll_scan {
     enum db_type type;
-    uint8_t head_len;  /* as coll_open() wants it */
     bool has_novalues; /* takes NOVALUES */
     /* Of a tree only items whose keys begin so are visited, what follows being
      * their name.  Sorted sets give that of their members, because an item must

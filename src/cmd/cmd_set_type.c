@@ -259,10 +259,8 @@ scan_put(struct req *rq, struct coll *c, const struct item *it, bool novalues,
 void
 cmd_sscan(struct req *rq)
 {
-    static const struct coll_scan kind = {.type = DB_SET,
-                                          .head_len = SET_HEAD_LEN,
-                                          .name = scan_name,
-                                          .put = scan_put};
+    static const struct coll_scan kind = {
+        .type = DB_SET, .name = scan_name, .put = scan_put};
 
     coll_scan(rq, &kind);
 }

@@ -393,7 +393,6 @@ void
 cmd_zscan(struct req *rq)
 {
     const struct coll_scan kind = {.type = DB_ZSET,
-                                   .head_len = ZSET_HEAD_LEN,
                                    .prefix = ZSET_NAMES,
                                    .name = name_of_item,
                                    .put = put_scanned};
