@@ -324,7 +324,7 @@ draw_some(struct req *rq, struct entry *e, uint64_t count, bool repeats)
     }
     NQ_CAST(d, rq->state, DRAW_MAGIC);
     if (d->held.is_kept) {
-        held_entry(&d->held, e);
+        held_entry(&d->held, rq, e);
         db_gate_all(rq->db, rq->dbi);
     }
     rc = draw_slice(rq, d, e);

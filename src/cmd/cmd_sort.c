@@ -244,7 +244,7 @@ load(struct req *rq, struct sorting *s, struct entry *e)
     if (s->n == 0)
         return NQ_OK;
     if (s->held.is_kept)
-        held_entry(&s->held, e);
+        held_entry(&s->held, rq, e);
     rc = sort_source_open(rq, rq->argv[1], e, &source);
     if (rc == NQ_OK)
         rc = load_from(rq, s, &source);

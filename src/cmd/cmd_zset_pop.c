@@ -137,7 +137,7 @@ take_slice(struct req *rq, struct popping *s)
     struct zset z;
     nq_rc rc;
 
-    held_entry(&s->held, &e);
+    held_entry(&s->held, rq, &e);
     rc = zset_open(rq->db, rq->dbi, rq->argv[s->pop.key], &e, true, &z);
     if (rc != NQ_OK)
         return rc;
@@ -148,12 +148,12 @@ take_slice(struct req *rq, struct popping *s)
 
 /* Whether the key found in `e` still is the set that was held. */
 static bool
-is_still_held(const struct popping *s, const struct entry *e)
+is_still_held(struct req *rq, const struct popping *s, const struct entry *e)
 {
     struct entry held;
     pgno was, now;
 
-    held_entry(&s->held, &held);
+    held_entry(&s->held, rq, &held);
     return coll_record_root(&held.rec, &was) &&
            coll_record_root(&e->rec, &now) && was == now;
 }
@@ -168,7 +168,7 @@ remove_taken(struct req *rq, struct popping *s)
     struct zset z;
     nq_rc rc = req_find_type(rq, s->pop.key, DB_ZSET, true, &e);
 
-    if (rc == NQ_EWRONGTYPE || (rc == NQ_OK && !is_still_held(s, &e)))
+    if (rc == NQ_EWRONGTYPE || (rc == NQ_OK && !is_still_held(rq, s, &e)))
         return NQ_NOTFOUND;
     if (rc != NQ_OK || (rc = zset_open(rq->db, rq->dbi, rq->argv[s->pop.key],
                                        &e, true, &z)) != NQ_OK)

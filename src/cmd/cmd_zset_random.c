@@ -174,7 +174,7 @@ go_on(struct req *rq)
     nq_rc rc;
 
     NQ_CAST(p, rq->state, PICKING_MAGIC);
-    held_entry(&p->held, &e);
+    held_entry(&p->held, rq, &e);
     rc = zset_open(rq->db, rq->dbi, rq->argv[1], &e, true, &z);
     if (rc == NQ_OK) {
         rc = tell_some(rq, p, &z);

@@ -61,7 +61,7 @@ take_held(struct req *rq, struct copying *s)
     struct zset z;
     nq_rc rc;
 
-    held_entry(&s->held, &e);
+    held_entry(&s->held, rq, &e);
     rc = zset_open(rq->db, rq->dbi, rq->argv[2], &e, true, &z);
     if (rc != NQ_OK)
         return rc;

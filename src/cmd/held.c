@@ -26,10 +26,11 @@ held_keep(struct held *h, struct db *db, const struct entry *e)
 }
 
 void
-held_entry(const struct held *h, struct entry *e)
+held_entry(const struct held *h, struct req *rq, struct entry *e)
 {
     nq_assert(h->is_kept);
     *e = (struct entry){.rec = h->rec, .finger = {.found = true}};
+    db_entry_vouch(rq->db, rq->dbi, e);
 }
 
 void

@@ -20,8 +20,9 @@ struct held {
  * for it; end the others that the command keeps, and begin anew later. */
 NQ_MUST_USE nq_rc held_keep(struct held *h, struct db *db,
                             const struct entry *e);
-/* The entry to open it with (coll_open ..., found), in any later slice. */
-void held_entry(const struct held *h, struct entry *e);
+/* The entry to open it with (coll_open ..., found), in a later slice; good
+ * until that writes the database. */
+void held_entry(const struct held *h, struct req *rq, struct entry *e);
 /* Does nothing for one that is not kept. */
 void held_end(struct held *h);
 

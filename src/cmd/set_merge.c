@@ -134,7 +134,7 @@ open_source(struct req *rq, struct merge *m, struct source *s)
     nq_rc rc;
 
     if (e == NULL) {
-        held_entry(&s->held, &s->again);
+        held_entry(&s->held, rq, &s->again);
         e = &s->again;
     }
     rc = set_open(rq->db, rq->dbi, s->key, e, true, &s->coll);

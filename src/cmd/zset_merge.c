@@ -74,7 +74,7 @@ open_input(struct req *rq, struct input *in)
     nq_rc rc;
 
     if (in->held.is_kept)
-        held_entry(&in->held, &in->entry);
+        held_entry(&in->held, rq, &in->entry);
     if (in->type == DB_SET)
         rc = set_open(rq->db, rq->dbi, in->key, &in->entry, true, &in->z.coll);
     else
