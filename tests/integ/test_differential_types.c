@@ -115,11 +115,21 @@ is_waiting(const char *command)
     return BEGINS(command, list);
 }
 
+/* A watched key that another one was swapped with and back; and groups, whose
+ * changes are changes of the stream to us, but not to Redis. */
+static bool
+is_loose_watched(const char *command)
+{
+    static const char *const list[] = {"SWAPDB", "XGROUP",     "XACK",
+                                       "XCLAIM", "XAUTOCLAIM", "XREADGROUP"};
+
+    return BEGINS(command, list);
+}
+
 static bool
 is_allowed(const struct diff_mode *m, const char *command)
 {
-    /* A watched key that another one was swapped with and back. */
-    if (m->is_watching && strncmp(command, "SWAPDB", 6) == 0)
+    if (m->is_watching && is_loose_watched(command))
         return false;
     /* Inside MULTI nobody waits; else it takes its time. */
     if (is_waiting(command) && !m->in_multi && rng_below(&diff.rng, 50) != 0)
