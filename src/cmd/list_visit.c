@@ -217,7 +217,7 @@ list_visit_go(struct req *rq, struct list_visit *v, const struct entry *e)
             yield(rq, v);
             return false;
         }
-        held_entry(&v->held, &held);
+        held_entry(&v->held, rq, &held);
         e = &held;
     }
     rc = see_some(rq, v, e);
@@ -246,7 +246,7 @@ list_visit_find_write(struct req *rq, struct list_visit *v, uint32_t key,
         return NQ_NOTFOUND;
     if (rc != NQ_OK)
         return rc;
-    held_entry(&v->held, &held);
+    held_entry(&v->held, rq, &held);
     if (list_root(&held) != list_root(e))
         return NQ_NOTFOUND;
     held_end(&v->held);
