@@ -21,7 +21,6 @@
 #include "db/db_int.h"
 #include "db/fields.h"
 #include "db/hold.h"
-#include "db/hold.h"
 #include "os/clock.h"
 
 #define EXPIRE_PER_LOOK 8      /* keys between two looks at the clock */
@@ -79,15 +78,14 @@ remove_fields(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
 static nq_rc
 remove_due(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
 {
-    pgno root;
+    nq_rc rc;
 
     if (db_is_due(db, &e->rec))
         return db_remove_expired(db, dbi, key, e);
-    /* While somebody reads the hash in slices its fields have to wait; this is
-     * no reason to hurry the reader. */
-    if (coll_record_root(&e->rec, &root) && hold_is_held(db, root))
-        return fields_postpone(db, dbi, key, e, db->now_ms + HELD_FIELDS_MS);
-    return fields_remove_due(db, dbi, key, e);
+    rc = remove_fields(db, dbi, key, e);
+    return rc == NQ_EHELD
+               ? fields_postpone(db, dbi, key, e, db->now_ms + HELD_FIELDS_MS)
+               : rc;
 }
 
 /* Removes what is due of up to EXPIRE_PER_LOOK keys; *found tells whether
@@ -155,7 +153,8 @@ db_note_due(struct db *db, uint32_t dbi, struct slice key)
     buf_put_slice(&db->due_seen, key);
 }
 
-/* Removes what readers met.  What misses will be met again. */
+/* Removes what readers met, of a hash some of it.  What misses or remains will
+ * be met again. */
 static void
 expire_seen(struct db *db)
 {
@@ -172,7 +171,7 @@ expire_seen(struct db *db)
         nq_assert(cursor_ok(&c));
         rc = db_find_write(db, (uint32_t)dbi, key, &e);
         if (rc == NQ_OK && db_has_due(db, &e.rec))
-            rc = fields_remove_due(db, (uint32_t)dbi, key, &e);
+            rc = remove_fields(db, (uint32_t)dbi, key, &e);
     }
     frames_forget_wanted(db->fr);
     buf_clear(&db->due_seen);
