@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "../lib/db_env.h"
+#include "../lib/big.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -23,6 +23,7 @@
 
 #define COMMANDS 150u
 #define KEYS 40u
+#define HASHES 5u
 #define DATABASES 3u
 #define BIG 300000u
 #define NOW UINT64_C(1700000000000)
@@ -68,6 +69,34 @@ many_keys(struct env *e, struct rng *r, uint32_t d, struct slice key)
     }
 }
 
+static struct slice
+hash_of(unsigned i, char dst[16])
+{
+    return slice_of(dst, (size_t)snprintf(dst, 16, "hash:%03u", i));
+}
+
+/* Hashes, nearly all of them with a tree. */
+static nq_rc
+hash_command(struct env *e, struct rng *r, uint32_t d, uint32_t to_d)
+{
+    char name[16], other[16];
+    struct slice key = hash_of((unsigned)rng_below(r, HASHES), name);
+    struct slice to = hash_of((unsigned)rng_below(r, HASHES), other);
+    unsigned from = (unsigned)rng_below(r, 200);
+
+    switch (rng_below(r, 8)) {
+    case 0:
+        return env_run(e, db_del(e->db, d, key));
+    case 1:
+        return env_run(e, db_rename(e->db, d, key, to_d, to));
+    case 2:
+        return slice_eq(key, to) ? NQ_OK
+                                 : env_run(e, db_copy(e->db, d, key, to_d, to));
+    default:
+        return big_set(e, d, key, from, from + 20, 60);
+    }
+}
+
 /* Command `n`, the same in every run.  NQ_NOTFOUND is as good as NQ_OK. */
 static nq_rc
 command(const struct script *s, struct env *e, unsigned n)
@@ -82,7 +111,7 @@ command(const struct script *s, struct env *e, unsigned n)
     to = key_of((unsigned)rng_below(&r, KEYS), other);
     d = (uint32_t)rng_below(&r, DATABASES);
     to_d = (uint32_t)rng_below(&r, DATABASES);
-    switch (rng_below(&r, 16)) {
+    switch (rng_below(&r, 24)) {
     case 0:
         return env_run(e, db_del(e->db, d, key));
     case 1:
@@ -99,6 +128,13 @@ command(const struct script *s, struct env *e, unsigned n)
     case 6:
     case 7:
         return env_write(e, d, key, rng_below(&r, 5000), value_of(s, &r));
+    case 16:
+    case 17:
+    case 18:
+    case 19:
+    case 20:
+    case 21:
+        return hash_command(e, &r, d, to_d);
     default:
         return env_set(e, d, key, value_of(s, &r), 0);
     }
@@ -129,6 +165,11 @@ sum_of(struct env *e)
             sum = mix(mix(sum + d, key), val);
             rec = env_record(e, d, key);
             sum = hash_u64(sum + rec.expire_ms);
+        }
+        for (unsigned i = 0; i < HASHES; i++) {
+            char name[16];
+
+            sum = hash_u64(sum + d + big_sum(e, d, hash_of(i, name)));
         }
     }
     (void)frames_set_blocking(store_frames(e->st), was);

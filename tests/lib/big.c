@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "db/db_int.h"
 #include "db/fields.h"
@@ -109,6 +110,46 @@ big_check(struct env *e, uint32_t dbi, struct slice key, unsigned n, size_t len)
 {
     for (unsigned i = 0; i < n; i++)
         assert_int_equal(env_run(e, check_once(e, dbi, key, n, i, len)), NQ_OK);
+}
+
+static nq_rc
+sum_once(struct env *e, uint32_t dbi, struct slice key, uint64_t *sum)
+{
+    struct entry found = {0};
+    struct coll_cursor cu;
+    struct coll c;
+    struct item it;
+    struct slice val;
+    nq_rc rc = db_find(e->db, dbi, key, &found);
+
+    *sum = 1;
+    if (rc != NQ_OK)
+        return rc;
+    rc = fields_open(e->db, dbi, key, &found, true, &c);
+    coll_cursor_init(&cu, &c);
+    if (rc == NQ_OK)
+        rc = coll_first(&cu);
+    while (rc == NQ_OK && cu.valid) {
+        arena_reset(&e->arena);
+        if ((rc = coll_item(&cu, &it)) == NQ_OK &&
+            (rc = coll_val(&c, &it, &e->arena, &val)) == NQ_OK)
+            *sum = hash_u64(*sum ^ hash_bytes(it.key)) + hash_bytes(val);
+        if (rc == NQ_OK)
+            rc = coll_next(&cu);
+    }
+    coll_cursor_fini(&cu);
+    coll_close(&c);
+    return rc;
+}
+
+uint64_t
+big_sum(struct env *e, uint32_t dbi, struct slice key)
+{
+    uint64_t sum;
+    nq_rc rc = env_run(e, sum_once(e, dbi, key, &sum));
+
+    assert_true(rc == NQ_OK || rc == NQ_NOTFOUND);
+    return rc == NQ_OK ? sum : 0;
 }
 
 pgno

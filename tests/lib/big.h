@@ -12,6 +12,8 @@ nq_rc big_set(struct env *e, uint32_t dbi, struct slice key, unsigned from,
 /* The key has just these fields and values. */
 void big_check(struct env *e, uint32_t dbi, struct slice key, unsigned n,
                size_t len);
+/* A sum over all fields and values; 0: the key is not there. */
+uint64_t big_sum(struct env *e, uint32_t dbi, struct slice key);
 /* The root of its tree; 0: it has none, or is not there. */
 pgno big_root(struct env *e, uint32_t dbi, struct slice key);
 /* Pages in use, those of the catalog of what is to be freed included. */
