@@ -360,7 +360,7 @@ look_slice(struct req *rq, struct search *s)
     struct zset z;
     nq_rc rc;
 
-    held_entry(&s->held, &e);
+    held_entry(&s->held, rq, &e);
     rc = zset_open(rq->db, rq->dbi, rq->argv[s->q.key], &e, true, &z);
     if (rc != NQ_OK)
         return rc;
