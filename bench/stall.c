@@ -211,13 +211,13 @@ read_options(int argc, char **argv, struct options *o)
         if (option == 'h')
             o->host = optarg;
         else if (option == 'p')
-            o->port = atoi(optarg);
+            o->port = (int)strtoll(optarg, NULL, 10);
         else if (option == 't')
             o->type = optarg;
         else if (option == 'n')
-            o->elements = strtoul(optarg, NULL, 10);
+            o->elements = strtoull(optarg, NULL, 10);
         else if (option == 's')
-            o->bytes = strtoul(optarg, NULL, 10);
+            o->bytes = strtoull(optarg, NULL, 10);
         else
             die("usage",
                 "-p PORT [-h HOST] [-t TYPE] [-n N] [-s BYTES] COMMAND ...");

@@ -80,7 +80,7 @@ struct req {
     bool is_error; /* an error reply was put */
     bool is_push;  /* a push was put: CLIENT REPLY OFF does not silence it */
     struct reply_part *part; /* NULL: replies go to the session */
-    enum {
+    enum req_outcome {
         REQ_DONE,
         REQ_PARK,
         REQ_HELD,

@@ -252,7 +252,7 @@ check_holds(struct req *rq, const struct multi *m)
 }
 
 /* Runs the queue; not REQ_DONE: before any effect, EXEC is to be parked. */
-static int
+static enum req_outcome
 run_queue(struct req *rq, struct multi *m)
 {
     struct frames *fr =
