@@ -97,6 +97,9 @@ void coll_close(struct coll *c);
 
 /* NQ_OK or NQ_NOTFOUND. */
 NQ_MUST_USE nq_rc coll_get(struct coll *c, struct slice key, struct item *out);
+/* Of a packed one: the item whose key is `skip` bytes, then `tail`. */
+NQ_MUST_USE nq_rc coll_get_tail(struct coll *c, size_t skip, struct slice tail,
+                                struct item *out);
 /* The value's bytes: borrowed, or copied into the arena if it is a blob. */
 NQ_MUST_USE nq_rc coll_val(struct coll *c, const struct item *it,
                            struct arena *arena, struct slice *out);

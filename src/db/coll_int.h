@@ -1,5 +1,5 @@
 /* db/coll_int.h - what the files of collections share: coll.c, coll_record.c,
- * coll_tree.c, coll_cursor.c. */
+ * coll_change.c, coll_commit.c, coll_tree.c, coll_cursor.c. */
 #ifndef NQ_DB_COLL_INT_H
 #define NQ_DB_COLL_INT_H
 
@@ -34,6 +34,26 @@ coll_fresh(struct coll *c)
 /* Empty, with memory of earlier uses; give it back. */
 struct buf coll_take_buf(struct db *db);
 void coll_give_buf(struct db *db, struct buf *b);
+
+/* Where the items of a packed value begin. */
+size_t coll_items_off(const struct coll *c);
+void coll_unblock(struct coll *c);
+
+/* --- coll_change.c ------------------------------------------------------- */
+
+/* Bytes [off, end) of the packed items give way to `n` others, which are to be
+ * written where the result points. */
+uint8_t *coll_splice(struct coll *c, size_t off, size_t end, size_t n);
+/* Whether a packed value of so many items and bytes of them is allowed. */
+bool coll_fits_packed(const struct coll *c, uint64_t items, size_t len);
+/* Makes a tree of a packed one. */
+NQ_MUST_USE nq_rc coll_grow(struct coll *c);
+
+/* --- coll_commit.c ------------------------------------------------------- */
+
+/* Changes that nobody committed: those of a packed one, or of a tree just
+ * made of it, are forgotten; an older tree cannot go back (C3 in coll.c). */
+void coll_give_up(struct coll *c);
 
 /* --- coll_record.c: the record's value ----------------------------------- */
 

@@ -169,8 +169,8 @@ compare(struct slice a, struct slice b)
     return cmp != 0 ? cmp : a.len < b.len ? -1 : a.len > b.len;
 }
 
-nq_rc
-packed_get(struct slice run, struct slice key, struct packed_item *out)
+static inline __attribute__((always_inline)) nq_rc
+get(struct slice run, size_t skip, struct slice tail, struct packed_item *out)
 {
     const uint8_t *p = run.p, *end = run.p + run.len;
     struct raw_item r;
@@ -178,13 +178,26 @@ packed_get(struct slice run, struct slice key, struct packed_item *out)
     for (; p < end; p = r.end) {
         if (nq_unlikely(!read_item(p, end, &r)))
             return damaged(run, (size_t)(p - run.p));
-        if (r.key.len == key.len &&
-            compare_bytes(r.key.p, key.p, key.len) == 0) {
+        if (r.key.len == skip + tail.len &&
+            compare_bytes(r.key.p + skip, tail.p, tail.len) == 0) {
             decode(run, p, &r, out);
             return NQ_OK;
         }
     }
     return NQ_NOTFOUND;
+}
+
+nq_rc
+packed_get(struct slice run, struct slice key, struct packed_item *out)
+{
+    return get(run, 0, key, out);
+}
+
+nq_rc
+packed_get_tail(struct slice run, size_t skip, struct slice tail,
+                struct packed_item *out)
+{
+    return get(run, skip, tail, out);
 }
 
 nq_rc

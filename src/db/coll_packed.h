@@ -25,6 +25,9 @@ NQ_MUST_USE nq_rc packed_at(struct slice run, size_t off,
 /* The item with this key; NQ_NOTFOUND. */
 NQ_MUST_USE nq_rc packed_get(struct slice run, struct slice key,
                              struct packed_item *out);
+/* The item whose key is `skip` bytes of any kind, then `tail`. */
+NQ_MUST_USE nq_rc packed_get_tail(struct slice run, size_t skip,
+                                  struct slice tail, struct packed_item *out);
 
 /* Where a key is, or belongs. */
 struct packed_place {

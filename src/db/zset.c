@@ -206,23 +206,15 @@ zset_is_listpack(const struct coll *c)
 static nq_rc
 find_packed(struct zset *z, struct slice name, enum standing *st, double *score)
 {
-    struct coll_cursor cu;
     struct member m;
     struct item it;
-    nq_rc rc;
+    nq_rc rc = coll_get_tail(&z->coll, ZSET_NAME_AT, name, &it);
 
-    coll_cursor_init(&cu, &z->coll);
-    for (rc = coll_first(&cu); rc == NQ_OK && cu.valid; rc = coll_next(&cu)) {
-        if (!is_in_order(cu.key) || !slice_eq(name_in(cu.key), name))
-            continue;
-        if ((rc = coll_item(&cu, &it)) == NQ_OK && zset_member_of(&it, &m)) {
-            *st = PRESENT;
-            *score = m.score;
-        }
-        break;
+    if (rc == NQ_OK && zset_member_of(&it, &m)) {
+        *st = PRESENT;
+        *score = m.score;
     }
-    coll_cursor_fini(&cu);
-    return rc;
+    return rc == NQ_NOTFOUND ? NQ_OK : rc;
 }
 
 /* Whether the 's' item is there. */
