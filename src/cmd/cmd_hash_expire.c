@@ -1,5 +1,5 @@
 /* cmd/cmd_hash_expire.c - fields that expire: the HEXPIRE and HTTL families,
- * HPERSIST, and HGETDEL, HGETEX, HSETEX, which do two things at once.
+ * HPERSIST.
  *
  * The questions are asked in the order in which Redis asks them: the type of
  * the key first, then the words. */
