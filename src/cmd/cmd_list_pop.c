@@ -113,10 +113,12 @@ drop_collected(struct req *rq, struct list_visit *v, const struct pop *p,
     if (rc == NQ_OK)
         rc = list_drop(rq->db, rq->dbi, rq->argv[p->key], e, p->end,
                        v->listing.count);
-    if (rc != NQ_OK)
+    if (rc != NQ_OK) {
         list_visit_anew(rq, v, rc);
-    v->is_done |= rc == NQ_OK;
-    return rc == NQ_OK;
+        return false;
+    }
+    v->is_done = true;
+    return true;
 }
 
 /* Collecting, or telling what was collected. */

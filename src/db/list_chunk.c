@@ -166,11 +166,12 @@ struct chunk_parts {
 static void
 close_chunk(struct chunk_parts *b)
 {
-    struct chunk_part *p = &b->part[b->count - 1];
+    struct chunk_part *p;
 
     if (!b->is_open)
         return;
     b->is_open = false;
+    p = &b->part[b->count - 1];
     p->len = b->used - p->off;
     b->bytes[p->off] = (uint8_t)p->n;
     b->bytes[p->off + 1] = (uint8_t)(p->n >> 8);
