@@ -729,6 +729,13 @@ compare_once(struct world *w, unsigned k)
     return rc;
 }
 
+static void
+compare_all(struct world *w)
+{
+    for (unsigned k = 0; k < STREAMS; k++)
+        assert_int_equal(env_run(&w->env, compare_once(w, k)), NQ_OK);
+}
+
 /* --- running ------------------------------------------------------------- */
 
 static void
@@ -777,8 +784,7 @@ end_round(struct world *w)
     default:
         break;
     }
-    for (unsigned k = 0; k < STREAMS; k++)
-        assert_int_equal(env_run(e, compare_once(w, k)), NQ_OK);
+    compare_all(w);
     env_check(e);
 }
 
@@ -799,6 +805,9 @@ run(struct world *w, uint32_t page_size, uint64_t pool_bytes, uint32_t max_len)
         }
         end_round(w);
     }
+    env_close(&w->env, true);
+    env_open(&w->env);
+    compare_all(w); /* everything is read from disk */
     env_fini(&w->env);
 }
 
