@@ -117,6 +117,7 @@ plan_new(struct req *rq, const struct read_args *a, struct batch *b, uint64_t n,
         rc = stream_entry(&cu, rq->arena, &fields);
         if (rc == NQ_OK && tell)
             reply_stream_entry(rq, cu.id, &fields);
+        b->id = cu.id;
         b->seen++;
         if (rc == NQ_OK)
             rc = stream_next(&cu);
@@ -239,12 +240,14 @@ look_at_groups(struct req *rq, const struct read_args *a, uint64_t *number)
 
 /* --- delivering ---------------------------------------------------------- */
 
-/* One delivery; *is_end: there is nothing more of this stream. */
+/* One delivery; *is_end: there is nothing more of this stream.  It is told
+ * and done, or neither. */
 static nq_rc
 serve_batch(struct req *rq, const struct read_args *a, struct reading *rd,
             bool is_new, bool *is_end)
 {
     uint64_t n = nq_min(rd->left, (uint64_t)STREAM_SLICE);
+    struct reply_deferred d;
     struct batch b;
     struct entry e;
     nq_rc rc = open_batch(rq, a, rd->at, &e, &b);
@@ -252,19 +255,23 @@ serve_batch(struct req *rq, const struct read_args *a, struct reading *rd,
     *is_end = true;
     if (rc != NQ_OK)
         return rc;
+    d = reply_array_begin(rq);
     rc = is_new ? plan_new(rq, a, &b, n, true)
                 : plan_old(rq, a, &b, rd->id, n, true);
     if (rc == NQ_OK)
         rc = stream_deliver(&b.s, &b.d);
-    if (rc == NQ_OK) {
-        rd->inner_n += b.seen;
-        rd->left -= b.seen;
-        if (b.seen > 0)
-            rd->id = b.id;
-        *is_end = b.is_end || rd->left == 0;
-    }
     stream_close(&b.s);
-    return rc;
+    if (rc != NQ_OK) {
+        reply_part_drop(rq, d);
+        return rc;
+    }
+    reply_part_join(rq, d);
+    rd->inner_n += b.seen;
+    rd->left -= b.seen;
+    if (b.seen > 0)
+        rd->id = b.id;
+    *is_end = b.is_end || rd->left == 0;
+    return NQ_OK;
 }
 
 /* Whether stream rd->at has anything new; else the consumer is just seen. */

@@ -337,6 +337,22 @@ reply_part_save(struct req *rq, struct reply_deferred d, struct buf *out)
 }
 
 void
+reply_part_join(struct req *rq, struct reply_deferred d)
+{
+    leave(rq, d);
+    emit(rq, d.part);
+}
+
+void
+reply_part_drop(struct req *rq, struct reply_deferred d)
+{
+    leave(rq, d);
+    for (struct part_chunk *c = d.part->first; c != NULL; c = c->next)
+        if (c->ref != NULL)
+            c->release(c->arg, c->len);
+}
+
+void
 reply_drop_parts(struct req *rq)
 {
     for (; rq->part != NULL; rq->part = rq->part->outer)

@@ -40,8 +40,11 @@ void reply_array_end(struct req *rq, struct reply_deferred d, uint64_t n);
 void reply_map_end(struct req *rq, struct reply_deferred d, uint64_t pairs);
 void reply_set_end(struct req *rq, struct reply_deferred d, uint64_t n);
 
-/* Ends it without a header: what was put is appended to `out` in place. */
+/* Ends it without a header: what was put follows what stands before it, is
+ * appended to `out` in place, or was never put. */
+void reply_part_join(struct req *rq, struct reply_deferred d);
 void reply_part_save(struct req *rq, struct reply_deferred d, struct buf *out);
+void reply_part_drop(struct req *rq, struct reply_deferred d);
 
 /* The string found in `e` as a bulk: inline copied, blob by reference. */
 void reply_entry(struct req *rq, const struct entry *e);
