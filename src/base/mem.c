@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MMAP_FROM (4 << 20) /* chunks of values are smaller */
+
 static uint64_t allocations;
 static uint64_t used;
 
@@ -70,6 +72,13 @@ nq_free(void *p)
         return;
     unaccount(p);
     free(p);
+}
+
+void
+mem_keep_freed(void)
+{
+    mallopt(M_TRIM_THRESHOLD, -1);
+    mallopt(M_MMAP_THRESHOLD, MMAP_FROM);
 }
 
 uint64_t

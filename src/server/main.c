@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "os/process.h"
 #include "server/config.h"
 #include "server/server.h"
@@ -72,6 +73,7 @@ serve(struct config *c, bool cut_log)
 {
     signal(SIGPIPE, SIG_IGN);
     hash_seed_random();
+    mem_keep_freed();
     if (config_int(c, CONF_DAEMONIZE) && process_daemonize() != NQ_OK)
         return bad_settings("cannot go to the background");
     process_print_crashes("nqdb-server " NQDB_VERSION);
