@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "../lib/db_env.h"
+#include "../lib/stream_model.h"
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -16,62 +17,24 @@
 #include "os/clock.h"
 
 #define STREAMS 3
-#define GROUPS 2
-#define CONSUMERS 3
-#define ENTRIES 600 /* of a stream, and pending of a group, at most */
-#define IDS 8       /* named by one command */
+#define IDS 8 /* named by one command */
 #define ROUNDS 12
 #define STEPS 150
 #define NOW UINT64_C(1700000000000)
 #define NOISE 8192
 
-struct m_entry {
-    struct stream_id id;
-    uint32_t from, len; /* of the noise: the value of its field "f" */
-};
-
-struct m_pending {
-    struct stream_id id;
-    unsigned consumer;
-    uint64_t delivered_ms, deliveries;
-};
-
-struct m_consumer {
-    bool is_there;
-    uint64_t seen_ms;
-    int64_t active_ms;
-};
-
-struct m_group {
-    bool is_there;
-    struct stream_id last;
-    int64_t read;
-    struct m_consumer consumers[CONSUMERS];
-    struct m_pending pending[ENTRIES];
-    unsigned pending_count;
-};
-
-struct model {
-    bool is_there;
-    struct m_entry entries[ENTRIES];
-    unsigned count;
-    uint64_t added;
-    struct stream_id last, max_deleted;
-    struct m_group groups[GROUPS];
-};
-
 struct world {
     struct env env;
     struct rng rng;
-    struct model models[STREAMS];
+    struct stream_model models[STREAMS];
     uint64_t now;
     uint32_t max_len;
 };
 
 static uint8_t noise[NOISE];
 static const char *const keys[STREAMS] = {"alpha", "beta", "gamma"};
-static const char *const group_names[GROUPS] = {"first", "second"};
-static const char *const consumer_names[CONSUMERS] = {"ann", "bob", "cy"};
+static const char *const group_names[MODEL_GROUPS] = {"first", "second"};
+static const char *const consumer_names[MODEL_CONSUMERS] = {"ann", "bob", "cy"};
 
 /* --- commands ------------------------------------------------------------ */
 
@@ -181,157 +144,10 @@ call(struct world *w, unsigned k, struct op *op)
     return env_run(&w->env, call_once(w, k, op));
 }
 
-/* --- the model of the same ----------------------------------------------- */
-
-static void
-model_drop_front(struct model *m, unsigned n)
-{
-    m->count -= n;
-    memmove(m->entries, m->entries + n, m->count * sizeof m->entries[0]);
-}
-
-static unsigned
-find_entry(const struct model *m, struct stream_id id)
-{
-    unsigned i = 0;
-
-    while (i < m->count && stream_id_cmp(m->entries[i].id, id) < 0)
-        i++;
-    return i;
-}
-
-static bool
-has_entry(const struct model *m, struct stream_id id)
-{
-    unsigned i = find_entry(m, id);
-
-    return i < m->count && stream_id_cmp(m->entries[i].id, id) == 0;
-}
-
-/* Whole nodes of 100, as the settings are by default. */
-static unsigned
-whole_nodes(const struct model *m, unsigned n, uint64_t limit)
-{
-    uint64_t gone = m->added - nq_min(m->added, m->count);
-    unsigned taken = 0;
-
-    for (;;) {
-        uint64_t node = nq_min(100 - gone % 100, m->count - taken);
-
-        if (node == 0 || taken + node > n ||
-            (limit != 0 && taken + node > limit))
-            return taken;
-        taken += (unsigned)node;
-        gone += node;
-    }
-}
-
-static unsigned
-model_trim(struct model *m, const struct stream_trim *t)
-{
-    unsigned n = 0;
-
-    if (t->by == TRIM_MAXLEN && m->count > t->maxlen)
-        n = m->count - (unsigned)t->maxlen;
-    if (t->by == TRIM_MINID)
-        n = find_entry(m, t->minid);
-    if (t->is_approximate)
-        n = whole_nodes(m, n, t->limit);
-    model_drop_front(m, n);
-    return n;
-}
-
-static unsigned
-model_del(struct model *m, struct stream_id id)
-{
-    unsigned i = find_entry(m, id);
-
-    if (!has_entry(m, id))
-        return 0;
-    memmove(m->entries + i, m->entries + i + 1,
-            (--m->count - i) * sizeof m->entries[0]);
-    if (stream_id_cmp(id, m->max_deleted) > 0)
-        m->max_deleted = id;
-    return 1;
-}
-
-static struct m_pending *
-find_pending(struct m_group *g, struct stream_id id)
-{
-    for (unsigned i = 0; i < g->pending_count; i++)
-        if (stream_id_cmp(g->pending[i].id, id) == 0)
-            return &g->pending[i];
-    return NULL;
-}
-
-static void
-drop_pending(struct m_group *g, struct m_pending *p)
-{
-    size_t i = (size_t)(p - g->pending);
-
-    memmove(p, p + 1, (--g->pending_count - i) * sizeof *p);
-}
-
-static unsigned
-model_ack(struct m_group *g, struct stream_id id)
-{
-    struct m_pending *p = find_pending(g, id);
-
-    if (p != NULL)
-        drop_pending(g, p);
-    return p != NULL;
-}
-
-static uint64_t
-model_delete_consumer(struct m_group *g, unsigned c)
-{
-    uint64_t n = 0;
-
-    g->consumers[c].is_there = false;
-    for (unsigned i = 0; i < g->pending_count;) {
-        if (g->pending[i].consumer != c) {
-            i++;
-            continue;
-        }
-        drop_pending(g, &g->pending[i]);
-        n++;
-    }
-    return n;
-}
-
-static void
-model_see(struct world *w, struct m_consumer *c, bool is_active)
-{
-    if (!c->is_there)
-        *c = (struct m_consumer){true, w->now, STREAM_NEVER};
-    c->seen_ms = w->now;
-    if (is_active)
-        c->active_ms = (int64_t)w->now;
-}
-
-static void
-model_claim(struct m_group *g, unsigned c, const struct stream_claim *claim)
-{
-    struct m_pending *p = find_pending(g, claim->id);
-    unsigned i = 0;
-
-    if (p != NULL)
-        drop_pending(g, p);
-    if (claim->is_dropped)
-        return;
-    while (i < g->pending_count &&
-           stream_id_cmp(g->pending[i].id, claim->id) < 0)
-        i++;
-    memmove(g->pending + i + 1, g->pending + i,
-            (g->pending_count++ - i) * sizeof *p);
-    g->pending[i] = (struct m_pending){claim->id, c, claim->delivered_ms,
-                                       claim->deliveries};
-}
-
 /* --- random commands ----------------------------------------------------- */
 
 static struct stream_id
-random_id(struct world *w, const struct model *m)
+random_id(struct world *w, const struct stream_model *m)
 {
     if (m->count > 0 && rng_below(&w->rng, 4) > 0)
         return m->entries[rng_below(&w->rng, m->count)].id;
@@ -340,7 +156,7 @@ random_id(struct world *w, const struct model *m)
 }
 
 static struct stream_trim
-random_trim(struct world *w, const struct model *m)
+random_trim(struct world *w, const struct stream_model *m)
 {
     struct stream_trim t = {.by = TRIM_MINID, .minid = random_id(w, m)};
 
@@ -359,13 +175,13 @@ random_trim(struct world *w, const struct model *m)
 static void
 do_add(struct world *w, unsigned k)
 {
-    struct model *m = &w->models[k];
+    struct stream_model *m = &w->models[k];
     struct op op = {.kind = OP_ADD, .trim = {.by = TRIM_NONE}};
     uint32_t max = rng_below(&w->rng, 10) ? 20 : w->max_len;
 
-    if (m->count == ENTRIES || rng_below(&w->rng, 20) == 0)
+    if (m->count == MODEL_ENTRIES || rng_below(&w->rng, 20) == 0)
         op.trim = random_trim(w, m);
-    if (m->count == ENTRIES)
+    if (m->count == MODEL_ENTRIES)
         op.trim = (struct stream_trim){.by = TRIM_MAXLEN, .maxlen = 100};
     op.entry.len = (uint32_t)rng_below(&w->rng, max);
     op.entry.from = (uint32_t)rng_below(&w->rng, NOISE - op.entry.len);
@@ -375,7 +191,7 @@ do_add(struct world *w, unsigned k)
         op.entry.id = (struct stream_id){m->last.ms + 1, 0};
     assert_int_equal(call(w, k, &op), NQ_OK);
     m->is_there = true;
-    if (m->count == ENTRIES) /* the model has no room for one more */
+    if (m->count == MODEL_ENTRIES) /* the model has no room for one more */
         model_drop_front(m, 1);
     m->entries[m->count++] = op.entry;
     m->last = op.entry.id;
@@ -386,7 +202,7 @@ do_add(struct world *w, unsigned k)
 static void
 do_trim(struct world *w, unsigned k)
 {
-    struct model *m = &w->models[k];
+    struct stream_model *m = &w->models[k];
     struct op op = {.kind = OP_TRIM, .trim = random_trim(w, m)};
 
     assert_int_equal(call(w, k, &op), m->is_there ? NQ_OK : NQ_NOTFOUND);
@@ -395,7 +211,7 @@ do_trim(struct world *w, unsigned k)
 }
 
 static void
-random_ids(struct world *w, const struct model *m, struct op *op)
+random_ids(struct world *w, const struct stream_model *m, struct op *op)
 {
     op->n = 1 + (unsigned)rng_below(&w->rng, IDS);
     for (unsigned i = 0; i < op->n; i++)
@@ -405,7 +221,7 @@ random_ids(struct world *w, const struct model *m, struct op *op)
 static void
 do_del(struct world *w, unsigned k)
 {
-    struct model *m = &w->models[k];
+    struct stream_model *m = &w->models[k];
     struct op op = {.kind = OP_DEL};
     unsigned n = 0;
 
@@ -419,7 +235,7 @@ do_del(struct world *w, unsigned k)
 static void
 do_set_id(struct world *w, unsigned k)
 {
-    struct model *m = &w->models[k];
+    struct stream_model *m = &w->models[k];
     struct op op = {.kind = OP_SET_ID, .id = m->last};
 
     op.id.ms += rng_below(&w->rng, 3);
@@ -435,8 +251,8 @@ do_set_id(struct world *w, unsigned k)
 static void
 do_group(struct world *w, unsigned k)
 {
-    struct model *m = &w->models[k];
-    struct op op = {.g = (unsigned)rng_below(&w->rng, GROUPS),
+    struct stream_model *m = &w->models[k];
+    struct op op = {.g = (unsigned)rng_below(&w->rng, MODEL_GROUPS),
                     .id = random_id(w, m),
                     .read = (int64_t)rng_below(&w->rng, 10) - 1};
     struct m_group *g = &m->groups[op.g];
@@ -462,9 +278,9 @@ do_group(struct world *w, unsigned k)
 static void
 do_consumer(struct world *w, unsigned k)
 {
-    struct model *m = &w->models[k];
-    struct op op = {.g = (unsigned)rng_below(&w->rng, GROUPS),
-                    .c = (unsigned)rng_below(&w->rng, CONSUMERS)};
+    struct stream_model *m = &w->models[k];
+    struct op op = {.g = (unsigned)rng_below(&w->rng, MODEL_GROUPS),
+                    .c = (unsigned)rng_below(&w->rng, MODEL_CONSUMERS)};
     struct m_group *g = &m->groups[op.g];
     bool was = g->consumers[op.c].is_there;
 
@@ -475,7 +291,7 @@ do_consumer(struct world *w, unsigned k)
         assert_int_equal(call(w, k, &op), NQ_OK);
         assert_int_equal(op.is_new, !was);
         if (!was)
-            model_see(w, &g->consumers[op.c], false);
+            model_see(&g->consumers[op.c], w->now, false);
     } else {
         assert_int_equal(call(w, k, &op), was ? NQ_OK : NQ_NOTFOUND);
         assert_int_equal(op.removed, model_delete_consumer(g, op.c));
@@ -485,8 +301,9 @@ do_consumer(struct world *w, unsigned k)
 static void
 do_ack(struct world *w, unsigned k)
 {
-    struct model *m = &w->models[k];
-    struct op op = {.kind = OP_ACK, .g = (unsigned)rng_below(&w->rng, GROUPS)};
+    struct stream_model *m = &w->models[k];
+    struct op op = {.kind = OP_ACK,
+                    .g = (unsigned)rng_below(&w->rng, MODEL_GROUPS)};
     struct m_group *g = &m->groups[op.g];
     unsigned n = 0;
 
@@ -500,14 +317,14 @@ do_ack(struct world *w, unsigned k)
 static void
 do_deliver(struct world *w, unsigned k)
 {
-    struct model *m = &w->models[k];
+    struct stream_model *m = &w->models[k];
     struct op op = {.kind = OP_DELIVER,
-                    .g = (unsigned)rng_below(&w->rng, GROUPS),
-                    .c = (unsigned)rng_below(&w->rng, CONSUMERS)};
+                    .g = (unsigned)rng_below(&w->rng, MODEL_GROUPS),
+                    .c = (unsigned)rng_below(&w->rng, MODEL_CONSUMERS)};
     struct m_group *g = &m->groups[op.g];
 
-    op.n = (unsigned)rng_below(&w->rng,
-                               nq_min(IDS, ENTRIES - 1 - g->pending_count) + 1);
+    op.n = (unsigned)rng_below(
+        &w->rng, nq_min(IDS, MODEL_ENTRIES - 1 - g->pending_count) + 1);
     for (unsigned i = 0; i < op.n; i++)
         op.claims[i] = (struct stream_claim){
             .id = random_id(w, m),
@@ -520,7 +337,7 @@ do_deliver(struct world *w, unsigned k)
     assert_int_equal(call(w, k, &op), g->is_there ? NQ_OK : NQ_NOTFOUND);
     if (!g->is_there)
         return;
-    model_see(w, &g->consumers[op.c], op.n > 0);
+    model_see(&g->consumers[op.c], w->now, op.n > 0);
     for (unsigned i = 0; i < op.n; i++)
         model_claim(g, op.c, &op.claims[i]);
     if (op.moves_group) {
@@ -533,19 +350,19 @@ static void
 do_key(struct world *w, unsigned k)
 {
     unsigned to = (unsigned)rng_below(&w->rng, STREAMS);
-    struct model *m = &w->models[k];
+    struct stream_model *m = &w->models[k];
     struct env *e = &w->env;
     struct slice key = slice_str(keys[k]), other = slice_str(keys[to]);
     nq_rc want = m->is_there ? NQ_OK : NQ_NOTFOUND;
 
     if (rng_below(&w->rng, 3) == 0) {
         assert_int_equal(env_run(e, db_del(e->db, 0, key)), want);
-        *m = (struct model){.is_there = false};
+        *m = (struct stream_model){.is_there = false};
     } else if (to != k && rng_below(&w->rng, 2)) {
         assert_int_equal(env_run(e, db_rename(e->db, 0, key, 0, other)), want);
         if (m->is_there) {
             w->models[to] = *m;
-            *m = (struct model){.is_there = false};
+            *m = (struct stream_model){.is_there = false};
         }
     }
 }
@@ -578,7 +395,7 @@ compare_entry(struct world *w, struct stream_cursor *cu,
 }
 
 static nq_rc
-compare_entries(struct world *w, struct stream *s, const struct model *m,
+compare_entries(struct world *w, struct stream *s, const struct stream_model *m,
                 bool back)
 {
     unsigned i = back ? m->count - 1 : 0;
@@ -600,7 +417,7 @@ compare_entries(struct world *w, struct stream *s, const struct model *m,
 }
 
 static nq_rc
-compare_counts(struct world *w, struct stream *s, const struct model *m)
+compare_counts(struct world *w, struct stream *s, const struct stream_model *m)
 {
     struct stream_id from = random_id(w, m), to = random_id(w, m);
     uint64_t n, want = 0;
@@ -672,7 +489,7 @@ compare_group(struct world *w, struct stream *s, const struct m_group *m,
     assert_true(m->is_there);
     assert_same_id(g.last, m->last);
     assert_int_equal(g.read, m->read);
-    for (unsigned k = 0; k < CONSUMERS; k++) {
+    for (unsigned k = 0; k < MODEL_CONSUMERS; k++) {
         rc = stream_consumer_find(s, &g, slice_str(consumer_names[k]), &c);
         if (rc != NQ_OK && rc != NQ_NOTFOUND)
             return rc;
@@ -690,7 +507,7 @@ compare_group(struct world *w, struct stream *s, const struct m_group *m,
 }
 
 static nq_rc
-compare_open(struct world *w, struct stream *s, const struct model *m)
+compare_open(struct world *w, struct stream *s, const struct stream_model *m)
 {
     nq_rc rc;
 
@@ -703,7 +520,7 @@ compare_open(struct world *w, struct stream *s, const struct model *m)
         (rc = compare_entries(w, s, m, true)) != NQ_OK ||
         (rc = compare_counts(w, s, m)) != NQ_OK)
         return rc;
-    for (unsigned i = 0; i < GROUPS && rc == NQ_OK; i++)
+    for (unsigned i = 0; i < MODEL_GROUPS && rc == NQ_OK; i++)
         rc = compare_group(w, s, &m->groups[i], i);
     return rc == NQ_OK ? stream_check(s) : rc;
 }
@@ -711,7 +528,7 @@ compare_open(struct world *w, struct stream *s, const struct model *m)
 static nq_rc
 compare_once(struct world *w, unsigned k)
 {
-    const struct model *m = &w->models[k];
+    const struct stream_model *m = &w->models[k];
     struct entry e = {0};
     struct stream s;
     nq_rc rc = db_find(w->env.db, 0, slice_str(keys[k]), &e);

@@ -1,0 +1,325 @@
+/* The commands of streams where they wait, and where their answers are so long
+ * that they go in slices. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "../lib/engine_env.h"
+#include "base/buf.h"
+#include "base/mem.h"
+
+#define POOL (64u << 20)
+#define LONG 20000
+
+struct two {
+    struct engine_env env;
+    struct fake_client a, b;
+};
+
+static int
+setup(void **state)
+{
+    struct two *t = nq_calloc(1, sizeof *t);
+
+    engine_env_init(&t->env, POOL);
+    fake_open(&t->env, &t->a);
+    fake_open(&t->env, &t->b);
+    *state = t;
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    struct two *t = *state;
+
+    fake_close(&t->a);
+    fake_close(&t->b);
+    engine_env_fini(&t->env);
+    nq_free(t);
+    return 0;
+}
+
+/* --- waiting ------------------------------------------------------------- */
+
+static void
+wait_turns(struct two *t)
+{
+    for (int i = 0; i < 4; i++)
+        engine_env_turn(&t->env);
+}
+
+static void
+a_reader_waits_for_what_comes(void **state)
+{
+    struct two *t = *state;
+
+    fake_ask(&t->b, "xadd s 1-0 a 1");
+    fake_send(&t->a, "xread block 0 streams s t $ 0");
+    assert_string_equal(fake_read(&t->a), "");
+    fake_ask(&t->b, "xadd s 2-0 b 2");
+    wait_turns(t);
+    assert_string_equal(fake_read(&t->a),
+                        "*1|*2|$1|s|*1|*2|$3|2-0|*2|$1|b|$1|2|");
+    fake_send(&t->a, "xread block 0 streams s t $ $");
+    fake_ask(&t->b, "multi");
+    fake_ask(&t->b, "xadd s 3-0 c 3");
+    fake_ask(&t->b, "xadd t 1-0 d 4");
+    fake_ask(&t->b, "exec");
+    wait_turns(t);
+    assert_string_equal(fake_read(&t->a),
+                        "*2|*2|$1|s|*1|*2|$3|3-0|*2|$1|c|$1|3|"
+                        "*2|$1|t|*1|*2|$3|1-0|*2|$1|d|$1|4|");
+}
+
+static void
+what_is_gone_when_it_comes_wakes_nobody(void **state)
+{
+    struct two *t = *state;
+
+    fake_send(&t->a, "xread block 0 streams s 0");
+    fake_ask(&t->b, "xadd s maxlen 0 1-0 a 1");
+    fake_ask(&t->b, "del s");
+    fake_ask(&t->b, "set s v");
+    fake_ask(&t->b, "del s");
+    wait_turns(t);
+    assert_string_equal(fake_read(&t->a), "");
+    fake_ask(&t->b, "xadd s 1-0 a 1");
+    wait_turns(t);
+    assert_string_equal(fake_read(&t->a),
+                        "*1|*2|$1|s|*1|*2|$3|1-0|*2|$1|a|$1|1|");
+}
+
+static void
+consumers_are_served_in_turn(void **state)
+{
+    struct two *t = *state;
+    struct fake_client c = {.env = NULL};
+
+    fake_ask(&t->a, "xgroup create s g $ mkstream");
+    fake_send(&t->a, "xreadgroup group g ann block 0 count 1 streams s >");
+    fake_send(&t->b, "xreadgroup group g bob block 0 count 1 streams s >");
+    fake_open(&t->env, &c);
+    fake_ask(&c, "xadd s 1-0 a 1");
+    wait_turns(t);
+    assert_string_equal(fake_read(&t->a),
+                        "*1|*2|$1|s|*1|*2|$3|1-0|*2|$1|a|$1|1|");
+    assert_string_equal(fake_read(&t->b), "");
+    fake_ask(&c, "xadd s 2-0 a 1");
+    wait_turns(t);
+    assert_string_equal(fake_read(&t->b),
+                        "*1|*2|$1|s|*1|*2|$3|2-0|*2|$1|a|$1|1|");
+    fake_close(&c);
+}
+
+static void
+a_group_that_goes_ends_the_wait(void **state)
+{
+    static const char *const ends[] = {"xgroup destroy s g", "del s",
+                                       "flushall"};
+    struct two *t = *state;
+
+    for (int i = 0; i < 3; i++) {
+        fake_ask(&t->b, "xgroup create s g $ mkstream");
+        fake_send(&t->a, "xreadgroup group g ann block 0 streams s >");
+        fake_ask(&t->b, ends[i]);
+        wait_turns(t);
+        assert_string_equal(fake_read(&t->a),
+                            "-NOGROUP No such key 's' or consumer group 'g' "
+                            "in XREADGROUP with GROUP option|");
+    }
+}
+
+static void
+nobody_waits_inside_multi(void **state)
+{
+    struct two *t = *state;
+
+    fake_ask(&t->a, "xgroup create s g $ mkstream");
+    fake_ask(&t->a, "multi");
+    fake_ask(&t->a, "xread block 0 streams s $");
+    fake_ask(&t->a, "xreadgroup group g ann block 0 streams s >");
+    fake_expect(&t->a, "exec", "*2|*-1|*-1|");
+}
+
+/* --- slices -------------------------------------------------------------- */
+
+/* LONG entries i-0, i from 1 on. */
+static void
+fill(struct two *t, const char *key)
+{
+    char line[64];
+
+    for (int i = 1; i <= LONG; i++) {
+        snprintf(line, sizeof line, "xadd %s %d-0 f v%d", key, i, i);
+        fake_ask(&t->a, line);
+    }
+}
+
+static void
+put_entry(struct buf *out, int i)
+{
+    char id[16], val[16];
+
+    snprintf(id, sizeof id, "%d-0", i);
+    snprintf(val, sizeof val, "v%d", i);
+    buf_printf(out, "*2|$%zu|%s|*2|$1|f|$%zu|%s|", strlen(id), id, strlen(val),
+               val);
+}
+
+/* The entries from..to as an array between `prefix` and `suffix`. */
+static void
+expect_between(struct two *t, const char *line, const char *prefix, int from,
+               int to, const char *suffix)
+{
+    struct buf want = BUF_INIT;
+    int step = from <= to ? 1 : -1;
+
+    buf_printf(&want, "%s*%d|", prefix, (to - from) * step + 1);
+    for (int i = from; i != to + step; i += step)
+        put_entry(&want, i);
+    buf_put_str(&want, suffix);
+    buf_put_u8(&want, 0);
+    engine_env_cool(&t->env);
+    assert_string_equal(fake_ask(&t->a, line), (const char *)want.p);
+    buf_fini(&want);
+}
+
+static void
+expect_entries(struct two *t, const char *line, const char *prefix, int from,
+               int to)
+{
+    expect_between(t, line, prefix, from, to, "");
+}
+
+static void
+long_answers_go_in_slices(void **state)
+{
+    struct two *t = *state;
+
+    fill(t, "s");
+    expect_entries(t, "xrange s - +", "", 1, LONG);
+    expect_entries(t, "xrevrange s + -", "", LONG, 1);
+    expect_entries(t, "xread streams s none 0 0", "*1|*2|$1|s|", 1, LONG);
+    fake_ask(&t->a, "xgroup create s g 0");
+    expect_entries(t, "xreadgroup group g ann streams s >", "*1|*2|$1|s|", 1,
+                   LONG);
+    expect_entries(t, "xreadgroup group g ann streams s 5-0", "*1|*2|$1|s|", 6,
+                   LONG);
+    expect_between(t, "xautoclaim s g bob 0 0 count 5000", "*3|$6|5001-0|", 1,
+                   5000, "*0|");
+}
+
+static void
+long_reads_of_two_streams_go_in_slices(void **state)
+{
+    struct two *t = *state;
+
+    fill(t, "s");
+    fake_ask(&t->a, "xadd z 1-0 f v1");
+    fake_ask(&t->a, "xadd a 1-0 f v1");
+    expect_entries(t, "xread streams a s 0 0",
+                   "*2|*2|$1|a|*1|*2|$3|1-0|*2|$1|f|$2|v1|*2|$1|s|", 1, LONG);
+    fake_ask(&t->a, "xgroup create s g 0");
+    fake_ask(&t->a, "xgroup create a g 0");
+    expect_entries(t, "xreadgroup group g ann streams a s > >",
+                   "*2|*2|$1|a|*1|*2|$3|1-0|*2|$1|f|$2|v1|*2|$1|s|", 1, LONG);
+    assert_true(t->env.e->stats.sliced_yields > 0);
+}
+
+static void
+count_pending(struct two *t, const char *line, uint64_t want)
+{
+    char begin[32];
+    const char *got;
+
+    snprintf(begin, sizeof begin, "*%llu|", (unsigned long long)want);
+    engine_env_cool(&t->env);
+    got = fake_ask(&t->a, line);
+    assert_memory_equal(got, begin, strlen(begin));
+}
+
+static void
+long_lists_of_pending_entries_go_in_slices(void **state)
+{
+    struct two *t = *state;
+    char line[64];
+
+    fill(t, "s");
+    fake_ask(&t->a, "xgroup create s g 0");
+    fake_ask(&t->a, "xreadgroup group g ann streams s >");
+    count_pending(t, "xpending s g - + 100000", LONG);
+    count_pending(t, "xpending s g - + 10000 ann", 10000);
+    count_pending(t, "xpending s g idle 100000 - + 10000 ann", 0);
+    count_pending(t, "xinfo groups s", 1);
+    snprintf(line, sizeof line, ":%d|", LONG);
+    fake_expect(&t->a, "xgroup delconsumer s g ann", line);
+    fake_expect(&t->a, "xpending s g", "*4|:0|$-1|$-1|*-1|");
+}
+
+static void
+a_client_may_leave_between_slices(void **state)
+{
+    static const char *const lines[] = {
+        "xrange s - +",
+        "xread streams s z 0 0",
+        "xreadgroup group g ann streams s >",
+        "xreadgroup group g ann streams s 0",
+        "xpending s g - + 100000",
+        "xautoclaim s g bob 0 0 count 10000 justid",
+        "xgroup delconsumer s g ann"};
+    struct two *t = *state;
+
+    fill(t, "s");
+    fake_ask(&t->a, "xadd z 1-0 f v");
+    fake_ask(&t->a, "xgroup create s g 0");
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        struct fake_client c = {.env = NULL};
+
+        engine_env_cool(&t->env);
+        fake_open(&t->env, &c);
+        fake_send(&c, lines[i]);
+        engine_env_turn(&t->env);
+        fake_close(&c);
+    }
+    fake_ask(&t->a, "xtrim s maxlen 10");
+    fake_expect(&t->a, "xlen s", ":10|");
+}
+
+static void
+multi_has_long_answers_in_one_piece(void **state)
+{
+    struct two *t = *state;
+
+    fill(t, "s");
+    fake_ask(&t->a, "xgroup create s g 0");
+    fake_ask(&t->a, "multi");
+    fake_ask(&t->a, "xreadgroup group g ann count 1000 streams s >");
+    fake_ask(&t->a, "xautoclaim s g bob 0 0 count 1000 justid");
+    fake_ask(&t->a, "xgroup delconsumer s g bob");
+    assert_non_null(strstr(fake_ask(&t->a, "exec"), "|:1000|"));
+    fake_expect(&t->a, "xpending s g", "*4|:0|$-1|$-1|*-1|");
+}
+
+int
+main(void)
+{
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_reader_waits_for_what_comes),
+        T(what_is_gone_when_it_comes_wakes_nobody),
+        T(consumers_are_served_in_turn),
+        T(a_group_that_goes_ends_the_wait),
+        T(nobody_waits_inside_multi),
+        T(long_answers_go_in_slices),
+        T(long_reads_of_two_streams_go_in_slices),
+        T(long_lists_of_pending_entries_go_in_slices),
+        T(a_client_may_leave_between_slices),
+        T(multi_has_long_answers_in_one_piece),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
