@@ -21,7 +21,6 @@
 #include "os/clock.h"
 
 #define PAGES_AT_ONCE 16 /* between two looks at the clock */
-#define CHUNKS_AT_ONCE 2 /* the same of a blob */
 #define ROOT_SIZE 4      /* what a value with a tree ends with (coll.h) */
 #define REPLAY_SLICE_US 2000
 
@@ -116,8 +115,7 @@ static nq_rc
 copy_blob(struct copying *c, uint64_t until_us)
 {
     while (c->ref.len < c->from.ref.len) {
-        nq_rc rc =
-            blob_copy_some(c->db->fr, &c->from.ref, &c->ref, CHUNKS_AT_ONCE);
+        nq_rc rc = blob_copy_some(c->db->fr, &c->from.ref, &c->ref);
 
         if (rc != NQ_OK)
             return rc;

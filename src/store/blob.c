@@ -347,15 +347,15 @@ blob_write(struct frames *fr, struct blob_ref *ref, uint64_t off,
 
 nq_rc
 blob_copy_some(struct frames *fr, const struct blob_ref *from,
-               struct blob_ref *to, uint32_t n)
+               struct blob_ref *to)
 {
     uint32_t done = to->len == 0 ? 0 : to->chunks;
+    uint32_t n = done == 0 ? nq_min(2u, from->chunks) : 1;
     const uint8_t *ids;
     struct slice s;
     nq_rc rc = NQ_OK;
 
-    nq_assert(n > 1 && done < from->chunks);
-    n = nq_min(n, from->chunks - done);
+    nq_assert(done < from->chunks);
     if ((rc = index_get(fr, from, &ids)) != NQ_OK ||
         (rc = want_chunks(fr, from, ids, done, done + n - 1)) != NQ_OK)
         return rc;

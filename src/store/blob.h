@@ -51,10 +51,11 @@ NQ_MUST_USE nq_rc blob_chunk(struct frames *fr, const struct blob_ref *ref,
  * chunks touched are copied. *ref changes. */
 NQ_MUST_USE nq_rc blob_write(struct frames *fr, struct blob_ref *ref,
                              uint64_t off, struct slice bytes);
-/* Copies up to `n` (at least 2) further chunks of `from` behind those that
- * `to` has; to->len 0 at the beginning, from->len at the end. */
+/* Copies the next chunk of `from` behind those that `to` has, at the beginning
+ * two, so that to->root stays what it is.  to->len is 0 at the beginning,
+ * from->len at the end. */
 NQ_MUST_USE nq_rc blob_copy_some(struct frames *fr, const struct blob_ref *from,
-                                 struct blob_ref *to, uint32_t n);
+                                 struct blob_ref *to);
 /* Each page id of the blob, for checks. */
 NQ_MUST_USE nq_rc blob_each_page(struct frames *fr, const struct blob_ref *ref,
                                  void (*fn)(void *arg, pgno id), void *arg);

@@ -16,8 +16,6 @@
 #include "store/blob.h"
 #include "store/btree_int.h"
 
-#define CHUNKS_AT_ONCE 2 /* of a value: then its root is that of its index */
-
 struct clone_level {
     pgno src, dst; /* dst 0: nothing of it is copied yet */
     uint32_t slot; /* the next one to be copied */
@@ -229,10 +227,9 @@ copy_record(struct btree_clone *c, const struct page *src, unsigned *cost)
     page_record_at(src, lv->slot, &r);
     if (PAGE_META_FLAGS(r.v.meta) & REC_OWNS) {
         if ((rc = blob_ref_decode(r.v.val, &ref)) != NQ_OK ||
-            (rc = blob_copy_some(c->from.fr, &ref, &c->value,
-                                 CHUNKS_AT_ONCE)) != NQ_OK)
+            (rc = blob_copy_some(c->from.fr, &ref, &c->value)) != NQ_OK)
             return rc;
-        *cost += CHUNKS_AT_ONCE * BLOB_CHUNK / c->from.fr->page_size;
+        *cost += (unsigned)nq_min(ref.len, BLOB_CHUNK) / c->from.fr->page_size;
     }
     pg = is_shown ? made(c, level) : show_next(c, level);
     if (ref.len > 0)
