@@ -4,7 +4,7 @@
  * perhaps those of a resident neighbour under the same parent, and the
  * sequence is written out again:
  *
- *   at the right end of the tree     the old leaf stays full, the new one
+ *   at an end of the tree            the old leaf stays full, the new one
  *                                    gets the record (sequential loads)
  *   behind a run of inserts          what follows the run moves out, and the
  *                                    run goes on as if it were at the end
@@ -73,6 +73,16 @@ take_sources(struct split *s, const struct page *leaf, const struct page *other)
     }
 }
 
+/* Does the path take the first slot of each of its pages? */
+static bool
+is_leftmost(const struct split *s)
+{
+    for (unsigned i = 0; i <= s->level; i++)
+        if (s->path->at[i].slot != 0)
+            return false;
+    return true;
+}
+
 /* Do the inserts come in order, so that the leaf should be cut where they
  * are? */
 static bool
@@ -80,8 +90,10 @@ is_in_order(const struct split *s, const struct page *leaf)
 {
     unsigned slot = s->path->at[s->level].slot;
 
-    if (s->mix.replaces || slot == 0)
+    if (s->mix.replaces)
         return false;
+    if (slot == 0)
+        return is_leftmost(s);
     if (slot == leaf->count && tree_is_rightmost(s->t, s->path, s->level))
         return true;
     return slot == leaf->run_slot + 1u && leaf->run_len >= RUN_MIN;

@@ -104,6 +104,18 @@ ascending_loads_fill_pages(void **state)
 }
 
 static void
+descending_loads_fill_pages(void **state)
+{
+    struct btree t = open_tree(4096);
+
+    (void)state;
+    for (unsigned i = 20000; i-- > 0;)
+        put_number(&t, i);
+    assert_true(fill_of(&t) > 0.95);
+    close_tree(&t);
+}
+
+static void
 several_ascending_sequences_fill_pages(void **state)
 {
     struct btree t = open_tree(4096);
@@ -504,6 +516,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ascending_loads_fill_pages),
+        cmocka_unit_test(descending_loads_fill_pages),
         cmocka_unit_test(several_ascending_sequences_fill_pages),
         cmocka_unit_test(random_loads_fill_pages),
         cmocka_unit_test(deletes_give_pages_back),
