@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "../lib/big.h"
@@ -341,6 +342,87 @@ a_client_may_leave_in_the_middle(void **state)
     engine_env_fini(&env);
 }
 
+/* One value of each type, too big for a record. */
+static void
+fill_types(struct fake_client *c)
+{
+    static const char *const commands[] = {
+        "rpush list element-%u a-rather-long-element-%u %u",
+        "sadd set member-%u another-member-of-the-set-%u %u",
+        "zadd zset %u member-%u 7 other-%u",
+        "hset hash field-%u value-%u short-%u x",
+        "xadd stream %u-1 field-%u value-%u",
+    };
+    char line[200];
+
+    for (unsigned i = 1; i < 400; i++)
+        for (unsigned t = 0; t < nq_countof(commands); t++) {
+            snprintf(line, sizeof line, commands[t], i, i, i);
+            assert_true(fake_ask(c, line)[0] != '-');
+        }
+}
+
+/* What DUMP answers, in memory of the caller. */
+static struct slice
+dump(struct fake_client *c, const char *key)
+{
+    char line[64];
+    struct slice raw;
+
+    snprintf(line, sizeof line, "dump %s", key);
+    fake_send(c, line);
+    while (c->nkept > 0)
+        engine_env_turn(c->env);
+    raw = fake_read_raw(c);
+    return slice_of(nq_memdup(raw.p, raw.len), raw.len);
+}
+
+static void
+assert_same(struct fake_client *c, const char *a, const char *b)
+{
+    struct slice x = dump(c, a), y = dump(c, b);
+
+    assert_true(x.len > 1000 && slice_eq(x, y));
+    nq_free((void *)(uintptr_t)x.p);
+    nq_free((void *)(uintptr_t)y.p);
+}
+
+static void
+values_of_every_type_are_copied_renamed_and_moved(void **state)
+{
+    static const char *const names[] = {"list", "set", "zset", "hash",
+                                        "stream"};
+    struct engine_env env;
+    struct fake_client c;
+    char line[64];
+
+    (void)state;
+    engine_env_init(&env, 32 << 20);
+    fake_open(&env, &c);
+    fill_types(&c);
+    for (unsigned t = 0; t < nq_countof(names); t++) {
+        snprintf(line, sizeof line, "copy %s keep", names[t]);
+        fake_expect(&c, line, ":1|");
+        assert_same(&c, names[t], "keep");
+        snprintf(line, sizeof line, "rename %s other", names[t]);
+        fake_expect(&c, line, "+OK|");
+        assert_same(&c, "keep", "other");
+        fake_expect(&c, "move other 5", ":1|");
+        fake_expect(&c, "copy keep other", ":1|");
+        fake_expect(&c, "del keep", ":1|");
+        fake_expect(&c, "select 5", "+OK|");
+        fake_expect(&c, "copy other back db 0", ":1|");
+        fake_expect(&c, "del other", ":1|");
+        fake_expect(&c, "select 0", "+OK|");
+        assert_same(&c, "back", "other");
+        fake_expect(&c, "del back other", ":2|");
+        assert_non_null(strstr(fake_ask(&c, "nq.check"), "findings|:0|"));
+    }
+    fake_expect(&c, "dbsize", ":0|");
+    fake_close(&c);
+    engine_env_fini(&env);
+}
+
 int
 main(void)
 {
@@ -359,6 +441,7 @@ main(void)
         T(a_copy_larger_than_the_pool_is_replayed),
         cmocka_unit_test(the_command_answers_as_if_in_one_piece),
         cmocka_unit_test(a_client_may_leave_in_the_middle),
+        cmocka_unit_test(values_of_every_type_are_copied_renamed_and_moved),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
