@@ -15,19 +15,18 @@
 #include "base/log.h"
 #include "db/db.h"
 #include "db/db_check.h"
-#include "db/string.h"
 #include "os/clock.h"
 #include "os/pool.h"
 #include "os/process.h"
 #include "os/thread.h"
+#include "server/cli_dump.h"
 #include "server/config_int.h"
 #include "server/version.h"
 #include "store/frames.h"
 #include "store/store.h"
 
 #define REPLAY_SLICE_US 100000
-#define PIECE (1u << 20) /* bytes of a value at a time */
-#define DATABASES 16     /* at least so many are opened */
+#define DATABASES 16 /* at least so many are opened */
 
 struct tool {
     const char *dir;
@@ -186,85 +185,13 @@ run_stats(struct tool *t)
 /* --- dump
  * ------------------------------------------------------------------------- */
 
-static void
-put_bulk(struct slice s)
-{
-    printf("$%zu\r\n", s.len);
-    fwrite(s.p, 1, s.len, stdout);
-    fputs("\r\n", stdout);
-}
-
-static void
-put_text(struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        uint8_t c = s.p[i];
-
-        if (c == '"' || c == '\\')
-            printf("\\%c", c);
-        else if (isprint(c))
-            putchar(c);
-        else
-            printf("\\x%02x", c);
-    }
-}
-
-static nq_rc
-put_value(struct tool *t, const struct entry *e)
-{
-    struct arena arena = ARENA_INIT;
-    uint64_t len = string_len(e);
-    struct slice s;
-    nq_rc rc = NQ_OK;
-
-    if (!t->is_text)
-        printf("$%llu\r\n", (unsigned long long)len);
-    for (uint64_t off = 0; off < len && rc == NQ_OK; off += PIECE) {
-        rc = string_range(t->db, e, off, PIECE, &arena, &s);
-        if (rc == NQ_OK && t->is_text)
-            put_text(s);
-        else if (rc == NQ_OK)
-            fwrite(s.p, 1, s.len, stdout);
-        arena_reset(&arena);
-    }
-    if (!t->is_text)
-        fputs("\r\n", stdout);
-    arena_fini(&arena);
-    return rc;
-}
-
-/* SET key value [PXAT ms], or: database, expiry, key, value in quotes. */
-static nq_rc
-put_key(struct tool *t, uint32_t dbi, struct slice key, const struct entry *e)
-{
-    char ms[24];
-    nq_rc rc;
-
-    if (t->is_text) {
-        printf("%u %llu \"", dbi, (unsigned long long)e->rec.expire_ms);
-        put_text(key);
-        fputs("\" \"", stdout);
-        rc = put_value(t, e);
-        puts("\"");
-        return rc;
-    }
-    printf("*%d\r\n$3\r\nSET\r\n", e->rec.expire_ms != 0 ? 5 : 3);
-    put_bulk(key);
-    rc = put_value(t, e);
-    if (e->rec.expire_ms != 0) {
-        put_bulk(slice_lit("PXAT"));
-        put_bulk(slice_of(ms, u64_to_text(ms, e->rec.expire_ms)));
-    }
-    return rc;
-}
-
 static int
 dump_database(struct tool *t, uint32_t dbi)
 {
-    uint64_t now = clock_wall_ms();
+    struct cli_dump d = {
+        .db = t->db, .frames = store_frames(t->store), .is_text = t->is_text};
     struct btree_cursor c;
-    struct entry e = {0};
-    char number[24];
+    struct record rec;
     bool is_first = true;
     nq_rc rc;
 
@@ -272,21 +199,19 @@ dump_database(struct tool *t, uint32_t dbi)
     rc = btree_seek(&c, t->prefix, false);
     for (; rc == NQ_OK && c.valid && slice_has_prefix(c.key, t->prefix);
          rc = btree_next(&c)) {
-        if ((rc = btree_record(&c, &e.rec)) != NQ_OK)
+        if ((rc = btree_record(&c, &rec)) != NQ_OK)
             break;
-        if (e.rec.expire_ms != 0 && e.rec.expire_ms <= now)
+        if (db_is_gone(t->db, dbi, &rec))
             continue;
-        if (is_first && !t->is_text) {
-            fputs("*2\r\n", stdout);
-            put_bulk(slice_lit("SELECT"));
-            put_bulk(slice_of(number, u64_to_text(number, dbi)));
-        }
+        if (is_first)
+            cli_dump_select(&d, dbi);
         is_first = false;
-        if ((rc = put_key(t, dbi, c.key, &e)) != NQ_OK)
+        if ((rc = cli_dump_key(&d, dbi, c.key, &rec)) != NQ_OK)
             break;
         frames_make_room(store_frames(t->store));
     }
     btree_cursor_fini(&c);
+    cli_dump_fini(&d);
     return rc == NQ_OK ? 0 : complain(t->dir, rc_text(rc));
 }
 
@@ -349,7 +274,7 @@ static const struct subcommand {
      "dump DIR [--format resp|text] [--db N] [--prefix P]\n"
      "    all keys with values and expiries: as commands for redis-cli "
      "--pipe,\n    or one line a key: database, expiry in Unix ms, key, "
-     "value"},
+     "value,\n    or type and elements"},
     {"wal", run_wal, false,
      "wal DIR [--from LSN]\n"
      "    the log: segments, frames and their records"},

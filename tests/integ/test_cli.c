@@ -180,6 +180,93 @@ a_dump_loads_into_an_empty_server(void **state)
     live_fini(&fresh);
 }
 
+/* Everything that collections are: small and big, expiring, with groups. */
+static void
+fill_collections(struct client *c)
+{
+    char line[5100];
+
+    for (int i = 0; i < 700; i++) {
+        snprintf(line, sizeof line, "RPUSH list:big e%d \"\\r\\n %d\"", i, i);
+        (void)client_ask(c, line);
+        snprintf(line, sizeof line, "SADD set:big member:%d", i);
+        client_expect(c, line, ":1");
+        snprintf(line, sizeof line, "ZADD zset:big %d.25 member:%d", i % 50, i);
+        client_expect(c, line, ":1");
+        snprintf(line, sizeof line, "HSET hash:big field:%d %060d", i, i);
+        client_expect(c, line, ":1");
+        snprintf(line, sizeof line, "XADD stream %d-1 n %d f \"\"", i + 1, i);
+        (void)client_ask(c, line);
+    }
+    client_expect(c, "RPUSH list a \"\" 17 a", ":4");
+    client_expect(c, "DEL big", ":1"); /* zero bytes would end the text */
+    client_expect(c, "SELECT 2", "+OK");
+    client_expect(c, "FLUSHDB", "+OK");
+    client_expect(c, "SELECT 0", "+OK");
+    snprintf(line, sizeof line, "HSET hash:big blob %05000d", 7);
+    client_expect(c, line, ":1");
+    client_expect(c, "SADD set 1 2 three", ":3");
+    client_expect(c, "ZADD zset -inf a inf b 0.1 c", ":3");
+    client_expect(c, "HSET hash f v g \"\" h 3", ":3");
+    client_expect(c, "HPEXPIRE hash 90000000 FIELDS 1 f", "[:1]");
+    client_expect(c, "EXPIRE hash 100000", ":1");
+    client_expect(c, "EXPIRE set:big 100000", ":1");
+    client_expect(c, "XDEL stream 5-1 700-1", ":2");
+    client_expect(c, "XGROUP CREATE stream group 10-1", "+OK");
+    (void)client_ask(c, "XREADGROUP GROUP group bob COUNT 5 STREAMS stream >");
+    client_expect(c, "XGROUP CREATECONSUMER stream group eve", ":1");
+    client_expect(c, "XGROUP CREATE empty group $ MKSTREAM", "+OK");
+}
+
+/* All that the dump says is done; what its server then dumps is printed. */
+static void
+load_and_dump_again(const char *dump)
+{
+    struct live_server old = srv;
+    const char *reply;
+    struct client c;
+
+    live_init(&srv);
+    assert_true(live_start(&srv));
+    client_open(&c, &srv);
+    client_send_raw(&c, dump, strlen(dump));
+    client_send(&c, "PING");
+    while (strcmp(reply = client_read(&c), "+PONG") != 0)
+        if (reply[0] == '-' || reply[0] == '(')
+            fail_msg("%s", reply);
+    client_close(&c);
+    assert_int_equal(live_stop(&srv), 0);
+    assert_int_equal(run("check", ""), 0);
+    assert_int_equal(run("dump", ""), 0);
+    live_fini(&srv);
+    srv = old;
+}
+
+static void
+collections_are_the_same_after_a_dump(void **state)
+{
+    struct client c;
+    char *first;
+
+    (void)state;
+    client_open(&c, &srv);
+    fill_collections(&c);
+    client_close(&c);
+    assert_int_equal(live_stop(&srv), 0);
+    assert_int_equal(run("dump", ""), 0);
+    prints("HPEXPIREAT");
+    prints("XCLAIM");
+    first = output;
+    output = NULL;
+    load_and_dump_again(first);
+    assert_string_equal(output, first);
+    nq_free(first);
+    assert_int_equal(run("dump", "--format text --prefix zset"), 0);
+    prints("0 0 \"zset\" zset \"-inf\" \"a\" \"0.1");
+    assert_int_equal(run("dump", "--format text --prefix list"), 0);
+    prints("0 0 \"list\" list \"a\" \"\" \"17\" \"a\"\n");
+}
+
 static void
 a_text_dump_has_one_line_for_a_key(void **state)
 {
@@ -253,6 +340,7 @@ main(void)
         WITH_DATA(a_database_in_use_is_refused),
         WITH_DATA(stats_name_what_is_there),
         WITH_DATA(a_dump_loads_into_an_empty_server),
+        WITH_DATA(collections_are_the_same_after_a_dump),
         WITH_DATA(a_text_dump_has_one_line_for_a_key),
         WITH_DATA(the_log_is_told_record_by_record),
         WITH_DATA(damage_is_found_and_named),
