@@ -7,6 +7,8 @@
  *   of an item  in a private tree: the value is a blob reference
  *
  * Called by whoever replaces or removes records. */
+#include "db/owned.h"
+
 #include "base/log.h"
 #include "db/coll.h"
 #include "db/db_int.h"
