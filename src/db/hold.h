@@ -24,8 +24,10 @@ struct hold {
     pgno root; /* 0: not held */
 };
 
-/* NQ_EHELD: a writer waits for this tree. `h` is zeroed storage of the
- * caller, in memory that outlives the slice (req.state). */
+/* NQ_EHELD: a writer waits for this tree.  Then end the other holds of the
+ * command before it parks, or two readers may wait for each other.  `h` is
+ * zeroed storage of the caller, in memory that outlives the slice (req.state).
+ */
 NQ_MUST_USE nq_rc hold_take(struct hold *h, struct db *db, pgno root);
 /* Wakes who waits (db_opts.on_release); hold_end() of one that is not held
  * does nothing.  db_close() ends those that are left. */
