@@ -271,13 +271,13 @@ split_run(struct slice run, uint64_t within, bool insert, struct edit *ed)
 
     for (; within > 0; within--) {
         if (!piece_at(run, at, &p))
-            return NQ_ECORRUPT;
+            return LIST_DAMAGED();
         at += p.size;
     }
     ed->before = slice_of(run.p, at);
     if (!insert) {
         if (!piece_at(run, at, &p))
-            return NQ_ECORRUPT;
+            return LIST_DAMAGED();
         at += p.size;
     }
     ed->after = slice_of(run.p + at, run.len - at);
@@ -301,7 +301,7 @@ read_edit(struct btree_cursor *c, uint64_t within, bool insert, struct edit *ed)
         if ((rc = list_chunk_read(&rec, &run, &n)) == NQ_OK)
             rc = split_run(run, within, insert, ed);
     } else if (rec.val.len != sizeof ed->was) {
-        rc = NQ_ECORRUPT;
+        rc = LIST_DAMAGED();
     } else {
         memcpy(ed->was, rec.val.p, sizeof ed->was);
         ed->keeps_before = insert && within > 0;
@@ -325,7 +325,7 @@ find_edit(struct list_work *w, uint64_t i, bool insert, struct edit *ed)
     btree_cursor_init(&c, &w->tree);
     rc = btree_nth_within(&c, i - behind, &within);
     if (rc == NQ_OK && !c.valid)
-        rc = NQ_ECORRUPT;
+        rc = LIST_DAMAGED();
     if (rc == NQ_OK)
         rc = read_edit(&c, within + behind, insert, ed);
     btree_cursor_fini(&c);
@@ -496,7 +496,7 @@ list_chunk_remove(struct list_work *w, uint64_t label, struct slice needle,
     list_label_put(key, label);
     btree_cursor_init(&c, &w->tree);
     if ((rc = btree_seek(&c, slice_of(key, sizeof key), false)) != NQ_OK ||
-        (rc = c.valid ? btree_record(&c, &rec) : NQ_ECORRUPT) != NQ_OK)
+        (rc = c.valid ? btree_record(&c, &rec) : LIST_DAMAGED()) != NQ_OK)
         goto done;
     w->tree_n -= take;
     if (rec.flags & REC_OWNS) {

@@ -23,7 +23,7 @@ stand(struct list_cursor *cu, size_t off, uint32_t nth)
     if (cu->is_blob)
         return NQ_OK;
     if (nq_unlikely(!piece_at(cu->run, off, &p)))
-        return NQ_ECORRUPT;
+        return LIST_DAMAGED();
     cu->size = p.size;
     return NQ_OK;
 }
@@ -49,7 +49,7 @@ enter_record(struct list_cursor *cu)
     nq_rc rc;
 
     if (!cu->at.valid)
-        return NQ_ECORRUPT;
+        return LIST_DAMAGED();
     if ((rc = btree_record(&cu->at, &rec)) != NQ_OK)
         return rc;
     cu->where = LIST_IN_TREE;
@@ -81,7 +81,7 @@ note_starts(struct list_cursor *cu)
     }
     for (uint32_t i = 0; i < cu->run_n; i++, at += p.size) {
         if (!piece_at(cu->run, at, &p))
-            return NQ_ECORRUPT;
+            return LIST_DAMAGED();
         cu->starts[i] = (uint16_t)at;
     }
     cu->starts_n = cu->run_n;
@@ -95,7 +95,7 @@ stand_at(struct list_cursor *cu, uint64_t nth)
     nq_rc rc = stand(cu, 0, 0);
 
     if (nth >= cu->run_n)
-        return NQ_ECORRUPT;
+        return LIST_DAMAGED();
     while (rc == NQ_OK && cu->nth < nth)
         rc = stand(cu, cu->off + step_size(cu), cu->nth + 1);
     return rc;
@@ -111,7 +111,7 @@ stand_last(struct list_cursor *cu)
         return stand(cu, 0, 0);
     if (cu->where != LIST_IN_TREE) {
         if (!piece_before(cu->run, cu->run.len, &off))
-            return NQ_ECORRUPT;
+            return LIST_DAMAGED();
     } else {
         if ((rc = note_starts(cu)) != NQ_OK)
             return rc;
@@ -271,7 +271,7 @@ list_prev(struct list_cursor *cu)
                 return rc;
             off = cu->starts[cu->nth - 1];
         } else if (!piece_before(cu->run, cu->off, &off)) {
-            return NQ_ECORRUPT;
+            return LIST_DAMAGED();
         }
         cu->index--;
         return stand(cu, off, cu->nth - 1);
@@ -297,7 +297,7 @@ list_item(struct list_cursor *cu, struct list_item *out)
         return blob_ref_decode(cu->run, &out->blob);
     }
     if (!piece_at(cu->run, cu->off, &p))
-        return NQ_ECORRUPT;
+        return LIST_DAMAGED();
     out->bytes = piece_text(&p, out->text);
     return NQ_OK;
 }

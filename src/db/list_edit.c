@@ -230,7 +230,7 @@ count_in_area(const struct list_work *w, enum list_end part,
     for (*out = 0; at < end;
          at += (uint32_t)(p.size + piece_back_size(p.size))) {
         if (!piece_at(list_work_run(w), at, &p))
-            return NQ_ECORRUPT;
+            return LIST_DAMAGED();
         *out += slice_eq(slice_of(w->area + at, p.size), needle);
     }
     return NQ_OK;
@@ -252,7 +252,7 @@ remove_in_area(struct list_work *w, enum list_end part, struct slice needle,
         bool is_equal;
 
         if (!piece_at(list_work_run(w), at, &p))
-            return NQ_ECORRUPT;
+            return LIST_DAMAGED();
         size = (uint32_t)(p.size + piece_back_size(p.size));
         is_equal = slice_eq(slice_of(w->area + at, p.size), needle);
         if (is_equal && skip == 0) {

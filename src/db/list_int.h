@@ -7,6 +7,9 @@
 #include "db/hold.h"
 #include "db/lists.h"
 #include "db/list_piece.h"
+#include "store/corrupt.h"
+
+#define LIST_DAMAGED() NQ_CORRUPT("a list's bytes do not fit together")
 
 #define LIST_HEADER 12
 #define LIST_TRAILER 16
@@ -160,9 +163,6 @@ NQ_MUST_USE nq_rc list_tree_cut(struct list_work *w, enum list_end end,
 NQ_MUST_USE nq_rc list_tree_settle(struct list_work *w);
 /* Adds what the elements of the tree take in a listpack. */
 NQ_MUST_USE nq_rc list_tree_count_listpack(struct list_work *w);
-/* Whether the outermost record of the tree is a blob. */
-NQ_MUST_USE nq_rc list_tree_is_blob(struct list_work *w, enum list_end end,
-                                    bool *is_blob);
 
 /* --- list_chunk.c: changes inside of the tree ---------------------------- */
 

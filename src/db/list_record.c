@@ -44,7 +44,7 @@ list_shape_of(const struct record *rec, struct list_shape *out)
 
     out->has_tree = (rec->flags & REC_OWNS) != 0;
     if (len < LIST_HEADER + (out->has_tree ? LIST_TRAILER : 0u))
-        return NQ_ECORRUPT;
+        return LIST_DAMAGED();
     out->is_quick = (p[0] & FORM_QUICK) != 0;
     out->start = get_u16(p + 2);
     out->mid = get_u16(p + 4);
@@ -64,7 +64,7 @@ list_shape_of(const struct record *rec, struct list_shape *out)
     }
     if (out->start < LIST_HEADER || out->mid < out->start ||
         out->end < out->mid || out->end > out->room)
-        return NQ_ECORRUPT;
+        return LIST_DAMAGED();
     return NQ_OK;
 }
 

@@ -13,7 +13,7 @@ find(struct db *db, const struct wal_record *r, struct entry *e, bool *found)
 
     *found = rc == NQ_OK;
     if (rc == NQ_OK && e->rec.type != DB_LIST)
-        return NQ_ECORRUPT;
+        return LIST_DAMAGED();
     return rc;
 }
 
@@ -107,7 +107,7 @@ list_apply_lset(struct db *db, const struct wal_record *r)
     if ((rc = find(db, r, &e, &found)) != NQ_OK)
         return rc;
     if (index >= list_len(&e))
-        return NQ_ECORRUPT;
+        return LIST_DAMAGED();
     return list_set(db, r->db, r->key, &e, index, elem);
 }
 
@@ -128,7 +128,7 @@ list_apply_linsert(struct db *db, const struct wal_record *r)
     if ((rc = find(db, r, &e, &found)) != NQ_OK)
         return rc;
     if (index > list_len(&e))
-        return NQ_ECORRUPT;
+        return LIST_DAMAGED();
     return list_insert_at(db, r->db, r->key, &e, index, elem, &len);
 }
 
@@ -148,7 +148,7 @@ list_apply_ltrim(struct db *db, const struct wal_record *r)
     if ((rc = find(db, r, &e, &found)) != NQ_OK)
         return rc;
     if (start > list_len(&e) || n > list_len(&e) - start)
-        return NQ_ECORRUPT;
+        return LIST_DAMAGED();
     return list_trim(db, r->db, r->key, &e, start, n);
 }
 
@@ -172,7 +172,7 @@ mark_all(struct db *db, const struct entry *e, const struct list_needle *n,
         rc = last ? list_prev(&cu) : list_next(&cu);
     }
     list_cursor_fini(&cu);
-    return rc == NQ_OK && marks->n < count ? NQ_ECORRUPT : rc;
+    return rc == NQ_OK && marks->n < count ? LIST_DAMAGED() : rc;
 }
 
 static nq_rc

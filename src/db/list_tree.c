@@ -33,7 +33,7 @@ list_label_of(const struct btree_cursor *c, uint64_t *label)
 {
     *label = 0;
     if (!c->valid || c->key.len != LIST_LABEL)
-        return NQ_ECORRUPT;
+        return LIST_DAMAGED();
     for (unsigned i = 0; i < LIST_LABEL; i++)
         *label = *label << 8 | c->key.p[i];
     return NQ_OK;
@@ -48,7 +48,7 @@ list_chunk_read(const struct record *rec, struct slice *run, uint32_t *n)
     cursor_get_u16(&c, &count);
     cursor_get_bytes(&c, cursor_left(&c), run);
     *n = count;
-    return cursor_ok(&c) && count > 0 ? NQ_OK : NQ_ECORRUPT;
+    return cursor_ok(&c) && count > 0 ? NQ_OK : LIST_DAMAGED();
 }
 
 /* The outermost record. */
@@ -57,7 +57,7 @@ seek_end(struct btree_cursor *c, enum list_end end)
 {
     nq_rc rc = end == LIST_HEAD ? btree_first(c) : btree_last(c);
 
-    return rc == NQ_OK && !c->valid ? NQ_ECORRUPT : rc;
+    return rc == NQ_OK && !c->valid ? LIST_DAMAGED() : rc;
 }
 
 nq_rc
@@ -82,21 +82,6 @@ list_tree_want_ends(struct list_work *w)
     nq_rc tail = list_tree_want(w, UINT64_MAX);
 
     return head != NQ_OK ? head : tail;
-}
-
-nq_rc
-list_tree_is_blob(struct list_work *w, enum list_end end, bool *is_blob)
-{
-    struct btree_cursor c;
-    struct record rec;
-    nq_rc rc;
-
-    btree_cursor_init(&c, &w->tree);
-    if ((rc = seek_end(&c, end)) == NQ_OK &&
-        (rc = btree_record(&c, &rec)) == NQ_OK)
-        *is_blob = (rec.flags & REC_OWNS) != 0;
-    btree_cursor_fini(&c);
-    return rc;
 }
 
 nq_rc
@@ -194,9 +179,9 @@ plan_spill(const struct list_work *w, enum list_end part, uint32_t *from,
         struct piece p;
 
         if (part == LIST_HEAD && !piece_before(run, *from, &at))
-            return NQ_ECORRUPT;
+            return LIST_DAMAGED();
         if (!piece_at(run, at, &p))
-            return NQ_ECORRUPT;
+            return LIST_DAMAGED();
         bytes += (uint32_t)p.size;
         if (*n > 0 && bytes > w->sizes.chunk)
             break;
@@ -205,7 +190,7 @@ plan_spill(const struct list_work *w, enum list_end part, uint32_t *from,
         else
             *to += (uint32_t)(p.size + piece_back_size(p.size));
     }
-    return *from >= w->start && *to <= w->end ? NQ_OK : NQ_ECORRUPT;
+    return *from >= w->start && *to <= w->end ? NQ_OK : LIST_DAMAGED();
 }
 
 nq_rc
@@ -224,7 +209,7 @@ list_tree_spill(struct list_work *w, enum list_end part)
         struct piece p;
 
         if (!piece_at(list_work_run(w), at, &p))
-            return NQ_ECORRUPT;
+            return LIST_DAMAGED();
         memcpy(room + len, w->area + at, p.size);
         len += p.size;
         at += p.size + piece_back_size(p.size);
@@ -251,7 +236,7 @@ record_size(struct slice run, uint32_t *out)
     *out = 0;
     for (; at < run.len; at += p.size) {
         if (!piece_at(run, at, &p))
-            return NQ_ECORRUPT;
+            return LIST_DAMAGED();
         *out += (uint32_t)(p.size + piece_back_size(p.size));
     }
     return NQ_OK;
@@ -303,7 +288,7 @@ list_tree_pull(struct list_work *w, enum list_end part)
         (rc = outer_chunk(&c, part, &run, &n, &need)) != NQ_OK)
         goto done;
     if (need > list_work_free(w)) {
-        rc = NQ_ECORRUPT;
+        rc = LIST_DAMAGED();
         goto done;
     }
     take_chunk(w, part, run, n, need);

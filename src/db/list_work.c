@@ -30,7 +30,7 @@ count_listpack(struct list_work *w)
 
     for (size_t at = w->start; at < w->end;) {
         if (!piece_at(list_work_run(w), at, &p))
-            return NQ_ECORRUPT;
+            return LIST_DAMAGED();
         w->lp_bytes += piece_listpack_size(&p);
         at += p.size + piece_back_size(p.size);
     }
@@ -45,7 +45,7 @@ take_record(struct list_work *w)
     uint32_t used = s.end - s.start;
 
     if (rc != NQ_OK || used > w->sizes.area)
-        return NQ_ECORRUPT;
+        return LIST_DAMAGED();
     w->start = (w->sizes.area - used) / 2;
     w->mid = w->start + s.mid - s.start;
     w->end = w->start + used;
@@ -185,34 +185,37 @@ list_work_find(const struct list_work *w, uint64_t i, uint32_t *at,
     *at = w->start;
     for (;; i--) {
         if (!piece_at(run, *at, out))
-            return NQ_ECORRUPT;
+            return LIST_DAMAGED();
         if (i == 0)
             return NQ_OK;
         *at += (uint32_t)(out->size + piece_back_size(out->size));
     }
 }
 
-/* The outermost element of the part goes. */
+/* The outermost element of the part goes; false: there is none. */
 static bool
 cut_one(struct list_work *w, enum list_end part)
 {
     struct slice run = list_work_run(w);
-    size_t at = w->start;
+    size_t at = w->start, next;
     struct piece p;
 
     if (part == LIST_TAIL && !piece_before(run, w->end, &at))
         return false;
     if (!piece_at(run, at, &p))
         return false;
+    next = at + p.size + piece_back_size(p.size);
+    if (part == LIST_HEAD ? next > w->mid : at < w->mid)
+        return false;
     w->lp_bytes -= piece_listpack_size(&p);
     if (part == LIST_HEAD) {
-        w->start += (uint32_t)(p.size + piece_back_size(p.size));
+        w->start = (uint32_t)next;
         w->head_n--;
     } else {
         w->end = (uint32_t)at;
         w->tail_n--;
     }
-    return w->start <= w->mid && w->mid <= w->end;
+    return true;
 }
 
 nq_rc
@@ -220,7 +223,7 @@ list_work_cut(struct list_work *w, enum list_end part, uint64_t n)
 {
     for (n = nq_min(n, part == LIST_HEAD ? w->head_n : w->tail_n); n > 0; n--)
         if (!cut_one(w, part))
-            return NQ_ECORRUPT;
+            return LIST_DAMAGED();
     return NQ_OK;
 }
 

@@ -424,7 +424,28 @@ list_drop(struct db *db, uint32_t dbi, struct slice key, struct entry *old,
     return rc;
 }
 
-/* Copies the n outermost elements. */
+static nq_rc
+copy_item(struct db *db, const struct list_item *it, struct arena *arena,
+          struct slice *out)
+{
+    nq_rc rc = list_item_bytes(db, it, arena, out);
+
+    if (rc == NQ_OK && !it->is_blob)
+        out->p = arena_memdup(arena, out->p, out->len);
+    return rc;
+}
+
+static nq_rc
+copy_outermost(struct db *db, const struct entry *e, enum list_end end,
+               struct arena *arena, struct slice *out)
+{
+    struct list_item it;
+    nq_rc rc = list_at(db, e, end == LIST_HEAD ? 0 : list_len(e) - 1, &it);
+
+    return rc == NQ_OK ? copy_item(db, &it, arena, out) : rc;
+}
+
+/* The n outermost elements. */
 static nq_rc
 copy_end(struct db *db, const struct entry *e, enum list_end end, uint32_t n,
          struct arena *arena, struct slice *out)
@@ -437,10 +458,8 @@ copy_end(struct db *db, const struct entry *e, enum list_end end, uint32_t n,
         rc = list_seek(&cu, end == LIST_HEAD ? 0 : list_len(e) - 1);
     for (uint32_t i = 0; rc == NQ_OK && i < n; i++) {
         if ((rc = list_item(&cu, &it)) != NQ_OK ||
-            (rc = list_item_bytes(db, &it, arena, &out[i])) != NQ_OK)
+            (rc = copy_item(db, &it, arena, &out[i])) != NQ_OK)
             break;
-        if (!it.is_blob)
-            out[i].p = arena_memdup(arena, out[i].p, out[i].len);
         rc = end == LIST_HEAD ? list_next(&cu) : list_prev(&cu);
     }
     list_cursor_fini(&cu);
@@ -454,7 +473,8 @@ list_pop(struct db *db, uint32_t dbi, struct slice key, struct entry *old,
     nq_rc rc;
 
     nq_assert(n > 0 && n <= list_len(old));
-    rc = copy_end(db, old, end, n, arena, out);
+    rc = n == 1 ? copy_outermost(db, old, end, arena, out)
+                : copy_end(db, old, end, n, arena, out);
     return rc == NQ_OK ? list_drop(db, dbi, key, old, end, n) : rc;
 }
 
@@ -462,12 +482,23 @@ list_pop(struct db *db, uint32_t dbi, struct slice key, struct entry *old,
 
 /* Whatever a push or a pop at its ends may need is at hand. */
 static nq_rc
-want_list(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
+want_list(struct db *db, const struct entry *e)
 {
-    struct list_work w;
-    nq_rc rc = list_work_open(db, dbi, key, e, true, &w);
+    struct btree tree = {.fr = db->fr, .weighted = true};
+    struct btree_cursor c;
+    struct list_shape s;
+    nq_rc rc = list_shape_of(&e->rec, &s), last;
 
-    return rc == NQ_OK ? list_tree_want_ends(&w) : rc;
+    if (rc != NQ_OK || !s.has_tree)
+        return rc;
+    if ((rc = hold_check_write(db, s.root)) != NQ_OK)
+        return rc;
+    btree_set_root(&tree, s.root);
+    btree_cursor_init(&c, &tree);
+    rc = btree_first(&c);
+    last = btree_last(&c);
+    btree_cursor_fini(&c);
+    return rc != NQ_OK ? rc : last;
 }
 
 /* The second half: the element is in no list any more, so nothing may miss. */
@@ -497,9 +528,9 @@ list_move(struct db *db, uint32_t dbi, struct slice from_key,
     nq_rc rc;
 
     if ((rc = db_may_grow(db)) != NQ_OK ||
-        (rc = want_list(db, dbi, from_key, from)) != NQ_OK ||
-        (to_found && (rc = want_list(db, dbi, to_key, to)) != NQ_OK) ||
-        (rc = copy_end(db, from, from_end, 1, arena, elem)) != NQ_OK)
+        (rc = want_list(db, from)) != NQ_OK ||
+        (to_found && (rc = want_list(db, to)) != NQ_OK) ||
+        (rc = copy_outermost(db, from, from_end, arena, elem)) != NQ_OK)
         return rc;
     if (is_same) {
         db_touch(db, dbi, from_key);

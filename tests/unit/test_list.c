@@ -607,6 +607,194 @@ pages_of_a_product_agree_with_the_model(void **state)
     run(*state, 8192, 16 << 20);
 }
 
+/* --- claims -------------------------------------------------------------- */
+
+/* A list of n elements of `len` bytes. */
+static void
+push_many(struct world *w, unsigned n, size_t len)
+{
+    struct model *m = &w->lists[0];
+    struct elem e = {.off = below(w, 1000), .len = len};
+    struct slice bytes = bytes_of(w, e);
+    uint64_t count;
+    char name[16];
+
+    for (unsigned i = 0; i < n; i++) {
+        assert_int_equal(env_run(&w->env, push(w, key_of(0, name), LIST_TAIL,
+                                               &bytes, 1, &count)),
+                         NQ_OK);
+        model_insert(m, m->n, e);
+    }
+}
+
+/* The record at that end of the tree gets another label. */
+static nq_rc
+relabel_end(struct world *w, struct slice key, bool first, uint64_t label)
+{
+    struct btree tree = {.fr = store_frames(w->env.st), .weighted = true};
+    struct entry e = {0};
+    struct btree_cursor c;
+    struct record rec;
+    uint8_t bytes[8], val[64];
+    nq_rc rc = db_find(w->env.db, 0, key, &e);
+
+    if (rc != NQ_OK)
+        return rc;
+    btree_set_root(&tree, list_root(&e));
+    for (unsigned i = 0; i < 8; i++)
+        bytes[i] = (uint8_t)(label >> (56 - 8 * i));
+    btree_cursor_init(&c, &tree);
+    rc = first ? btree_first(&c) : btree_last(&c);
+    if (rc == NQ_OK && (rc = btree_record(&c, &rec)) == NQ_OK) {
+        assert_in_range(rec.val.len, 1, sizeof val);
+        memcpy(val, rec.val.p, rec.val.len);
+        rec.val.p = val;
+        rc = btree_del(&tree, c.key, NULL);
+    }
+    if (rc == NQ_OK)
+        rc = btree_put(&tree, slice_of(bytes, 8), &rec, NULL);
+    btree_cursor_fini(&c);
+    assert_int_equal(tree.root, list_root(&e));
+    return rc;
+}
+
+static void
+labels_that_run_out_at_an_end_are_spread(void **state)
+{
+    struct world *w = *state;
+    struct model *m = &w->lists[0];
+    struct elem e = {.len = 3000}; /* a record of its own */
+    struct slice bytes = bytes_of(w, e);
+    uint64_t len;
+    char name[16];
+    struct slice key = key_of(0, name);
+
+    env_init(&w->env, 8192, 16 << 20);
+    push_many(w, 20, 3000);
+    assert_int_equal(env_run(&w->env, relabel_end(w, key, true, 3)), NQ_OK);
+    assert_int_equal(
+        env_run(&w->env, relabel_end(w, key, false, UINT64_MAX - 3)), NQ_OK);
+    for (unsigned i = 0; i < 40; i++) {
+        bool head = i % 2;
+
+        assert_int_equal(
+            env_run(&w->env, push(w, key, head ? LIST_HEAD : LIST_TAIL, &bytes,
+                                  1, &len)),
+            NQ_OK);
+        model_insert(m, head ? 0 : m->n, e);
+        compare(w, 0);
+    }
+    env_fini(&w->env);
+}
+
+static void
+long_elements_find_their_place_in_short_lists(void **state)
+{
+    struct world *w = *state;
+    struct model *m = &w->lists[0];
+    struct elem e = {.len = 9000};
+    char name[16];
+    struct slice key = key_of(0, name);
+
+    env_init(&w->env, 8192, 16 << 20);
+    for (unsigned at = 0; at <= 4; at++) {
+        push_many(w, 4, 10);
+        insert_at(w, m, key, at, e);
+        compare(w, 0);
+        assert_int_equal(env_run(&w->env, db_del(w->env.db, 0, key)), NQ_OK);
+        m->n = 0;
+    }
+    push_many(w, 1, 9000);
+    assert_int_equal(env_run(&w->env, set(w, key, 0, slice_lit("x"))), NQ_OK);
+    assert_int_equal(env_record(&w->env, 0, key).flags & REC_OWNS, 0);
+    env_check(&w->env);
+    env_fini(&w->env);
+}
+
+static void
+a_list_that_shrank_is_in_its_record_again(void **state)
+{
+    struct world *w = *state;
+    struct model *m = &w->lists[0];
+    char name[16];
+    struct slice key = key_of(0, name);
+
+    env_init(&w->env, 8192, 16 << 20);
+    push_many(w, 3000, 10);
+    assert_int_not_equal(env_record(&w->env, 0, key).flags & REC_OWNS, 0);
+    assert_int_equal(env_run(&w->env, trim(w, key, 1000, 20)), NQ_OK);
+    model_remove(m, 0, 1000);
+    model_remove(m, 20, m->n - 20);
+    compare(w, 0);
+    assert_int_equal(env_record(&w->env, 0, key).flags & REC_OWNS, 0);
+    assert_in_range(env_record(&w->env, 0, key).val.len, 1, 400);
+    env_check(&w->env);
+    env_fini(&w->env);
+}
+
+static nq_rc
+spoil(struct world *w, struct slice key, uint32_t at, uint8_t byte)
+{
+    struct entry e = {0};
+    uint8_t *val;
+    size_t len;
+    nq_rc rc = db_find_write(w->env.db, 0, key, &e);
+
+    if (rc == NQ_OK)
+        rc = btree_patch(db_tree(w->env.db, 0), key, &e.finger, &val, &len);
+    if (rc == NQ_OK)
+        val[at % len] ^= byte;
+    return rc;
+}
+
+static nq_rc
+read_all(struct world *w, struct slice key)
+{
+    struct entry e = {0};
+    struct list_cursor cu;
+    struct list_item it;
+    nq_rc rc = db_find(w->env.db, 0, key, &e);
+
+    if (rc != NQ_OK)
+        return rc;
+    if ((rc = list_cursor_init(&cu, w->env.db, &e)) == NQ_OK)
+        rc = list_seek(&cu, 0);
+    while (rc == NQ_OK && cu.valid)
+        if ((rc = list_item(&cu, &it)) == NQ_OK)
+            rc = list_next(&cu);
+    list_cursor_fini(&cu);
+    return rc;
+}
+
+/* Whatever a record says: an error or some answer, and nothing outside of it
+ * is touched. */
+static void
+damaged_records_are_survived(void **state)
+{
+    struct world *w = *state;
+    struct env *e = &w->env;
+    uint64_t len;
+    char name[16];
+    struct slice key = key_of(0, name), elem = slice_lit("x");
+
+    env_init(e, 8192, 16 << 20);
+    for (unsigned i = 0; i < 400; i++) {
+        push_many(w, 20, below(w, 20));
+        assert_int_equal(env_run(e, spoil(w, key, below(w, 60),
+                                          (uint8_t)(1 + below(w, 255)))),
+                         NQ_OK);
+        (void)env_run(e, read_all(w, key));
+        (void)env_run(e, check_list(w, key));
+        (void)env_run(e, pop(w, key, LIST_HEAD, 3, NULL));
+        (void)env_run(e, push(w, key, LIST_HEAD, &elem, 1, &len));
+        (void)env_run(e, pop(w, key, LIST_TAIL, 3, NULL));
+        (void)env_run(e, trim(w, key, 0, 1));
+        (void)env_run(e, db_del(e->db, 0, key));
+        w->lists[0].n = 0;
+    }
+    env_fini(e);
+}
+
 int
 main(void)
 {
@@ -615,6 +803,10 @@ main(void)
         TEST(tiny_pages_and_a_tiny_pool_agree_with_the_model),
         TEST(small_pages_agree_with_the_model),
         TEST(pages_of_a_product_agree_with_the_model),
+        TEST(labels_that_run_out_at_an_end_are_spread),
+        TEST(long_elements_find_their_place_in_short_lists),
+        TEST(a_list_that_shrank_is_in_its_record_again),
+        TEST(damaged_records_are_survived),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
