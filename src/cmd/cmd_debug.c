@@ -1,5 +1,7 @@
 /* cmd/cmd_debug.c - DEBUG: a few tools for tests.  What would stop or harm
  * the server in Redis is refused here with a sentence. */
+#include "cmd/cmd_debug.h"
+
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -129,8 +131,16 @@ debug_help(struct req *rq)
     static const char *const lines[] = {
         "CHANGE-REPL-ID",
         "    Draws a new run id.",
+        "DIGEST, DIGEST-VALUE <key> ...",
+        "    A number for the contents of all databases, or of keys.",
+        "LOADAOF, RELOAD",
+        "    Writes everything to the data file (a checkpoint).",
+        "OBJECT <key>",
+        "    How a value is kept, in one line.",
         "PROTOCOL <type>",
         "    A reply of that type.",
+        "QUICKLIST-PACKED-THRESHOLD <size>",
+        "    Accepted, without effect: there are no such lists.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Whether expired keys are deleted before somebody asks for them.",
         "SLEEP <seconds>",
@@ -141,6 +151,8 @@ debug_help(struct req *rq)
     reply_help(rq, lines);
 }
 
+#define ANY 0 /* number of arguments */
+
 static const struct {
     const char *name;
     uint32_t argc;
@@ -150,13 +162,18 @@ static const struct {
     {"set-active-expire", 3, debug_set_active_expire},
     {"change-repl-id", 2, debug_change_repl_id},
     {"protocol", 3, debug_protocol},
+    {"digest", 2, debug_digest},
+    {"digest-value", ANY, debug_digest_value},
+    {"object", 3, debug_object},
+    {"reload", ANY, debug_reload},
+    {"loadaof", 2, debug_reload},
+    {"quicklist-packed-threshold", 3, reply_ok},
     {"help", 2, debug_help},
 };
 
 static const char *const refused[] = {
-    "jmap",   "segfault",   "panic",    "restart", "crash-and-recover",
-    "reload", "loadaof",    "populate", "assert",  "oom",
-    "leak",   "pause-cron",
+    "jmap",     "segfault", "panic", "restart", "crash-and-recover",
+    "populate", "assert",   "oom",   "leak",    "pause-cron",
 };
 
 static bool
@@ -182,7 +199,8 @@ cmd_debug(struct req *rq)
         return;
     }
     for (size_t i = 0; i < nq_countof(tools); i++)
-        if (slice_is(name, tools[i].name) && rq->argc == tools[i].argc) {
+        if (slice_is(name, tools[i].name) &&
+            (rq->argc == tools[i].argc || tools[i].argc == ANY)) {
             tools[i].fn(rq);
             return;
         }

@@ -26,7 +26,7 @@ cmd_dump(struct req *rq)
         reply_null(rq);
         return;
     }
-    if ((rc = dump_collect(rq, &e, &v)) != NQ_OK) {
+    if ((rc = dump_collect(rq, rq->argv[1], &e, &v)) != NQ_OK) {
         reply_rc(rq, rc);
         return;
     }

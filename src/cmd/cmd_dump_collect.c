@@ -56,11 +56,12 @@ collect_list(struct req *rq, struct entry *e, struct rdb_value *v)
 }
 
 static nq_rc
-collect_set(struct req *rq, struct entry *e, struct rdb_value *v)
+collect_set(struct req *rq, struct slice key, struct entry *e,
+            struct rdb_value *v)
 {
     struct coll_cursor cu;
     struct coll c;
-    nq_rc rc = set_open(rq->db, rq->dbi, rq->argv[1], e, true, &c);
+    nq_rc rc = set_open(rq->db, rq->dbi, key, e, true, &c);
 
     if (rc != NQ_OK)
         return rc;
@@ -75,11 +76,12 @@ collect_set(struct req *rq, struct entry *e, struct rdb_value *v)
 }
 
 static nq_rc
-collect_zset(struct req *rq, struct entry *e, struct rdb_value *v)
+collect_zset(struct req *rq, struct slice key, struct entry *e,
+             struct rdb_value *v)
 {
     struct zset_cursor cu;
     struct zset z;
-    nq_rc rc = zset_open(rq->db, rq->dbi, rq->argv[1], e, true, &z);
+    nq_rc rc = zset_open(rq->db, rq->dbi, key, e, true, &z);
 
     if (rc != NQ_OK)
         return rc;
@@ -130,10 +132,11 @@ collect_fields(struct req *rq, struct coll *c, struct rdb_value *v)
 }
 
 static nq_rc
-collect_hash(struct req *rq, struct entry *e, struct rdb_value *v)
+collect_hash(struct req *rq, struct slice key, struct entry *e,
+             struct rdb_value *v)
 {
     struct coll c;
-    nq_rc rc = fields_open(rq->db, rq->dbi, rq->argv[1], e, true, &c);
+    nq_rc rc = fields_open(rq->db, rq->dbi, key, e, true, &c);
 
     if (rc != NQ_OK)
         return rc;
@@ -298,11 +301,12 @@ collect_groups(struct req *rq, struct stream *s, struct rdb_stream *out)
 }
 
 static nq_rc
-collect_stream(struct req *rq, struct entry *e, struct rdb_value *v)
+collect_stream(struct req *rq, struct slice key, struct entry *e,
+               struct rdb_value *v)
 {
     struct rdb_stream *out = arena_alloc(rq->arena, sizeof *out);
     struct stream s;
-    nq_rc rc = stream_open(rq->db, rq->dbi, rq->argv[1], e, true, &s);
+    nq_rc rc = stream_open(rq->db, rq->dbi, key, e, true, &s);
 
     if (rc != NQ_OK)
         return rc;
@@ -318,7 +322,8 @@ collect_stream(struct req *rq, struct entry *e, struct rdb_value *v)
 }
 
 nq_rc
-dump_collect(struct req *rq, struct entry *e, struct rdb_value *out)
+dump_collect(struct req *rq, struct slice key, struct entry *e,
+             struct rdb_value *out)
 {
     *out = (struct rdb_value){.type = (enum db_type)e->rec.type};
     switch (out->type) {
@@ -327,13 +332,13 @@ dump_collect(struct req *rq, struct entry *e, struct rdb_value *out)
     case DB_LIST:
         return collect_list(rq, e, out);
     case DB_SET:
-        return collect_set(rq, e, out);
+        return collect_set(rq, key, e, out);
     case DB_ZSET:
-        return collect_zset(rq, e, out);
+        return collect_zset(rq, key, e, out);
     case DB_HASH:
-        return collect_hash(rq, e, out);
+        return collect_hash(rq, key, e, out);
     case DB_STREAM:
-        return collect_stream(rq, e, out);
+        return collect_stream(rq, key, e, out);
     default:
         return NQ_ECORRUPT;
     }

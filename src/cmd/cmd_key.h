@@ -9,5 +9,7 @@
  * absent (*found), a key too long to be kept being absent.  Otherwise the
  * reply is put, or the command parked. */
 bool key_is_found(struct req *rq, nq_rc rc, bool *found);
+/* What OBJECT ENCODING answers for the value found. */
+const char *key_encoding(const struct entry *e);
 
 #endif

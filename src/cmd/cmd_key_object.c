@@ -24,8 +24,8 @@ find_object(struct req *rq, struct entry *e)
     return found;
 }
 
-static const char *
-encoding_of(const struct entry *e)
+const char *
+key_encoding(const struct entry *e)
 {
     switch (e->rec.type) {
     case DB_STRING:
@@ -51,7 +51,7 @@ cmd_object_encoding(struct req *rq)
     struct entry e;
 
     if (find_object(rq, &e))
-        reply_bulk_str(rq, encoding_of(&e));
+        reply_bulk_str(rq, key_encoding(&e));
 }
 
 /* Values are never shared. */
