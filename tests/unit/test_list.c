@@ -1,642 +1,110 @@
-/* Lists against a plain model: random changes with tiny pages and pools,
- * checkpoints, restarts and crashes in between, everything compared; and
- * claims about what a list is made of. */
+/* What lists are made of, claim by claim: labels, long elements, the way back
+ * into the record, damage. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "../lib/db_env.h"
+#include "../lib/list_calls.h"
 #include "base/check.h"
-#include "base/mem.h"
 #include "base/rng.h"
-#include "db/lists.h"
-#include "os/clock.h"
 
-#define LISTS 5
-#define ROUNDS 12
-#define STEPS 150
-#define MODEL_MAX 4000 /* elements */
-#define NOISE_MAX (1u << 20)
-#define NOW UINT64_C(1700000000000)
+#define ELEMS_MAX 64
 
-/* --- the model ----------------------------------------------------------- */
+static const uint8_t noise[16384];
 
-struct elem {
-    size_t off, len; /* in the world's noise */
-};
-
-struct model {
-    struct elem at[MODEL_MAX];
-    unsigned n;
-};
-
-struct world {
+/* The list, and how long its elements are. */
+struct lengths {
     struct env env;
-    struct rng rng;
-    struct model lists[LISTS];
-    struct model other;       /* scratch */
-    size_t big_max, list_max; /* bytes: a command's pages must fit the pool */
-    uint8_t *noise;
+    struct slice key;
+    char name[16];
+    unsigned n;
+    size_t at[ELEMS_MAX];
 };
 
 static struct slice
-bytes_of(const struct world *w, struct elem e)
+elem_of(size_t len)
 {
-    return slice_of(w->noise + e.off, e.len);
+    assert_in_range(len, 0, sizeof noise);
+    return slice_of(noise, len);
 }
 
 static void
-model_insert(struct model *m, unsigned at, struct elem e)
+open_lists(struct lengths *l)
 {
-    assert_in_range(at, 0, m->n);
-    memmove(m->at + at + 1, m->at + at, (m->n - at) * sizeof m->at[0]);
-    m->at[at] = e;
-    m->n++;
+    env_init(&l->env, 8192, 16 << 20);
+    l->key = list_name(0, l->name);
+    l->n = 0;
 }
 
 static void
-model_remove(struct model *m, unsigned at, unsigned n)
+close_lists(struct lengths *l)
 {
-    assert_in_range(at + n, 0, m->n);
-    memmove(m->at + at, m->at + at + n, (m->n - at - n) * sizeof m->at[0]);
-    m->n -= n;
-}
-
-/* May it take n more? */
-static bool
-has_room(const struct world *w, const struct model *m, unsigned n)
-{
-    size_t bytes = 0;
-
-    for (unsigned i = 0; i < m->n; i++)
-        bytes += m->at[i].len;
-    return m->n + n <= MODEL_MAX && bytes < w->list_max;
-}
-
-static struct slice
-key_of(unsigned i, char dst[16])
-{
-    return slice_of(dst, (size_t)snprintf(dst, 16, "list:%u", i));
-}
-
-static unsigned
-below(struct world *w, size_t n)
-{
-    return (unsigned)rng_below(&w->rng, n);
-}
-
-/* Short texts, integers, what fills a chunk, what does not fit one. */
-static struct elem
-random_elem(struct world *w)
-{
-    unsigned class = below(w, 100);
-    struct elem e = {.len = 0};
-    size_t max = class < 50   ? 12
-                 : class < 80 ? 40
-                 : class < 93 ? 300
-                 : class < 98 ? 2500
-                              : w->big_max;
-
-    if (class % 5 == 0) { /* digits stand at the end of the noise */
-        e.off = NOISE_MAX + below(w, 4000);
-        e.len = 1 + below(w, 19);
-        return e;
-    }
-    e.len = below(w, max);
-    e.off = class % 3 == 0 ? 0 : below(w, NOISE_MAX - max);
-    return e;
-}
-
-/* --- comparing ----------------------------------------------------------- */
-
-static nq_rc
-walk_list(struct world *w, struct slice key, const struct model *m, bool back)
-{
-    struct entry e = {0};
-    struct list_cursor cu;
-    struct list_item it;
-    struct slice bytes;
-    nq_rc rc = db_find(w->env.db, 0, key, &e);
-    unsigned seen = 0;
-
-    if (rc != NQ_OK)
-        return rc;
-    assert_int_equal(list_len(&e), m->n);
-    rc = list_cursor_init(&cu, w->env.db, &e);
-    if (rc == NQ_OK)
-        rc = list_seek(&cu, back ? m->n - 1 : 0);
-    while (rc == NQ_OK && cu.valid) {
-        unsigned at = back ? m->n - 1 - seen : seen;
-        struct slice want = bytes_of(w, m->at[at]);
-
-        assert_int_equal(cu.index, at);
-        if ((rc = list_item(&cu, &it)) != NQ_OK ||
-            (rc = list_item_bytes(w->env.db, &it, &w->env.arena, &bytes)) !=
-                NQ_OK)
-            break;
-        assert_int_equal(bytes.len, want.len);
-        assert_memory_equal(bytes.p, want.p, want.len);
-        seen++;
-        rc = back ? list_prev(&cu) : list_next(&cu);
-    }
-    list_cursor_fini(&cu);
-    if (rc == NQ_OK)
-        assert_int_equal(seen, m->n);
-    return rc;
-}
-
-static nq_rc
-check_list(struct world *w, struct slice key)
-{
-    struct entry e = {0};
-    nq_rc rc = db_find(w->env.db, 0, key, &e);
-
-    return rc == NQ_OK ? list_check(w->env.db, &e) : rc;
+    env_check(&l->env);
+    env_fini(&l->env);
 }
 
 static void
-compare(struct world *w, unsigned i)
+insert_length(struct lengths *l, unsigned at, size_t len)
 {
-    const struct model *m = &w->lists[i];
-    nq_rc want = m->n > 0 ? NQ_OK : NQ_NOTFOUND;
-    bool back = below(w, 2);
-    char name[16];
-    struct slice key = key_of(i, name);
-
-    assert_int_equal(env_run(&w->env, check_list(w, key)), want);
-    assert_int_equal(env_run(&w->env, walk_list(w, key, m, back)), want);
-}
-
-/* --- random commands ----------------------------------------------------- */
-
-static nq_rc
-push(struct world *w, struct slice key, enum list_end end,
-     const struct slice *elems, unsigned n, uint64_t *len)
-{
-    struct entry e = {0};
-    nq_rc rc = db_find_write(w->env.db, 0, key, &e);
-
-    if (rc != NQ_OK && rc != NQ_NOTFOUND)
-        return rc;
-    return list_push(w->env.db, 0, key, &e, rc == NQ_OK, end, elems, n,
-                     end == LIST_HEAD ? "lpush" : "rpush", len);
+    assert_in_range(l->n, 0, ELEMS_MAX - 1);
+    memmove(l->at + at + 1, l->at + at, (l->n - at) * sizeof l->at[0]);
+    l->at[at] = len;
+    l->n++;
 }
 
 static void
-do_push(struct world *w, struct model *m, struct slice key)
+push(struct lengths *l, enum list_end end, size_t len)
 {
-    enum list_end end = below(w, 2) ? LIST_HEAD : LIST_TAIL;
-    unsigned n = below(w, 10) == 0 ? 1 + below(w, 300) : 1 + below(w, 5);
-    struct slice elems[300];
-    uint64_t len;
-
-    if (!has_room(w, m, n))
-        return;
-    for (unsigned i = 0; i < n; i++) {
-        struct elem e = random_elem(w);
-
-        if (n > 10 && e.len > 300)
-            e.len = 300;
-        elems[i] = bytes_of(w, e);
-        model_insert(m, end == LIST_HEAD ? 0 : m->n, e);
-    }
-    assert_int_equal(env_run(&w->env, push(w, key, end, elems, n, &len)),
-                     NQ_OK);
-    assert_int_equal(len, m->n);
-}
-
-static nq_rc
-pop(struct world *w, struct slice key, enum list_end end, unsigned n,
-    struct slice *out)
-{
-    struct entry e = {0};
-    nq_rc rc = db_find_write(w->env.db, 0, key, &e);
-
-    if (rc != NQ_OK)
-        return rc;
-    if (out == NULL)
-        return list_drop(w->env.db, 0, key, &e, end, n);
-    return list_pop(w->env.db, 0, key, &e, end, n, &w->env.arena, out);
-}
-
-static void
-do_pop(struct world *w, struct model *m, struct slice key)
-{
-    bool head = below(w, 2), values = below(w, 2);
-    unsigned n = 1 + below(w, below(w, 10) == 0 ? m->n + 10 : 4);
-    enum list_end end = head ? LIST_HEAD : LIST_TAIL;
-    static struct slice out[MODEL_MAX];
-    nq_rc rc;
-
-    if (values)
-        n = nq_min(n, m->n);
-    if (n == 0)
-        return;
-    rc = env_run(&w->env, pop(w, key, end, n, values ? out : NULL));
-    assert_int_equal(rc, m->n > 0 ? NQ_OK : NQ_NOTFOUND);
-    n = nq_min(n, m->n);
-    for (unsigned i = 0; values && i < n; i++) {
-        struct slice want = bytes_of(w, m->at[head ? i : m->n - 1 - i]);
-
-        assert_true(slice_eq(out[i], want));
-    }
-    model_remove(m, head ? 0 : m->n - n, n);
-}
-
-static nq_rc
-set(struct world *w, struct slice key, unsigned at, struct slice elem)
-{
-    struct entry e = {0};
-    nq_rc rc = db_find_write(w->env.db, 0, key, &e);
-
-    return rc == NQ_OK ? list_set(w->env.db, 0, key, &e, at, elem) : rc;
-}
-
-static void
-do_set(struct world *w, struct model *m, struct slice key)
-{
-    unsigned at = below(w, m->n + !m->n);
-    struct elem e = random_elem(w);
-
-    if (m->n == 0)
-        return;
-    assert_int_equal(env_run(&w->env, set(w, key, at, bytes_of(w, e))), NQ_OK);
-    m->at[at] = e;
-}
-
-static nq_rc
-insert(struct world *w, struct slice key, unsigned at, struct slice elem,
-       uint64_t *len)
-{
-    struct entry e = {0};
-    nq_rc rc = db_find_write(w->env.db, 0, key, &e);
-
-    if (rc != NQ_OK)
-        return rc;
-    return list_insert_at(w->env.db, 0, key, &e, at, elem, len);
-}
-
-static void
-insert_at(struct world *w, struct model *m, struct slice key, unsigned at,
-          struct elem e)
-{
-    uint64_t len;
-
-    assert_int_equal(env_run(&w->env, insert(w, key, at, bytes_of(w, e), &len)),
-                     NQ_OK);
-    model_insert(m, at, e);
-    assert_int_equal(len, m->n);
-}
-
-/* Sometimes many in one place, which uses up the labels there. */
-static void
-do_insert(struct world *w, struct model *m, struct slice key)
-{
-    unsigned at = below(w, m->n + 1);
-    unsigned n = below(w, 10) == 0 ? below(w, 200) : 1;
-
-    for (unsigned i = 0; i < n && m->n > 0 && has_room(w, m, 1); i++)
-        insert_at(w, m, key, at, random_elem(w));
-}
-
-static nq_rc
-trim(struct world *w, struct slice key, unsigned start, unsigned n)
-{
-    struct entry e = {0};
-    nq_rc rc = db_find_write(w->env.db, 0, key, &e);
-
-    return rc == NQ_OK ? list_trim(w->env.db, 0, key, &e, start, n) : rc;
-}
-
-static void
-do_trim(struct world *w, struct model *m, struct slice key)
-{
-    unsigned start = below(w, m->n + 1), n = below(w, m->n - start + 1);
-
-    if (below(w, 2)) { /* a little, on both sides */
-        unsigned before = below(w, 10), behind = below(w, 10);
-
-        start = nq_min(before, m->n);
-        n = m->n - start - nq_min(behind, m->n - start);
-    }
-    assert_int_equal(env_run(&w->env, trim(w, key, start, n)),
-                     m->n > 0 ? NQ_OK : NQ_NOTFOUND);
-    model_remove(m, 0, start);
-    model_remove(m, n, m->n - n);
-}
-
-/* Marks up to `count` equal elements, and removes them. */
-static nq_rc
-lrem(struct world *w, struct slice key, struct slice elem, unsigned count,
-     bool last, uint64_t *removed)
-{
-    struct list_marks marks = {.n = 0};
-    struct db *db = w->env.db;
-    struct list_needle needle;
-    struct list_cursor cu;
-    struct entry e = {0};
-    nq_rc rc = db_find_write(db, 0, key, &e);
-
-    *removed = 0;
-    if (rc != NQ_OK)
-        return rc;
-    list_needle_init(&needle, db, elem, &w->env.arena);
-    rc = list_cursor_init(&cu, db, &e);
-    if (rc == NQ_OK)
-        rc = list_seek(&cu, last ? list_len(&e) - 1 : 0);
-    while (rc == NQ_OK && cu.valid && marks.n < count) {
-        bool is_equal;
-
-        if ((rc = list_is_equal(&cu, &needle, &is_equal)) != NQ_OK ||
-            (is_equal && (rc = list_mark(&marks, &cu)) != NQ_OK))
-            break;
-        rc = last ? list_prev(&cu) : list_next(&cu);
-    }
-    list_cursor_fini(&cu);
-    if (rc == NQ_OK && marks.n > 0)
-        rc = list_remove_marked(db, 0, key, &e, &needle, &marks, last);
-    *removed = marks.n;
-    list_marks_fini(&marks);
-    return rc;
-}
-
-static unsigned
-model_lrem(struct world *w, struct model *m, struct slice elem, unsigned count,
-           bool last)
-{
-    unsigned removed = 0, i = last ? m->n : 0;
-
-    while (removed < count && (last ? i > 0 : i < m->n)) {
-        unsigned at = last ? i - 1 : i;
-
-        if (slice_eq(bytes_of(w, m->at[at]), elem)) {
-            model_remove(m, at, 1);
-            removed++;
-            i -= last;
-        } else {
-            i = last ? i - 1 : i + 1;
-        }
-    }
-    return removed;
-}
-
-static void
-do_lrem(struct world *w, struct model *m, struct slice key)
-{
-    struct elem e =
-        m->n > 0 && below(w, 5) > 0 ? m->at[below(w, m->n)] : random_elem(w);
-    unsigned count = below(w, 3) == 0 ? MODEL_MAX : 1 + below(w, 3);
-    bool last = below(w, 2);
-    uint64_t removed;
-    nq_rc rc =
-        env_run(&w->env, lrem(w, key, bytes_of(w, e), count, last, &removed));
-
-    assert_int_equal(rc, m->n > 0 ? NQ_OK : NQ_NOTFOUND);
-    assert_int_equal(removed, model_lrem(w, m, bytes_of(w, e), count, last));
-}
-
-static nq_rc
-move(struct world *w, struct slice from_key, enum list_end from_end,
-     struct slice to_key, enum list_end to_end, struct slice *elem)
-{
-    struct entry from = {0}, to = {0};
-    nq_rc rc = db_find_write(w->env.db, 0, from_key, &from), to_rc;
-
-    if (rc != NQ_OK)
-        return rc;
-    to_rc = db_find_write(w->env.db, 0, to_key, &to);
-    if (to_rc != NQ_OK && to_rc != NQ_NOTFOUND)
-        return to_rc;
-    return list_move(w->env.db, 0, from_key, &from, from_end, to_key, &to,
-                     to_rc == NQ_OK, to_end, &w->env.arena, elem);
-}
-
-static void
-do_move(struct world *w, struct model *m, struct slice key)
-{
-    unsigned i = below(w, LISTS);
-    struct model *to = &w->lists[i];
-    bool from_head = below(w, 2), to_head = below(w, 2);
-    struct slice elem;
-    struct elem e;
-    char name[16];
-    nq_rc rc = env_run(&w->env, move(w, key, from_head ? LIST_HEAD : LIST_TAIL,
-                                     key_of(i, name),
-                                     to_head ? LIST_HEAD : LIST_TAIL, &elem));
-
-    assert_int_equal(rc, m->n > 0 ? NQ_OK : NQ_NOTFOUND);
-    if (m->n == 0)
-        return;
-    e = m->at[from_head ? 0 : m->n - 1];
-    assert_true(slice_eq(elem, bytes_of(w, e)));
-    model_remove(m, from_head ? 0 : m->n - 1, 1);
-    model_insert(to, to_head ? 0 : to->n, e);
-}
-
-static nq_rc
-at(struct world *w, struct slice key, unsigned i, struct slice *out)
-{
-    struct entry e = {0};
-    struct list_item it;
-    nq_rc rc = db_find(w->env.db, 0, key, &e);
-
-    if (rc == NQ_OK)
-        rc = list_at(w->env.db, &e, i, &it);
-    if (rc == NQ_OK)
-        rc = list_item_bytes(w->env.db, &it, &w->env.arena, out);
-    if (rc == NQ_OK && out->p == (uint8_t *)it.text)
-        out->p = arena_memdup(&w->env.arena, out->p, out->len);
-    return rc;
-}
-
-static void
-do_at(struct world *w, struct model *m, struct slice key)
-{
-    unsigned i = below(w, m->n + 3);
-    struct slice got;
-    nq_rc rc = env_run(&w->env, at(w, key, i, &got));
-
-    assert_int_equal(rc, i < m->n ? NQ_OK : NQ_NOTFOUND);
-    if (rc == NQ_OK)
-        assert_true(slice_eq(got, bytes_of(w, m->at[i])));
-}
-
-static void
-do_key(struct world *w, struct model *m, struct slice key)
-{
-    unsigned i = below(w, LISTS);
-    struct model *to = &w->lists[i];
-    struct env *e = &w->env;
-    char name[16];
-    struct slice to_key = key_of(i, name);
-    nq_rc want = m->n > 0 ? NQ_OK : NQ_NOTFOUND;
-
-    if (to == m || below(w, 3) == 0) {
-        assert_int_equal(env_run(e, db_del(e->db, 0, key)), want);
-        m->n = 0;
-        return;
-    }
-    if (below(w, 2)) {
-        assert_int_equal(env_run(e, db_rename(e->db, 0, key, 0, to_key)), want);
-        if (m->n > 0)
-            *to = *m;
-        m->n = 0;
-    }
-}
-
-static void
-step(struct world *w)
-{
-    unsigned i = below(w, LISTS), what = below(w, 100);
-    struct model *m = &w->lists[i];
-    char name[16];
-    struct slice key = key_of(i, name);
-
-    if (what < 35)
-        do_push(w, m, key);
-    else if (what < 50)
-        do_pop(w, m, key);
-    else if (what < 58)
-        do_set(w, m, key);
-    else if (what < 68)
-        do_insert(w, m, key);
-    else if (what < 72)
-        do_trim(w, m, key);
-    else if (what < 79)
-        do_lrem(w, m, key);
-    else if (what < 87)
-        do_move(w, m, key);
-    else if (what < 97)
-        do_at(w, m, key);
-    else
-        do_key(w, m, key);
-    if (getenv("EACH") || below(w, 20) == 0)
-        compare(w, i);
-}
-
-static void
-end_round(struct world *w)
-{
-    struct env *e = &w->env;
-
-    switch (below(w, 4)) {
-    case 0:
-        env_close(e, below(w, 2));
-        env_open(e);
-        break;
-    case 1:
-    case 2:
-        env_crash(e);
-        env_open(e);
-        break;
-    default:
-        env_settle(e);
-        break;
-    }
-    for (unsigned i = 0; i < LISTS; i++)
-        compare(w, i);
-    env_check(e);
-}
-
-static void
-run(struct world *w, uint32_t page_size, uint64_t pool_bytes)
-{
-    w->big_max = nq_min(pool_bytes / 32, 100000u);
-    w->list_max = pool_bytes / 4;
-    env_init(&w->env, page_size, pool_bytes);
-    for (int round = 0; round < ROUNDS; round++) {
-        for (int n = 0; n < STEPS; n++) {
-            step(w);
-            if (below(w, 4) == 0)
-                env_turn(&w->env);
-            if (below(w, 100) == 0)
-                env_checkpoint(&w->env);
-        }
-        end_round(w);
-    }
-    env_fini(&w->env);
-}
-
-static int
-setup(void **state)
-{
-    const char *text = getenv("SEED");
-    uint64_t seed = text != NULL ? strtoull(text, NULL, 0) : rng_seed_from_os();
-    struct world *w = nq_calloc(1, sizeof *w);
-
-    print_message("SEED=%llu\n", (unsigned long long)seed);
-    rng_seed(&w->rng, seed);
-    w->noise = nq_malloc(NOISE_MAX + 8192);
-    for (size_t i = 0; i < NOISE_MAX + 8192; i++)
-        w->noise[i] = (uint8_t)(i < NOISE_MAX ? rng_next(&w->rng) % 97 + 20
-                                              : '0' + rng_next(&w->rng) % 10);
-    clock_freeze_wall(NOW);
-    *state = w;
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    struct world *w = *state;
-
-    clock_freeze_wall(0);
-    nq_free(w->noise);
-    nq_free(w);
-    return 0;
-}
-
-static void
-tiny_pages_and_a_tiny_pool_agree_with_the_model(void **state)
-{
-    run(*state, 512, 256 << 10);
-}
-
-static void
-small_pages_agree_with_the_model(void **state)
-{
-    run(*state, 1024, 1 << 20);
-}
-
-static void
-pages_of_a_product_agree_with_the_model(void **state)
-{
-    run(*state, 8192, 16 << 20);
-}
-
-/* --- claims -------------------------------------------------------------- */
-
-/* A list of n elements of `len` bytes. */
-static void
-push_many(struct world *w, unsigned n, size_t len)
-{
-    struct model *m = &w->lists[0];
-    struct elem e = {.off = below(w, 1000), .len = len};
-    struct slice bytes = bytes_of(w, e);
+    struct slice elem = elem_of(len);
     uint64_t count;
-    char name[16];
 
-    for (unsigned i = 0; i < n; i++) {
-        assert_int_equal(env_run(&w->env, push(w, key_of(0, name), LIST_TAIL,
-                                               &bytes, 1, &count)),
-                         NQ_OK);
-        model_insert(m, m->n, e);
+    assert_int_equal(env_run(&l->env, list_call_push(&l->env, l->key, end,
+                                                     &elem, 1, &count)),
+                     NQ_OK);
+    insert_length(l, end == LIST_HEAD ? 0 : l->n, len);
+    assert_int_equal(count, l->n);
+}
+
+static void
+push_some(struct lengths *l, unsigned n, size_t len)
+{
+    while (n-- > 0)
+        push(l, LIST_TAIL, len);
+}
+
+static void
+compare(struct lengths *l)
+{
+    struct slice got;
+
+    assert_int_equal(env_run(&l->env, list_call_check(&l->env, l->key)), NQ_OK);
+    for (unsigned i = 0; i < l->n; i++) {
+        assert_int_equal(
+            env_run(&l->env, list_call_at(&l->env, l->key, i, &got)), NQ_OK);
+        assert_int_equal(got.len, l->at[i]);
     }
 }
+
+static bool
+has_tree(struct lengths *l)
+{
+    return (env_record(&l->env, 0, l->key).flags & REC_OWNS) != 0;
+}
+
+/* --- labels -------------------------------------------------------------- */
 
 /* The record at that end of the tree gets another label. */
 static nq_rc
-relabel_end(struct world *w, struct slice key, bool first, uint64_t label)
+relabel_end(struct lengths *l, bool first, uint64_t label)
 {
-    struct btree tree = {.fr = store_frames(w->env.st), .weighted = true};
+    struct btree tree = {.fr = store_frames(l->env.st), .weighted = true};
     struct entry e = {0};
     struct btree_cursor c;
     struct record rec;
     uint8_t bytes[8], val[64];
-    nq_rc rc = db_find(w->env.db, 0, key, &e);
+    nq_rc rc = db_find(l->env.db, 0, l->key, &e);
 
     if (rc != NQ_OK)
         return rc;
@@ -661,103 +129,115 @@ relabel_end(struct world *w, struct slice key, bool first, uint64_t label)
 static void
 labels_that_run_out_at_an_end_are_spread(void **state)
 {
-    struct world *w = *state;
-    struct model *m = &w->lists[0];
-    struct elem e = {.len = 3000}; /* a record of its own */
-    struct slice bytes = bytes_of(w, e);
-    uint64_t len;
-    char name[16];
-    struct slice key = key_of(0, name);
+    struct lengths l;
 
-    env_init(&w->env, 8192, 16 << 20);
-    push_many(w, 20, 3000);
-    assert_int_equal(env_run(&w->env, relabel_end(w, key, true, 3)), NQ_OK);
-    assert_int_equal(
-        env_run(&w->env, relabel_end(w, key, false, UINT64_MAX - 3)), NQ_OK);
+    (void)state;
+    open_lists(&l);
+    push_some(&l, 20, 3000); /* a record each */
+    assert_int_equal(env_run(&l.env, relabel_end(&l, true, 3)), NQ_OK);
+    assert_int_equal(env_run(&l.env, relabel_end(&l, false, UINT64_MAX - 3)),
+                     NQ_OK);
     for (unsigned i = 0; i < 40; i++) {
-        bool head = i % 2;
-
-        assert_int_equal(
-            env_run(&w->env, push(w, key, head ? LIST_HEAD : LIST_TAIL, &bytes,
-                                  1, &len)),
-            NQ_OK);
-        model_insert(m, head ? 0 : m->n, e);
-        compare(w, 0);
+        push(&l, i % 2 ? LIST_HEAD : LIST_TAIL, 3000 + i);
+        compare(&l);
     }
-    env_fini(&w->env);
+    close_lists(&l);
 }
+
+/* --- long elements, short lists ------------------------------------------ */
 
 static void
 long_elements_find_their_place_in_short_lists(void **state)
 {
-    struct world *w = *state;
-    struct model *m = &w->lists[0];
-    struct elem e = {.len = 9000};
-    char name[16];
-    struct slice key = key_of(0, name);
+    struct lengths l;
+    uint64_t len;
 
-    env_init(&w->env, 8192, 16 << 20);
+    (void)state;
+    open_lists(&l);
     for (unsigned at = 0; at <= 4; at++) {
-        push_many(w, 4, 10);
-        insert_at(w, m, key, at, e);
-        compare(w, 0);
-        assert_int_equal(env_run(&w->env, db_del(w->env.db, 0, key)), NQ_OK);
-        m->n = 0;
+        for (unsigned i = 0; i < 4; i++)
+            push(&l, at % 2 ? LIST_HEAD : LIST_TAIL, 10 + i);
+        assert_int_equal(env_run(&l.env, list_call_insert(&l.env, l.key, at,
+                                                          elem_of(9000), &len)),
+                         NQ_OK);
+        insert_length(&l, at, 9000);
+        compare(&l);
+        assert_int_equal(env_run(&l.env, db_del(l.env.db, 0, l.key)), NQ_OK);
+        l.n = 0;
     }
-    push_many(w, 1, 9000);
-    assert_int_equal(env_run(&w->env, set(w, key, 0, slice_lit("x"))), NQ_OK);
-    assert_int_equal(env_record(&w->env, 0, key).flags & REC_OWNS, 0);
-    env_check(&w->env);
-    env_fini(&w->env);
+    close_lists(&l);
+}
+
+static void
+a_long_element_that_gets_short_frees_its_tree(void **state)
+{
+    struct lengths l;
+
+    (void)state;
+    open_lists(&l);
+    push(&l, LIST_TAIL, 9000);
+    assert_true(has_tree(&l));
+    assert_int_equal(
+        env_run(&l.env, list_call_set(&l.env, l.key, 0, elem_of(5))), NQ_OK);
+    assert_false(has_tree(&l));
+    l.at[0] = 5;
+    compare(&l);
+    close_lists(&l);
 }
 
 static void
 a_list_that_shrank_is_in_its_record_again(void **state)
 {
-    struct world *w = *state;
-    struct model *m = &w->lists[0];
-    char name[16];
-    struct slice key = key_of(0, name);
+    struct slice elem = elem_of(10), elems[1000];
+    struct lengths l;
+    uint64_t len;
 
-    env_init(&w->env, 8192, 16 << 20);
-    push_many(w, 3000, 10);
-    assert_int_not_equal(env_record(&w->env, 0, key).flags & REC_OWNS, 0);
-    assert_int_equal(env_run(&w->env, trim(w, key, 1000, 20)), NQ_OK);
-    model_remove(m, 0, 1000);
-    model_remove(m, 20, m->n - 20);
-    compare(w, 0);
-    assert_int_equal(env_record(&w->env, 0, key).flags & REC_OWNS, 0);
-    assert_in_range(env_record(&w->env, 0, key).val.len, 1, 400);
-    env_check(&w->env);
-    env_fini(&w->env);
+    (void)state;
+    open_lists(&l);
+    for (unsigned i = 0; i < 1000; i++)
+        elems[i] = elem;
+    assert_int_equal(env_run(&l.env, list_call_push(&l.env, l.key, LIST_HEAD,
+                                                    elems, 1000, &len)),
+                     NQ_OK);
+    assert_true(has_tree(&l));
+    assert_int_equal(env_run(&l.env, list_call_trim(&l.env, l.key, 500, 20)),
+                     NQ_OK);
+    assert_false(has_tree(&l));
+    assert_in_range(env_record(&l.env, 0, l.key).val.len, 1, 400);
+    for (unsigned i = 0; i < 20; i++)
+        insert_length(&l, i, 10);
+    compare(&l);
+    close_lists(&l);
 }
 
+/* --- damage -------------------------------------------------------------- */
+
 static nq_rc
-spoil(struct world *w, struct slice key, uint32_t at, uint8_t byte)
+spoil(struct lengths *l, uint64_t at, uint64_t byte)
 {
     struct entry e = {0};
     uint8_t *val;
     size_t len;
-    nq_rc rc = db_find_write(w->env.db, 0, key, &e);
+    nq_rc rc = db_find_write(l->env.db, 0, l->key, &e);
 
     if (rc == NQ_OK)
-        rc = btree_patch(db_tree(w->env.db, 0), key, &e.finger, &val, &len);
+        rc = btree_patch(db_tree(l->env.db, 0), l->key, &e.finger, &val, &len);
     if (rc == NQ_OK)
-        val[at % len] ^= byte;
+        val[at % len] ^= (uint8_t)byte;
     return rc;
 }
 
 static nq_rc
-read_all(struct world *w, struct slice key)
+read_all(struct lengths *l)
 {
     struct entry e = {0};
     struct list_cursor cu;
     struct list_item it;
-    nq_rc rc = db_find(w->env.db, 0, key, &e);
+    nq_rc rc = db_find(l->env.db, 0, l->key, &e);
 
     if (rc != NQ_OK)
         return rc;
-    if ((rc = list_cursor_init(&cu, w->env.db, &e)) == NQ_OK)
+    if ((rc = list_cursor_init(&cu, l->env.db, &e)) == NQ_OK)
         rc = list_seek(&cu, 0);
     while (rc == NQ_OK && cu.valid)
         if ((rc = list_item(&cu, &it)) == NQ_OK)
@@ -766,47 +246,55 @@ read_all(struct world *w, struct slice key)
     return rc;
 }
 
+static void
+try_all(struct lengths *l)
+{
+    struct env *e = &l->env;
+    struct slice elem = elem_of(3);
+    uint64_t len;
+
+    (void)env_run(e, read_all(l));
+    (void)env_run(e, list_call_check(e, l->key));
+    (void)env_run(e, list_call_pop(e, l->key, LIST_HEAD, 3, NULL));
+    (void)env_run(e, list_call_push(e, l->key, LIST_HEAD, &elem, 1, &len));
+    (void)env_run(e, list_call_pop(e, l->key, LIST_TAIL, 3, NULL));
+    (void)env_run(e, db_del(e->db, 0, l->key));
+}
+
 /* Whatever a record says: an error or some answer, and nothing outside of it
  * is touched. */
 static void
 damaged_records_are_survived(void **state)
 {
-    struct world *w = *state;
-    struct env *e = &w->env;
-    uint64_t len;
-    char name[16];
-    struct slice key = key_of(0, name), elem = slice_lit("x");
+    const char *text = getenv("SEED");
+    uint64_t seed = text != NULL ? strtoull(text, NULL, 0) : rng_seed_from_os();
+    struct lengths l;
+    struct rng rng;
 
-    env_init(e, 8192, 16 << 20);
-    for (unsigned i = 0; i < 400; i++) {
-        push_many(w, 20, below(w, 20));
-        assert_int_equal(env_run(e, spoil(w, key, below(w, 60),
-                                          (uint8_t)(1 + below(w, 255)))),
+    (void)state;
+    print_message("SEED=%llu\n", (unsigned long long)seed);
+    rng_seed(&rng, seed);
+    open_lists(&l);
+    for (unsigned i = 0; i < 300; i++) {
+        push_some(&l, 20, rng_below(&rng, 20));
+        assert_int_equal(env_run(&l.env, spoil(&l, rng_below(&rng, 60),
+                                               1 + rng_below(&rng, 255))),
                          NQ_OK);
-        (void)env_run(e, read_all(w, key));
-        (void)env_run(e, check_list(w, key));
-        (void)env_run(e, pop(w, key, LIST_HEAD, 3, NULL));
-        (void)env_run(e, push(w, key, LIST_HEAD, &elem, 1, &len));
-        (void)env_run(e, pop(w, key, LIST_TAIL, 3, NULL));
-        (void)env_run(e, trim(w, key, 0, 1));
-        (void)env_run(e, db_del(e->db, 0, key));
-        w->lists[0].n = 0;
+        try_all(&l);
+        l.n = 0;
     }
-    env_fini(e);
+    env_fini(&l.env);
 }
 
 int
 main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(tiny_pages_and_a_tiny_pool_agree_with_the_model),
-        TEST(small_pages_agree_with_the_model),
-        TEST(pages_of_a_product_agree_with_the_model),
-        TEST(labels_that_run_out_at_an_end_are_spread),
-        TEST(long_elements_find_their_place_in_short_lists),
-        TEST(a_list_that_shrank_is_in_its_record_again),
-        TEST(damaged_records_are_survived),
+        cmocka_unit_test(labels_that_run_out_at_an_end_are_spread),
+        cmocka_unit_test(long_elements_find_their_place_in_short_lists),
+        cmocka_unit_test(a_long_element_that_gets_short_frees_its_tree),
+        cmocka_unit_test(a_list_that_shrank_is_in_its_record_again),
+        cmocka_unit_test(damaged_records_are_survived),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
