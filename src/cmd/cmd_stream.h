@@ -10,6 +10,8 @@
 
 /* Entries that are delivered, claimed or told between two yields. */
 #define STREAM_SLICE 256
+#define STREAM_SLICE_BYTES                                                     \
+    (256u << 10) /* no further one is begun behind that */
 
 /* --- arguments ----------------------------------------------------------- */
 

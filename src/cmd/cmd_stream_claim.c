@@ -16,6 +16,7 @@
 #define CLAIMING_MAGIC 0x58434c4du
 #define AUTO_COUNT 100   /* entries XAUTOCLAIM claims, if it does not say */
 #define AUTO_ATTEMPTS 10 /* entries it looks at, for each that it may claim */
+#define LOOKS_MAX (4 * STREAM_SLICE) /* entries looked at by a batch */
 
 struct claim_args {
     bool is_auto; /* XAUTOCLAIM */
@@ -50,6 +51,7 @@ struct batch {
     struct stream_id greatest; /* of the claims */
     uint32_t claimed;          /* told, without those dropped */
     uint64_t told;
+    size_t bytes; /* of the entries told */
 };
 
 static void
@@ -107,6 +109,7 @@ claim_entry(struct req *rq, const struct claim_args *a, struct batch *b,
         claim = new_claim(b, p->id);
     claim->delivered_ms = a->delivered_ms;
     claim->deliveries = deliveries;
+    b->bytes += a->justid ? 0 : cursor_left(&fields->at);
     if (a->justid)
         reply_stream_id(rq, p->id);
     else
@@ -150,14 +153,22 @@ claim_id(struct req *rq, const struct claim_args *a, struct batch *b,
 
 /* --- batches ------------------------------------------------------------- */
 
+/* What comes next is left to another slice. */
+static bool
+is_full(const struct batch *b)
+{
+    return b->n == STREAM_SLICE || b->bytes > STREAM_SLICE_BYTES;
+}
+
 /* The next ids of XCLAIM; moves c->at. */
 static nq_rc
 batch_of_ids(struct req *rq, const struct claim_args *a, struct claiming *c,
              struct batch *b)
 {
+    uint32_t end = nq_min(a->n, c->at + LOOKS_MAX);
     nq_rc rc = NQ_OK;
 
-    for (; rc == NQ_OK && c->at < a->n && b->n < STREAM_SLICE; c->at++)
+    for (; rc == NQ_OK && c->at < end && !is_full(b); c->at++)
         rc = claim_id(rq, a, b, a->ids[c->at]);
     c->is_done = c->at == a->n;
     return rc;
@@ -177,7 +188,7 @@ batch_of_pending(struct req *rq, const struct claim_args *a, struct claiming *c,
     stream_walk_init(&w, &b->s);
     rc = stream_walk_pending(&w, &b->g, NULL, c->from);
     for (; rc == NQ_OK && w.valid && c->looks > 0 && c->count > 0; c->looks--) {
-        if (b->n == STREAM_SLICE || ++looks > AUTO_ATTEMPTS * STREAM_SLICE ||
+        if (is_full(b) || ++looks > LOOKS_MAX ||
             (rc = stream_walk_pending_at(&w, &p)) != NQ_OK)
             break;
         rc = stream_get(&b->s, p.id, rq->arena, &fields);
@@ -308,17 +319,14 @@ finish(struct req *rq, const struct claim_args *a, struct claiming *c,
        struct reply_deferred d, uint64_t n)
 {
     if (a->is_auto) {
-        struct gather entries = {.n = 0};
-
-        entries = c->told;
-        c->told = (struct gather){.n = 0};
-        gather_keep(rq, &entries, d, n);
+        if (rq->state != NULL)
+            gather_gate(rq);
+        gather_keep(rq, &c->told, d, n);
         reply_array(rq, 3);
         reply_stream_id(rq, c->from);
-        reply_array(rq, entries.n);
-        reply_raw(rq, buf_slice(&entries.text));
+        reply_array(rq, c->told.n);
+        reply_raw(rq, buf_slice(&c->told.text));
         put_dropped(rq, &c->dropped);
-        gather_fini(&entries);
     } else if (c->told.text.len == 0) {
         reply_array_end(rq, d, n);
     } else {

@@ -376,6 +376,7 @@ tell_some(struct req *rq, struct stream *s, struct reading *rd)
     struct stream_id from = rd->id;
     struct stream_fields fields;
     struct stream_cursor cu;
+    size_t bytes = 0;
     unsigned n = 0;
     nq_rc rc;
 
@@ -384,17 +385,19 @@ tell_some(struct req *rq, struct stream *s, struct reading *rd)
     rc = stream_seek(&cu, from);
     while (rc == NQ_OK && cu.valid && rd->left > 0 &&
            stream_id_cmp(cu.id, rd->tops[rd->at]) <= 0) {
-        if (n == STREAM_SLICE && req_should_yield(rq)) {
+        if ((n == STREAM_SLICE || bytes > STREAM_SLICE_BYTES) &&
+            !rq->in_multi) {
             rc = gather_is_full(rq, &rd->entries) ? NQ_OK : NQ_AGAIN;
             break;
         }
         if ((rc = stream_entry(&cu, rq->arena, &fields)) != NQ_OK)
             break;
+        bytes += cursor_left(&fields.at);
         reply_stream_entry(rq, cu.id, &fields);
         rd->id = cu.id;
         rd->left--;
         rd->inner_n++;
-        n = n == STREAM_SLICE ? 1 : n + 1;
+        n++;
         rc = stream_next(&cu);
     }
     stream_cursor_fini(&cu);

@@ -25,6 +25,7 @@ struct batch {
     struct stream_delivery d;
     struct stream_id id; /* the last entry that was looked at */
     uint64_t seen;       /* entries told */
+    size_t bytes;        /* of those */
     bool is_end;         /* there are no more */
 };
 
@@ -71,6 +72,7 @@ open_batch(struct req *rq, const struct read_args *a, uint32_t k,
                                     .now_ms = db_now(rq->db),
                                     .claims = b->claims};
     b->seen = 0;
+    b->bytes = 0;
     b->is_end = false;
     return NQ_OK;
 }
@@ -110,17 +112,19 @@ plan_new(struct req *rq, const struct read_args *a, struct batch *b, uint64_t n,
     stream_cursor_init(&cu, &b->s);
     if (stream_id_next(&from))
         rc = stream_seek(&cu, from);
-    while (rc == NQ_OK && cu.valid && b->seen < n) {
+    while (rc == NQ_OK && cu.valid && b->seen < n &&
+           b->bytes <= STREAM_SLICE_BYTES) {
         stream_group_step(&b->s, &b->g, cu.id);
         if (!a->noack)
             add_claim(b, cu.id, 1);
-        rc = stream_entry(&cu, rq->arena, &fields);
-        if (rc == NQ_OK && tell)
+        if ((rc = stream_entry(&cu, rq->arena, &fields)) != NQ_OK)
+            break;
+        b->bytes += cursor_left(&fields.at);
+        if (tell)
             reply_stream_entry(rq, cu.id, &fields);
         b->id = cu.id;
         b->seen++;
-        if (rc == NQ_OK)
-            rc = stream_next(&cu);
+        rc = stream_next(&cu);
     }
     b->is_end = !cu.valid;
     stream_cursor_fini(&cu);
@@ -140,6 +144,7 @@ tell_pending(struct req *rq, struct batch *b, const struct stream_pending *p,
     nq_rc rc = stream_get(&b->s, p->id, rq->arena, &fields);
 
     if (rc == NQ_OK) {
+        b->bytes += cursor_left(&fields.at);
         add_claim(b, p->id, p->deliveries + 1);
         if (tell)
             reply_stream_entry(rq, p->id, &fields);
@@ -173,7 +178,8 @@ plan_old(struct req *rq, const struct read_args *a, struct batch *b,
         return rc;
     stream_walk_init(&w, &b->s);
     rc = stream_walk_pending(&w, &b->g, &c, from);
-    while (rc == NQ_OK && w.valid && b->seen < n) {
+    while (rc == NQ_OK && w.valid && b->seen < n &&
+           b->bytes <= STREAM_SLICE_BYTES) {
         rc = stream_walk_pending_at(&w, &p);
         if (rc == NQ_OK)
             rc = tell_pending(rq, b, &p, tell);

@@ -25,6 +25,12 @@ gather_keep(struct req *rq, struct gather *g, struct reply_deferred d,
 }
 
 void
+gather_gate(struct req *rq)
+{
+    db_gate_all(rq->db, rq->dbi);
+}
+
+void
 gather_end_array(struct req *rq, struct gather *g, struct reply_deferred d,
                  uint64_t n)
 {
@@ -33,6 +39,7 @@ gather_end_array(struct req *rq, struct gather *g, struct reply_deferred d,
         return;
     }
     gather_keep(rq, g, d, n);
+    gather_gate(rq);
     reply_array(rq, g->n);
     reply_raw(rq, buf_slice(&g->text));
     buf_clear(&g->text);
@@ -43,6 +50,8 @@ void
 gather_tell(struct req *rq, struct gather *g)
 {
     nq_assert(rq->part == NULL);
+    if (!g->is_telling)
+        gather_gate(rq);
     g->is_telling = true;
     while (g->told < g->text.len) {
         size_t n = nq_min(g->text.len - g->told, CHUNK);

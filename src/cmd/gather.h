@@ -31,6 +31,9 @@ void gather_keep(struct req *rq, struct gather *g, struct reply_deferred d,
  * g is empty afterwards. */
 void gather_end_array(struct req *rq, struct gather *g, struct reply_deferred d,
                       uint64_t n);
+/* Makes the answer wait for all that earlier slices depended on, which only
+ * they knew.  For who puts the text himself; the others do so. */
+void gather_gate(struct req *rq);
 /* The text, behind whatever header was put, as the end of the answer.  It may
  * yield: the handler calls this again, first of all, as long as is_telling. */
 void gather_tell(struct req *rq, struct gather *g);

@@ -192,13 +192,12 @@ nq_rc
 stream_open_replay(struct db *db, const struct wal_record *r, struct entry *e,
                    struct stream *out)
 {
-    nq_rc rc = db_find(db, r->db, r->key, e);
+    nq_rc found = db_find(db, r->db, r->key, e), rc;
 
-    if (rc != NQ_OK && rc != NQ_NOTFOUND)
-        return rc;
-    if (rc == NQ_OK && e->rec.type != DB_STREAM)
-        return NQ_ECORRUPT;
-    return stream_open(db, r->db, r->key, e, rc == NQ_OK, out);
+    if (found == NQ_OK && e->rec.type != DB_STREAM)
+        found = NQ_ECORRUPT;
+    rc = stream_open(db, r->db, r->key, e, found == NQ_OK, out);
+    return found == NQ_OK || found == NQ_NOTFOUND ? rc : found;
 }
 
 nq_rc

@@ -141,7 +141,8 @@ NQ_MUST_USE nq_rc stream_put_consumer(struct stream *s,
 NQ_MUST_USE nq_rc stream_commit(struct stream *s, uint8_t effect,
                                 const struct slice *args, unsigned n);
 void stream_event(struct stream *s, const char *event);
-/* Opens the stream that an effect is to be applied to. */
+/* Opens the stream that an effect is to be applied to; stream_close() always.
+ */
 NQ_MUST_USE nq_rc stream_open_replay(struct db *db, const struct wal_record *r,
                                      struct entry *e, struct stream *out);
 
