@@ -121,7 +121,10 @@ coll_refresh(struct coll *c)
 
     if (rc != NQ_OK || (rc = coll_value_decode(&c->entry->rec, &v)) != NQ_OK)
         return rc;
-    nq_assert(v.items.len == c->packed.len);
+    nq_dassert(v.items.len == c->packed.len);
+    if (nq_unlikely(v.items.len != c->packed.len))
+        return NQ_CORRUPT("a %s was changed by two at once",
+                          db_type_name(c->type));
     c->packed = v.items;
     return NQ_OK;
 }

@@ -407,6 +407,40 @@ a_value_that_makes_no_sense_is_damage(void **state)
     assert_int_equal(open_bytes(e, slice_of("\x02hh\1\0\1a\0", 8), 0), NQ_OK);
 }
 
+/* A descriptor may name any page: what is no page of a tree is damage. */
+static void
+a_root_that_is_no_page_of_a_tree_is_damage(void **state)
+{
+    uint8_t val[] = "\x82hh\1\0\0\0\0\0\0\0root";
+    struct env *e = *state;
+    uint8_t *bytes = nq_calloc(1, 5000);
+    struct record bad = {.type = DB_HASH, .flags = REC_OWNS};
+    struct record rec;
+    struct blob_ref ref;
+    struct item it;
+    struct call k;
+
+    assert_int_equal(env_set(e, 0, slice_lit("s"), slice_of(bytes, 5000), 0),
+                     NQ_OK);
+    rec = env_record(e, 0, slice_lit("s"));
+    assert_int_equal(blob_ref_decode(rec.val, &ref), NQ_OK);
+    memcpy(val + 11, &ref.root, sizeof ref.root);
+    bad.val = slice_of(val, 15);
+    assert_int_equal(btree_put(db_tree(e->db, 0), slice_lit("h"), &bad, NULL),
+                     NQ_OK);
+    (void)!log_set_file("/dev/null", 0, 0);
+    open_call(&k, e, slice_lit("h"));
+    assert_int_equal(k.rc, NQ_OK);
+    assert_int_equal(coll_get(&k.c, slice_lit("a"), &it), NQ_ECORRUPT);
+    assert_int_equal(coll_begin(&k.c), NQ_OK);
+    assert_int_equal(coll_put(&k.c, slice_lit("a"), slice_lit("b"), 0, NULL),
+                     NQ_ECORRUPT);
+    close_call(&k);
+    (void)!log_set_file(NULL, 0, 0);
+    assert_int_equal(btree_del(db_tree(e->db, 0), slice_lit("h"), NULL), NQ_OK);
+    nq_free(bytes);
+}
+
 /* --- the packed form ----------------------------------------------------- */
 
 static void
@@ -486,6 +520,7 @@ main(void)
         T(expiring_keys_are_counted),
         T(a_new_collection_is_told_as_such),
         T(a_value_that_makes_no_sense_is_damage),
+        T(a_root_that_is_no_page_of_a_tree_is_damage),
         cmocka_unit_test(packed_keys_of_any_length_are_found),
         cmocka_unit_test(packed_items_out_of_order_are_damage),
     };
