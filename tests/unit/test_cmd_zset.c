@@ -672,7 +672,7 @@ mark(const char *reply, uint8_t *seen)
 
     for (const char *p = strstr(reply, "|m"); p != NULL;
          p = strstr(p + 1, "|m")) {
-        seen[atoi(p + 2)]++;
+        seen[strtoul(p + 2, NULL, 10)]++;
         n++;
     }
     return n;

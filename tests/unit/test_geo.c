@@ -240,6 +240,17 @@ searches_answer_as_redis_does(void **state)
         "*3|*2|$7|Palermo|*2|$20|13.36138933897018433|$20|38.11555639549629859|"
         "*2|$5|edge1|*2|$19|12.7584877610206604|$20|38.78813451624225195|*2|$7|"
         "Catania|*2|$20|15.08726745843887329|$20|37.50266842333162032|");
+}
+
+static void
+searches_are_stored(void **state)
+{
+    struct fake_client *c = &((struct world *)*state)->c;
+
+    fake_expect(c,
+                "GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 "
+                "Catania 12.758489 38.788135 edge1 17.241510 38.788135 edge2",
+                ":4|");
     fake_expect(c, "GEORADIUS g 15 37 200 km STORE to", ":2|");
     fake_expect(
         c, "ZRANGE to 0 -1 WITHSCORES",
@@ -263,6 +274,17 @@ searches_answer_as_redis_does(void **state)
     fake_expect(c, "GEOSEARCHSTORE to g FROMLONLAT 0 0 BYRADIUS 1 m", ":0|");
     fake_expect(c, "EXISTS to", ":0|");
     fake_expect(c, "GEOSEARCHSTORE to none FROMLONLAT 0 0 BYRADIUS 1 m", ":0|");
+}
+
+static void
+mistakes_are_answered_as_redis_does(void **state)
+{
+    struct fake_client *c = &((struct world *)*state)->c;
+
+    fake_expect(c,
+                "GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 "
+                "Catania 12.758489 38.788135 edge1 17.241510 38.788135 edge2",
+                ":4|");
     fake_expect(c, "GEORADIUS none 1 1 1 km", "*0|");
     fake_expect(c, "GEORADIUSBYMEMBER none x 1 km", "*0|");
     fake_expect(c, "GEOSEARCH g FROMMEMBER none BYRADIUS 1 km",
@@ -433,6 +455,8 @@ main(void)
         T(ranges_cover_the_shape),
         T(places_are_added_and_read),
         T(searches_answer_as_redis_does),
+        T(searches_are_stored),
+        T(mistakes_are_answered_as_redis_does),
         T(resp3_has_doubles_for_coordinates),
         T(stored_searches_are_told),
         T(searches_find_all_that_is_within),
