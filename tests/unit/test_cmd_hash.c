@@ -458,7 +458,7 @@ scan_once(struct world *w, unsigned long long cursor, uint8_t *seen)
     assert_memory_equal(p, "*2|$", 4);
     next = strtoull(strchr(p + 4, '|') + 1, NULL, 10);
     for (p = strstr(p, "|f"); p != NULL; p = strstr(p + 1, "|f"))
-        seen[atoi(p + 2)]++;
+        seen[strtoul(p + 2, NULL, 10)]++;
     return next;
 }
 
@@ -511,7 +511,7 @@ count_draws(struct world *w, const char *line, unsigned rounds, unsigned n,
         const char *p = fake_ask(&w->c, line);
 
         for (p = strstr(p, "|f"); p != NULL; p = strstr(p + 1, "|f"))
-            hits[atoi(p + 2)]++;
+            hits[strtoul(p + 2, NULL, 10)]++;
     }
 }
 
