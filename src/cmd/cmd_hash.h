@@ -3,6 +3,7 @@
 #ifndef NQ_CMD_CMD_HASH_H
 #define NQ_CMD_CMD_HASH_H
 
+#include "cmd/args.h"
 #include "cmd/command.h"
 #include "db/fields.h"
 
@@ -14,5 +15,18 @@ bool hash_find_write(struct req *rq, struct entry *e, bool *found);
 /* The field as a bulk, or null. */
 NQ_MUST_USE nq_rc reply_field(struct req *rq, struct coll *c,
                               struct slice field);
+
+/* --- cmd_hash_expire.c -----------------------------------------------------
+ */
+
+#define HASH_NUMBER_ERROR "Number of fields must be a positive integer"
+
+/* FIELDS numfields field ... at argv[at]; *fields: the first field's place.
+ * False: answered. */
+bool hash_parse_fields(struct req *rq, uint32_t at, const char *range_error,
+                       uint32_t *fields);
+/* argv[i] in `unit` from `base`, as wall ms. */
+bool hash_parse_time(struct req *rq, uint32_t i, enum expire_unit unit,
+                     uint64_t base, uint64_t *out);
 
 #endif

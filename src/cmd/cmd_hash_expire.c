@@ -13,10 +13,9 @@
 
 #define EXPIRE_MAX (INT64_C(1) << 46) /* the latest moment Redis takes */
 
-/* FIELDS numfields field ... at argv[at]; *fields: the first field's place. */
-static bool
-parse_fields(struct req *rq, uint32_t at, const char *range_error,
-             uint32_t *fields)
+bool
+hash_parse_fields(struct req *rq, uint32_t at, const char *range_error,
+                  uint32_t *fields)
 {
     int64_t n;
 
@@ -35,13 +34,13 @@ parse_fields(struct req *rq, uint32_t at, const char *range_error,
     return false;
 }
 
-/* argv[2] in `unit` from `base`, as wall ms. */
-static bool
-parse_time(struct req *rq, enum expire_unit unit, uint64_t base, uint64_t *out)
+bool
+hash_parse_time(struct req *rq, uint32_t i, enum expire_unit unit,
+                uint64_t base, uint64_t *out)
 {
     int64_t v, at;
 
-    if (!arg_int(rq, 2, &v))
+    if (!arg_int(rq, i, &v))
         return false;
     if (v < 0) {
         reply_error(rq, "invalid expire time, must be >= 0");
@@ -112,11 +111,13 @@ hexpire(struct req *rq, enum expire_unit unit, uint64_t base)
     unsigned when;
     bool found;
 
-    if (!hash_find_write(rq, &e, &found) || !parse_time(rq, unit, base, &at_ms))
+    if (!hash_find_write(rq, &e, &found) ||
+        !hash_parse_time(rq, 2, unit, base, &at_ms))
         return;
     when = parse_when(rq, 3);
-    if (parse_fields(rq, when != 0 ? 4 : 3,
-                     "Parameter `numFields` should be greater than 0", &first))
+    if (hash_parse_fields(rq, when != 0 ? 4 : 3,
+                          "Parameter `numFields` should be greater than 0",
+                          &first))
         expire_fields(rq, &e, found, first, at_ms, when);
 }
 
@@ -144,8 +145,6 @@ cmd_hpexpireat(struct req *rq)
     hexpire(rq, UNIT_MS, 0);
 }
 
-#define NUMBER_ERROR "Number of fields must be a positive integer"
-
 void
 cmd_hpersist(struct req *rq)
 {
@@ -154,7 +153,7 @@ cmd_hpersist(struct req *rq)
     bool found;
 
     if (hash_find_write(rq, &e, &found) &&
-        parse_fields(rq, 2, NUMBER_ERROR, &first))
+        hash_parse_fields(rq, 2, HASH_NUMBER_ERROR, &first))
         expire_fields(rq, &e, found, first, 0, 0);
 }
 
@@ -187,7 +186,7 @@ httl(struct req *rq, enum expire_unit unit, uint64_t base)
     struct coll c;
     nq_rc rc = hash_open(rq, &e, &c);
 
-    if (rc == NQ_OK && !parse_fields(rq, 2, NUMBER_ERROR, &first)) {
+    if (rc == NQ_OK && !hash_parse_fields(rq, 2, HASH_NUMBER_ERROR, &first)) {
         coll_close(&c);
         return;
     }

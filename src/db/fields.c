@@ -28,9 +28,11 @@
 #include "base/mem.h"
 #include "db/fields_int.h"
 
-#define HASHTABLE 1  /* in head[0] */
-#define KEEP_TTL 1   /* in the flags of HSET */
-#define FEW_WORDS 16 /* of an effect, told without the heap */
+#define HASHTABLE 1 /* in head[0] */
+#define KEEP_TTL 1  /* in the flags of HSET */
+#define FEW_WORDS 8 /* of an effect, told without the heap */
+#define HEAD_MAX 11 /* bytes before them */
+#define VARINT_MAX 10
 #define RANDOM_TRIES 64
 
 /* --- the record ---------------------------------------------------------- */
@@ -130,33 +132,52 @@ fields_random(struct coll_cursor *cu, struct rng *rng)
 
 /* The arguments of an effect: `head`, then the words. */
 struct telling {
-    struct buf head;
-    struct slice few[1 + FEW_WORDS], *args;
+    uint8_t few_bytes[HEAD_MAX + (1 + FEW_WORDS) * VARINT_MAX];
+    struct slice few[1 + FEW_WORDS];
+    uint8_t *bytes;
+    struct slice *args;
     unsigned nargs;
 };
 
-static void
-tell_begin(struct telling *t, struct db *db, struct slice head,
-           const struct slice *words, uint32_t n)
+static inline uint8_t *
+put_varint(uint8_t *p, uint64_t v)
 {
-    t->nargs = 1 + n;
-    t->args = n <= FEW_WORDS ? t->few : nq_malloc(t->nargs * sizeof *t->args);
-    t->head = coll_take_buf(db);
-    buf_put_slice(&t->head, head);
-    buf_put_varint(&t->head, n);
-    for (uint32_t i = 0; i < n; i++) {
-        buf_put_varint(&t->head, words[i].len);
-        t->args[1 + i] = words[i];
-    }
-    t->args[0] = buf_slice(&t->head);
+    for (; v >= 0x80; v >>= 7)
+        *p++ = (uint8_t)(v | 0x80);
+    *p++ = (uint8_t)v;
+    return p;
 }
 
 static void
-tell_end(struct telling *t, struct db *db)
+tell_begin(struct telling *t, struct slice head, const struct slice *words,
+           uint32_t n)
 {
-    coll_give_buf(db, &t->head);
-    if (t->args != t->few)
-        nq_free(t->args);
+    uint8_t *p;
+
+    nq_assert(head.len <= HEAD_MAX);
+    t->nargs = 1 + n;
+    t->args = t->few;
+    t->bytes = t->few_bytes;
+    if (nq_unlikely(n > FEW_WORDS)) {
+        t->args = nq_malloc(t->nargs * sizeof *t->args);
+        t->bytes = nq_malloc(HEAD_MAX + (size_t)t->nargs * VARINT_MAX);
+    }
+    memcpy(t->bytes, head.p, head.len);
+    p = put_varint(t->bytes + head.len, n);
+    for (uint32_t i = 0; i < n; i++) {
+        p = put_varint(p, words[i].len);
+        t->args[1 + i] = words[i];
+    }
+    t->args[0] = slice_of(t->bytes, (size_t)(p - t->bytes));
+}
+
+static void
+tell_end(struct telling *t)
+{
+    if (nq_likely(t->args == t->few))
+        return;
+    nq_free(t->args);
+    nq_free(t->bytes);
 }
 
 /* F2: whether the record that stands in the keyspace is one of those. */
@@ -187,9 +208,9 @@ fields_commit(struct coll *c, uint8_t effect, struct slice head,
     }
     if (rc != NQ_OK)
         return rc;
-    tell_begin(&t, c->db, head, words, n);
+    tell_begin(&t, head, words, n);
     rc = coll_commit(c, effect, t.args, t.nargs, &is_gone);
-    tell_end(&t, c->db);
+    tell_end(&t);
     ks->fields_only += (uint64_t)is_fields_only(c) - (uint64_t)was_only;
     if (rc != NQ_OK)
         return rc;
@@ -226,7 +247,7 @@ want_pairs(struct coll *c, const struct setting *s)
 {
     nq_rc rc = NQ_OK;
 
-    for (uint32_t i = 0; i < 2 * s->n; i += 2) {
+    for (uint32_t i = 0; c->is_tree && i < 2 * s->n; i += 2) {
         nq_rc one = coll_want(c, &s->pairs[i], 1);
 
         if (one != NQ_OK && one != NQ_MISS)
@@ -281,7 +302,7 @@ put_pair(struct coll *c, struct setting *s)
 static nq_rc
 put_pairs(struct coll *c, struct setting *s)
 {
-    uint8_t head[11];
+    uint8_t head[HEAD_MAX];
     nq_rc rc = NQ_OK, committed;
 
     if (s->at_ms != 0 && !(s->flags & KEEP_TTL))

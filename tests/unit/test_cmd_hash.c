@@ -295,6 +295,38 @@ the_keys_own_expiry_is_beside_those_of_fields(void **state)
 }
 
 static void
+two_things_are_done_at_once(void **state)
+{
+    struct world *w = *state;
+    struct fake_client *c = &w->c;
+
+    fake_expect(c, "HSETEX h EX 10 FIELDS 2 a 1 b 2", ":1|");
+    fake_expect(c, "HTTL h FIELDS 2 a b", "*2|:10|:10|");
+    fake_expect(c, "HSETEX h FNX FIELDS 2 b 3 c 3", ":0|");
+    fake_expect(c, "HSETEX h KEEPTTL FXX FIELDS 1 a 5", ":1|");
+    fake_expect(c, "HSETEX h FIELDS 1 b 5", ":1|");
+    fake_expect(c, "HGETEX h PX 500 FIELDS 2 b x", "*2|$1|5|$-1|");
+    fake_expect(c, "HPTTL h FIELDS 2 a b", "*2|:10000|:500|");
+    fake_expect(c, "HGETEX h PERSIST FIELDS 1 b", "*1|$1|5|");
+    fake_expect(c, "HGETEX h FIELDS 1 a", "*1|$1|5|");
+    fake_expect(c, "HPTTL h FIELDS 2 a b", "*2|:10000|:-1|");
+    fake_expect(c, "HGETDEL h FIELDS 2 a x", "*2|$1|5|$-1|");
+    fake_expect(c, "HSETEX h EXAT 1 FIELDS 1 b 7", ":1|");
+    fake_expect(c, "EXISTS h", ":0|");
+    fake_expect(c, "HGETDEL h FIELDS 1 a", "*1|$-1|");
+    fake_expect(c, "HGETDEL h FIELDS 2 a",
+                "-ERR The `numfields` parameter must match the number of "
+                "arguments|");
+    fake_expect(c, "HSETEX h EX -1 FIELDS 1 a 1",
+                "-ERR invalid expire time, must be >= 0|");
+    fake_expect(c, "HSETEX h FIELDS 2 a 1",
+                "-ERR wrong number of arguments for 'hsetex' command|");
+    fake_expect(c, "HGETEX h EX 1 PX 1 FIELDS 1 a",
+                "-ERR Mandatory argument FIELDS is missing or not at the right "
+                "position|");
+}
+
+static void
 what_happens_to_fields_is_announced(void **state)
 {
     struct world *w = *state;
@@ -613,6 +645,7 @@ main(void)
         T(a_hash_ends_with_its_last_field),
         T(setting_a_field_drops_its_expiry_and_counting_keeps_it),
         T(the_keys_own_expiry_is_beside_those_of_fields),
+        T(two_things_are_done_at_once),
         T(what_happens_to_fields_is_announced),
         T(a_long_answer_is_as_of_one_moment),
         T(a_key_may_go_while_it_is_told),
