@@ -5,10 +5,10 @@
  * else it waits (cmd/wait_key.h).  The log is told of the pop or the move. */
 #include "base/check.h"
 #include "cmd/args.h"
+#include "cmd/cmd_list.h"
 #include "cmd/handlers.h"
 #include "cmd/reply.h"
 #include "cmd/wait_key.h"
-#include "db/lists.h"
 
 /* Nothing was there: inside MULTI that is the answer. */
 static void
@@ -84,33 +84,12 @@ cmd_brpop(struct req *rq)
 
 /* --- BLMPOP -------------------------------------------------------------- */
 
-static void
-pop_many(struct req *rq, const struct arg_mpop *a, uint32_t at, struct entry *e)
-{
-    uint64_t len = list_len(e);
-    uint32_t n =
-        (uint32_t)nq_min(nq_min((uint64_t)a->count, len), (uint64_t)UINT32_MAX);
-    struct slice *elems = arena_alloc(rq->arena, n * sizeof *elems);
-    nq_rc rc =
-        list_pop(rq->db, rq->dbi, rq->argv[at], e,
-                 a->is_second ? LIST_TAIL : LIST_HEAD, n, rq->arena, elems);
-
-    if (rc != NQ_OK) {
-        reply_rc(rq, rc);
-        return;
-    }
-    reply_array(rq, 2);
-    reply_bulk(rq, rq->argv[at]);
-    reply_array(rq, n);
-    for (uint32_t i = 0; i < n; i++)
-        reply_bulk(rq, elems[i]);
-}
-
 /* BLMPOP timeout numkeys key ... LEFT|RIGHT [COUNT n]. */
 void
 cmd_blmpop(struct req *rq)
 {
     struct arg_mpop a;
+    enum list_end end;
     uint64_t deadline_ms;
     uint32_t at;
     struct entry e;
@@ -119,11 +98,14 @@ cmd_blmpop(struct req *rq)
     if (!arg_mpop(rq, 2, "left", "right", &a) ||
         !arg_timeout_s(rq, 1, &deadline_ms))
         return;
+    end = a.is_second ? LIST_TAIL : LIST_HEAD;
+    if (list_pop_go_on(rq, end))
+        return;
     rc = find_first(rq, a.first, a.n, &at, &e);
     if (rc == NQ_NOTFOUND)
         wait_for_lists(rq, a.first, a.n, deadline_ms);
     else if (rc == NQ_OK)
-        pop_many(rq, &a, at, &e);
+        list_pop_many(rq, at, end, (uint64_t)a.count, &e);
     else
         reply_rc(rq, rc);
 }
@@ -162,16 +144,6 @@ move_or_wait(struct req *rq, enum list_end from_end, enum list_end to_end,
         reply_rc(rq, rc);
 }
 
-static bool
-parse_end(struct req *rq, uint32_t i, enum list_end *out)
-{
-    *out = slice_is(rq->argv[i], "left") ? LIST_HEAD : LIST_TAIL;
-    if (*out == LIST_HEAD || slice_is(rq->argv[i], "right"))
-        return true;
-    reply_syntax(rq);
-    return false;
-}
-
 /* BLMOVE source destination LEFT|RIGHT LEFT|RIGHT timeout. */
 void
 cmd_blmove(struct req *rq)
@@ -179,7 +151,7 @@ cmd_blmove(struct req *rq)
     enum list_end from, to;
     uint64_t deadline_ms;
 
-    if (parse_end(rq, 3, &from) && parse_end(rq, 4, &to) &&
+    if (arg_list_end(rq, 3, &from) && arg_list_end(rq, 4, &to) &&
         arg_timeout_s(rq, 5, &deadline_ms))
         move_or_wait(rq, from, to, deadline_ms);
 }

@@ -3,20 +3,36 @@
  * there is something; else it waits (cmd/wait_key.h). */
 #include "base/check.h"
 #include "cmd/args.h"
+#include "cmd/cmd_zset.h"
 #include "cmd/handlers.h"
 #include "cmd/reply.h"
 #include "cmd/session.h"
 #include "cmd/wait_key.h"
-#include "db/zset.h"
 
-/* What is popped, and how it is told. */
-struct pop {
-    uint32_t first, n; /* keys */
-    uint32_t timeout;  /* its place in argv */
-    uint64_t count;
-    bool from_max;
-    bool is_nested; /* [key, [[member, score] ...]], not [key, member, score] */
-};
+/* The first of the keys that is a sorted set, in *e; *at: which.  False:
+ * there is none, and the answer is put or will come. */
+static bool
+find_or_wait(struct req *rq, uint32_t first, uint32_t n, uint32_t timeout,
+             uint32_t *at, struct entry *e)
+{
+    struct wait_for what = {.first = first, .n = n, .type = DB_ZSET};
+    nq_rc rc = NQ_NOTFOUND;
+
+    if (!arg_timeout_s(rq, timeout, &what.deadline_ms))
+        return false;
+    for (*at = first; *at < first + n; ++*at)
+        if ((rc = wait_find(rq, *at, DB_ZSET, e)) != NQ_NOTFOUND)
+            break;
+    if (rc == NQ_OK)
+        return true;
+    if (rc != NQ_NOTFOUND)
+        reply_rc(rq, rc);
+    else if (rq->in_multi)
+        reply_null_array(rq);
+    else
+        req_wait_keys(rq, &what);
+    return false;
+}
 
 static void
 tell_member(void *arg, const struct member *m)
@@ -27,73 +43,25 @@ tell_member(void *arg, const struct member *m)
     reply_double(rq, m->score);
 }
 
-static void
-tell_pair(void *arg, const struct member *m)
-{
-    struct req *rq = arg;
-
-    reply_array(rq, 2);
-    tell_member(rq, m);
-}
-
-/* From the sorted set at argv[at], which is there. */
-static nq_rc
-pop_from(struct req *rq, const struct pop *p, uint32_t at, struct entry *e)
-{
-    uint64_t n, mark = rq->s->out.put;
-    struct zset z;
-    nq_rc rc = zset_open(rq->db, rq->dbi, rq->argv[at], e, true, &z);
-
-    if (rc != NQ_OK)
-        return rc;
-    n = nq_min(p->count, z.card);
-    zset_close(&z);
-    reply_array(rq, p->is_nested ? 2 : 3);
-    reply_bulk(rq, rq->argv[at]);
-    if (p->is_nested)
-        reply_array(rq, n);
-    rc = zset_pop(rq->db, rq->dbi, rq->argv[at], e, p->from_max, n,
-                  p->is_nested ? tell_pair : tell_member, rq);
-    if (rc != NQ_OK)
-        outq_rewind(&rq->s->out, mark);
-    return rc;
-}
-
-static void
-pop_or_wait(struct req *rq, const struct pop *p)
-{
-    struct wait_for what = {.first = p->first, .n = p->n, .type = DB_ZSET};
-    nq_rc rc = NQ_NOTFOUND;
-
-    if (!arg_timeout_s(rq, p->timeout, &what.deadline_ms))
-        return;
-    for (uint32_t i = p->first; i < p->first + p->n; i++) {
-        struct entry e;
-
-        rc = wait_find(rq, i, DB_ZSET, &e);
-        if (rc == NQ_NOTFOUND)
-            continue;
-        if (rc == NQ_OK)
-            rc = pop_from(rq, p, i, &e);
-        break;
-    }
-    if (rc != NQ_NOTFOUND)
-        reply_rc(rq, rc);
-    else if (rq->in_multi)
-        reply_null_array(rq);
-    else
-        req_wait_keys(rq, &what);
-}
-
-/* BZPOPMIN key ... timeout. */
+/* BZPOPMIN key ... timeout: key, member, score. */
 static void
 pop_one(struct req *rq, bool from_max)
 {
-    pop_or_wait(rq, &(struct pop){.first = 1,
-                                  .n = rq->argc - 2,
-                                  .timeout = rq->argc - 1,
-                                  .count = 1,
-                                  .from_max = from_max});
+    uint64_t mark = rq->s->out.put;
+    struct entry e;
+    uint32_t at;
+    nq_rc rc;
+
+    if (!find_or_wait(rq, 1, rq->argc - 2, rq->argc - 1, &at, &e))
+        return;
+    reply_array(rq, 3);
+    reply_bulk(rq, rq->argv[at]);
+    rc = zset_pop(rq->db, rq->dbi, rq->argv[at], &e, from_max, 1, tell_member,
+                  rq);
+    if (rc == NQ_OK)
+        return;
+    outq_rewind(&rq->s->out, mark);
+    reply_rc(rq, rc);
 }
 
 void
@@ -113,12 +81,11 @@ void
 cmd_bzmpop(struct req *rq)
 {
     struct arg_mpop a;
+    struct entry e;
+    uint32_t at;
 
-    if (arg_mpop(rq, 2, "min", "max", &a))
-        pop_or_wait(rq, &(struct pop){.first = a.first,
-                                      .n = a.n,
-                                      .timeout = 1,
-                                      .count = (uint64_t)a.count,
-                                      .from_max = a.is_second,
-                                      .is_nested = true});
+    if (zset_pop_go_on(rq) || !arg_mpop(rq, 2, "min", "max", &a))
+        return;
+    if (find_or_wait(rq, a.first, a.n, 1, &at, &e))
+        zset_pop_many(rq, at, a.is_second, (uint64_t)a.count, &e);
 }

@@ -17,6 +17,12 @@ bool arg_list_end(struct req *rq, uint32_t i, enum list_end *end);
  * false if nothing is left. */
 bool list_clip(int64_t start, int64_t end, uint64_t len, uint64_t *from,
                uint64_t *n);
+/* BLMPOP: pops up to `count` elements of the list found in `e` and answers
+ * [key, [element ...]].  It may yield; then list_pop_go_on() is to be called
+ * in the next run.  That is false if there is nothing to go on with. */
+void list_pop_many(struct req *rq, uint32_t key, enum list_end end,
+                   uint64_t count, struct entry *e);
+bool list_pop_go_on(struct req *rq, enum list_end end);
 /* Pops one element of the list found in `e` and answers it. */
 void list_pop_one(struct req *rq, uint32_t key, enum list_end end,
                   struct entry *e);

@@ -1,4 +1,4 @@
-/* cmd/cmd_list_pop.c - lists: LPOP, RPOP, LMPOP.
+/* cmd/cmd_list_pop.c - lists: LPOP, RPOP, LMPOP, and what BLMPOP takes.
  *
  * A long pop first collects its elements, slice by slice (list_visit.h), then
  * they go in one step, and then they are told.  If the key has become another
@@ -158,6 +158,29 @@ pop_some(struct req *rq, const struct pop *p, struct entry *e)
     pop_collected(rq, &v, p, e);
 }
 
+void
+list_pop_many(struct req *rq, uint32_t key, enum list_end end, uint64_t count,
+              struct entry *e)
+{
+    struct pop p = {.key = key, .end = end, .count = count, .with_key = true};
+
+    pop_some(rq, &p, e);
+}
+
+bool
+list_pop_go_on(struct req *rq, enum list_end end)
+{
+    struct list_visit *v = list_visit_of(rq, NULL);
+    struct pop p = {.end = end, .with_key = true};
+    struct entry e;
+
+    if (v == NULL)
+        return false;
+    p.key = (uint32_t)v->index;
+    pop_collected(rq, v, &p, &e);
+    return true;
+}
+
 /* --- the commands -------------------------------------------------------- */
 
 static void
@@ -209,26 +232,21 @@ cmd_rpop(struct req *rq)
 void
 cmd_lmpop(struct req *rq)
 {
-    struct list_visit *v = list_visit_of(rq, NULL);
-    struct pop p = {.with_key = true};
     struct arg_mpop a;
+    enum list_end end;
     struct entry e;
     bool found;
 
     if (!arg_mpop(rq, 1, "LEFT", "RIGHT", &a))
         return;
-    p.end = a.is_second ? LIST_TAIL : LIST_HEAD;
-    p.count = (uint64_t)a.count;
-    if (v != NULL) {
-        p.key = (uint32_t)v->index;
-        pop_collected(rq, v, &p, &e);
+    end = a.is_second ? LIST_TAIL : LIST_HEAD;
+    if (list_pop_go_on(rq, end))
         return;
-    }
-    for (p.key = a.first; p.key < a.first + a.n; p.key++) {
-        if (!list_look(rq, p.key, true, &e, &found))
+    for (uint32_t i = a.first; i < a.first + a.n; i++) {
+        if (!list_look(rq, i, true, &e, &found))
             return;
         if (found) {
-            pop_some(rq, &p, &e);
+            list_pop_many(rq, i, end, (uint64_t)a.count, &e);
             return;
         }
     }

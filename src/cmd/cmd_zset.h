@@ -35,6 +35,16 @@ bool zset_look(struct req *rq, uint32_t i, bool write, struct entry *e,
 bool zset_look_open(struct req *rq, uint32_t i, struct entry *e, bool *found,
                     struct zset *z);
 
+/* --- popping ------------------------------------------------------------- */
+
+/* ZMPOP, BZMPOP: pops up to `count` members of the set found in `e` and
+ * answers [key, [[member, score] ...]].  It may yield; then zset_pop_go_on()
+ * is to be called in the next run.  That is false if there is nothing to go
+ * on with. */
+void zset_pop_many(struct req *rq, uint32_t key, bool from_max, uint64_t count,
+                   struct entry *e);
+bool zset_pop_go_on(struct req *rq);
+
 /* --- telling ------------------------------------------------------------- */
 
 #define ZSET_WITH_SCORES 1u /* flags of a walk */

@@ -1,4 +1,4 @@
-/* cmd/cmd_zset_pop.c - ZPOPMIN, ZPOPMAX, ZMPOP.
+/* cmd/cmd_zset_pop.c - ZPOPMIN, ZPOPMAX, ZMPOP, and what BZMPOP takes.
  *
  * A long pop first collects its members, slice by slice, with the set held;
  * then they go in one step, and then they are told.  If the key has become
@@ -193,12 +193,10 @@ begin_anew(struct req *rq, struct popping *s, nq_rc rc)
 }
 
 static void
-go_on(struct req *rq)
+go_on(struct req *rq, struct popping *s)
 {
-    struct popping *s;
     nq_rc rc = NQ_OK;
 
-    NQ_CAST(s, rq->state, POP_MAGIC);
     if (!s->is_done) {
         rc = take_slice(rq, s);
         if (rc == NQ_AGAIN)
@@ -233,7 +231,7 @@ begin(struct req *rq, const struct pop *p, uint64_t n, const struct entry *e)
     }
     rq->state = s;
     rq->free_state = popping_free;
-    go_on(rq);
+    go_on(rq, s);
 }
 
 /* From the set at argv[p->key], found in `e`. */
@@ -258,6 +256,31 @@ pop(struct req *rq, struct pop *p, struct entry *e)
         begin(rq, p, n, e);
 }
 
+void
+zset_pop_many(struct req *rq, uint32_t key, bool from_max, uint64_t count,
+              struct entry *e)
+{
+    struct pop p = {.key = key,
+                    .count = count,
+                    .from_max = from_max,
+                    .is_nested = true,
+                    .with_key = true};
+
+    pop(rq, &p, e);
+}
+
+bool
+zset_pop_go_on(struct req *rq)
+{
+    struct popping *s;
+
+    if (rq->state == NULL)
+        return false;
+    NQ_CAST(s, rq->state, POP_MAGIC);
+    go_on(rq, s);
+    return true;
+}
+
 /* --- the commands -------------------------------------------------------- */
 
 static void
@@ -268,10 +291,8 @@ pop_end(struct req *rq, bool from_max)
     int64_t count = 1;
     struct entry e;
 
-    if (rq->state != NULL) {
-        go_on(rq);
+    if (zset_pop_go_on(rq))
         return;
-    }
     if (rq->argc > 3) {
         reply_syntax(rq);
         return;
@@ -305,24 +326,17 @@ cmd_zpopmax(struct req *rq)
 void
 cmd_zmpop(struct req *rq)
 {
-    struct pop p = {.is_nested = true, .with_key = true};
     struct arg_mpop a;
     struct entry e;
     bool found;
 
-    if (rq->state != NULL) {
-        go_on(rq);
+    if (zset_pop_go_on(rq) || !arg_mpop(rq, 1, "min", "max", &a))
         return;
-    }
-    if (!arg_mpop(rq, 1, "min", "max", &a))
-        return;
-    p.count = (uint64_t)a.count;
-    p.from_max = a.is_second;
-    for (p.key = a.first; p.key < a.first + a.n; p.key++) {
-        if (!zset_look(rq, p.key, true, &e, &found))
+    for (uint32_t i = a.first; i < a.first + a.n; i++) {
+        if (!zset_look(rq, i, true, &e, &found))
             return;
         if (found) {
-            pop(rq, &p, &e);
+            zset_pop_many(rq, i, a.is_second, (uint64_t)a.count, &e);
             return;
         }
     }

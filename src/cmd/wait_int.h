@@ -51,9 +51,10 @@ struct wait {
     const struct command *cmd;
     struct slice *argv; /* in the same piece of memory */
     uint32_t argc;
-    uint32_t n;                /* entries; 0 once it waits for no key */
+    uint32_t first, keys;      /* which of argv it waits for */
+    uint32_t n;                /* entries; 0 while it waits for no key */
     uint32_t stalled;          /* WAIT_PARKED: which entry had woken it */
-    struct heap_node deadline; /* in wait_keys.deadlines, if it has one */
+    struct heap_node deadline; /* in wait_keys.deadlines; key 0: none */
     struct list served;        /* WAIT_SERVED */
     uint64_t same;
     void *memory; /* req.state */
@@ -75,6 +76,8 @@ struct wait_keys {
 struct wait *wait_of(const struct session *s); /* NULL: none */
 /* The key is to be served; no more than once at a time. */
 void wait_mark(struct engine *e, struct waited_key *k);
+/* Waits for its keys, behind all who do so already. */
+void wait_enter_keys(struct wait *w);
 /* Waits for no key any more. */
 void wait_leave_keys(struct wait *w);
 /* Its session was answered and may present commands with the next turn. */

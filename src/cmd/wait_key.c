@@ -186,9 +186,21 @@ kind_of(enum db_type type)
 }
 
 void
+wait_enter_keys(struct wait *w)
+{
+    struct wait_keys *all = w->s->engine->waits;
+
+    nq_assert(w->n == 0);
+    for (uint32_t i = 0; i < w->keys; i++)
+        enter_key(all, w, w->first + i);
+    if (w->deadline.key != 0)
+        heap_insert(&all->deadlines, &w->deadline, w->deadline.key);
+    all->count++;
+}
+
+void
 req_wait_keys(struct req *rq, const struct wait_for *what)
 {
-    struct wait_keys *all = rq->engine->waits;
     struct wait *w;
 
     nq_assert(!rq->in_multi && what->first + what->n <= rq->argc);
@@ -199,15 +211,14 @@ req_wait_keys(struct req *rq, const struct wait_for *what)
     w = wait_new(rq, what->n);
     w->kind = kind_of(what->type);
     w->same = what->same;
-    for (uint32_t i = 0; i < what->n; i++)
-        enter_key(all, w, what->first + i);
-    if (what->deadline_ms != 0)
-        heap_insert(&all->deadlines, &w->deadline, what->deadline_ms);
+    w->first = what->first;
+    w->keys = what->n;
+    w->deadline.key = what->deadline_ms;
     w->memory = rq->state;
     w->free_memory = rq->free_state;
     rq->state = NULL;
     rq->s->wait = w;
-    all->count++;
+    wait_enter_keys(w);
 }
 
 nq_rc

@@ -44,6 +44,16 @@ request_of(struct wait *w, uint32_t woken_by)
     return rq;
 }
 
+/* It began to answer and yielded, but what it had found was gone then.  The
+ * other keys may have changed meanwhile: all are looked at. */
+static void
+wait_once_more(struct wait *w)
+{
+    wait_enter_keys(w);
+    for (uint32_t i = 0; i < w->n; i++)
+        wait_mark(w->s->engine, w->entries[i].key);
+}
+
 /* Runs its command.  Of its entries, those of other keys may leave, too. */
 static enum answer
 run(struct wait *w, uint32_t woken_by)
@@ -61,6 +71,8 @@ run(struct wait *w, uint32_t woken_by)
         w->memory = rq.state;
         w->free_memory = rq.free_state;
         w->state = WAIT_IDLE;
+        if (w->n == 0)
+            wait_once_more(w);
         return AGAIN;
     case REQ_YIELD:
         wait_leave_keys(w);

@@ -325,6 +325,34 @@ a_command_counts_when_it_was_answered(void **state)
     assert_int_equal(cmd->stats->failed, failed + 1);
 }
 
+/* Longer than what one slice takes, perhaps; all of it, in any case. */
+static void
+a_long_pop_is_answered_whole(void **state)
+{
+    struct bench *b = *state;
+    char line[128];
+    const char *got_list, *got_set;
+
+    begin(b, 0, "blmpop 0 1 l right count 100000");
+    begin(b, 1, "bzmpop 0 1 z min count 100000");
+    for (int i = 0; i < 1000; i++) {
+        snprintf(line, sizeof line, "rpush big %0100d", i);
+        (void)fake_ask(&b->w, line);
+        snprintf(line, sizeof line, "zadd zig %d %0100d", i, i);
+        (void)fake_ask(&b->w, line);
+    }
+    fake_expect(&b->w, "rename big l", "+OK|");
+    fake_expect(&b->w, "rename zig z", "+OK|");
+    for (int i = 0; i < 1000 && (b->c[0].s.wait || b->c[1].s.wait); i++)
+        engine_env_turn(&b->env);
+    got_list = fake_read(&b->c[0]);
+    got_set = fake_read(&b->c[1]);
+    assert_memory_equal(got_list, "*2|$1|l|*1000|$100|", 19);
+    assert_int_equal(strlen(got_list), 14 + 1000 * (5 + 101));
+    assert_memory_equal(got_set, "*2|$1|z|*1000|*2|$100|", 22);
+    fake_expect(&b->w, "exists l z", ":0|");
+}
+
 /* The list that is moved to is being read in slices: the move waits for that
  * and keeps its place. */
 static void
@@ -376,6 +404,7 @@ main(void)
         TEST(resp3_tells_nulls_and_scores_in_its_own_way),
         TEST(a_served_move_conflicts_with_watch),
         TEST(a_command_counts_when_it_was_answered),
+        TEST(a_long_pop_is_answered_whole),
         TEST(a_held_destination_is_waited_for),
     };
 

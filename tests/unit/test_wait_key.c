@@ -510,6 +510,27 @@ a_woken_command_may_answer_in_slices(void **state)
     teardown(b);
 }
 
+static void
+what_is_gone_between_slices_is_waited_for_again(void **state)
+{
+    struct bench *b = setup();
+
+    (void)state;
+    play.is_yielding = true;
+    begin(&b->c[0], "take 0 j k 600000");
+    fake_expect(&b->w, "set k v", "+OK|");
+    assert_false(wait_is_waiting(&b->c[0].s));
+    fake_expect(&b->w, "del k", ":1|");
+    fake_expect(&b->w, "set j u", "+OK|"); /* nobody waits for it now */
+    turn(b);
+    play.is_yielding = false;
+    turn(b);
+    expect_read(&b->c[0], "*2|$1|j|$1|u|");
+    assert_int_equal(wait_count_keys(b->env.e), 0);
+    assert_int_equal(play.freed, 1);
+    teardown(b);
+}
+
 /* --- the heap ------------------------------------------------------------ */
 
 #define NODES 200
@@ -564,6 +585,7 @@ main(void)
         cmocka_unit_test(
             who_stands_behind_a_miss_is_served_when_that_one_leaves),
         cmocka_unit_test(a_woken_command_may_answer_in_slices),
+        cmocka_unit_test(what_is_gone_between_slices_is_waited_for_again),
         cmocka_unit_test(a_heap_gives_the_least_whatever_is_removed),
     };
 
