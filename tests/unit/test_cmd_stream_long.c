@@ -304,6 +304,32 @@ multi_has_long_answers_in_one_piece(void **state)
     fake_expect(&t->a, "xpending s g", "*4|:0|$-1|$-1|*-1|");
 }
 
+/* --- long names ---------------------------------------------------------- */
+
+static void
+names_are_kept_up_to_a_length(void **state)
+{
+    struct two *t = *state;
+    static char line[150000], name[70001];
+
+    memset(name, 'n', sizeof name - 1);
+    snprintf(line, sizeof line, "xgroup create s %s 0 mkstream", name);
+    fake_expect(&t->a, line,
+                "-ERR key is longer than 65536 bytes, the most this server "
+                "keeps|");
+    fake_expect(&t->a, "exists s", ":0|");
+    name[60000] = '\0';
+    snprintf(line, sizeof line, "xgroup create s %s 0 mkstream", name);
+    fake_expect(&t->a, line, "+OK|");
+    snprintf(line, sizeof line, "xgroup createconsumer s %s %s", name, name);
+    fake_expect(&t->a, line, ":1|");
+    fake_expect(&t->a, line, ":0|");
+    snprintf(line, sizeof line, "xgroup delconsumer s %s %s", name, name);
+    fake_expect(&t->a, line, ":0|");
+    snprintf(line, sizeof line, "xgroup destroy s %s", name);
+    fake_expect(&t->a, line, ":1|");
+}
+
 int
 main(void)
 {
@@ -319,6 +345,7 @@ main(void)
         T(long_lists_of_pending_entries_go_in_slices),
         T(a_client_may_leave_between_slices),
         T(multi_has_long_answers_in_one_piece),
+        T(names_are_kept_up_to_a_length),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
