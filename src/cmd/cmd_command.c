@@ -323,7 +323,7 @@ find_keys(struct req *rq, const struct command **cmd, uint32_t **at)
         reply_error(rq, "Invalid command specified");
         return -1;
     }
-    if ((*cmd)->first_key == 0) {
+    if ((*cmd)->first_key == 0 && ((*cmd)->flags & CMD_MOVABLEKEYS) == 0) {
         reply_error(rq, "The command has no key arguments");
         return -1;
     }
