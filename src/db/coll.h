@@ -161,6 +161,9 @@ NQ_MUST_USE nq_rc coll_nth(struct coll_cursor *cu, uint64_t n);
 NQ_MUST_USE nq_rc coll_next(struct coll_cursor *cu);
 NQ_MUST_USE nq_rc coll_prev(struct coll_cursor *cu);
 NQ_MUST_USE nq_rc coll_item(struct coll_cursor *cu, struct item *out);
+/* The key that it stands on is not searched again by what is done with it
+ * next, as if it had been wanted. */
+void coll_remember(struct coll_cursor *cu);
 
 /* How many items have keys below `key`. */
 NQ_MUST_USE nq_rc coll_rank(struct coll *c, struct slice key, uint64_t *out);

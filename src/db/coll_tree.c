@@ -81,6 +81,13 @@ coll_tree_get(struct coll *c, struct slice key, struct record *out)
     return btree_get(&c->tree, key, out, finger_for(c, key));
 }
 
+void
+coll_remember(struct coll_cursor *cu)
+{
+    if (cu->c->is_tree && cu->valid)
+        btree_cursor_finger(&cu->at, finger_for(cu->c, cu->key));
+}
+
 /* --- changing ------------------------------------------------------------ */
 
 /* The record that a change takes away. */

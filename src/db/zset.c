@@ -446,6 +446,10 @@ zset_nth(struct zset_cursor *cu, uint64_t rank)
         cu->valid = false;
         return NQ_OK;
     }
+    if (rank == 0)
+        return load(cu, coll_seek(&cu->items, slice_lit("s"), false));
+    if (rank == cu->z->card - 1)
+        return load(cu, coll_last(&cu->items));
     return load(cu, coll_nth(&cu->items, cu->z->first + rank));
 }
 

@@ -268,10 +268,10 @@ pop_one(struct zset *z, bool from_max, const char *event, zset_each_fn *fn,
         score = cu.at.score;
         name = slice_of(room, cu.at.name.len);
         memcpy(room, cu.at.name.p, name.len);
+        coll_remember(&cu.items);
     }
     zset_cursor_fini(&cu);
-    if (rc != NQ_OK ||
-        (rc = zset_want(z, name, PRESENT, score, NULL)) != NQ_OK ||
+    if (rc != NQ_OK || (rc = zset_want(z, name, ABSENT, 0, NULL)) != NQ_OK ||
         (rc = coll_begin(&z->coll)) != NQ_OK)
         return rc;
     rc = zset_remove_member(z, name, score);

@@ -145,6 +145,10 @@ NQ_MUST_USE nq_rc btree_next(struct btree_cursor *c);
 NQ_MUST_USE nq_rc btree_prev(struct btree_cursor *c);
 NQ_MUST_USE nq_rc btree_record(struct btree_cursor *c, struct record *out);
 
+/* A finger (with its path, if it has room for one) to the record that the
+ * cursor stands on; not good if the tree was changed since. */
+void btree_cursor_finger(const struct btree_cursor *c, struct finger *f);
+
 /* Calls fn for the cursor's record and those behind it until it returns
  * false; the cursor then stands on that record, or at the end.  Twice as fast
  * as stepping.  fn must not change the tree.  After a failure the cursor

@@ -23,6 +23,25 @@ btree_cursor_fini(struct btree_cursor *c)
     c->valid = false;
 }
 
+void
+btree_cursor_finger(const struct btree_cursor *c, struct finger *f)
+{
+    const struct btree *t = c->tree;
+
+    f->leaf = 0;
+    if (!c->valid || c->version != t->version)
+        return;
+    f->version = t->shape;
+    f->root = t->root;
+    f->leaf = c->leaf;
+    f->slot = (uint16_t)c->slot;
+    f->found = true;
+    if (f->path != NULL) {
+        f->path->depth = c->path.depth;
+        memcpy(f->path->at, c->path.at, c->path.depth * sizeof c->path.at[0]);
+    }
+}
+
 /* --- taking a place ------------------------------------------------------ */
 
 static void
