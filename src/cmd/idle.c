@@ -37,10 +37,10 @@ uint64_t
 idle_seconds(const uint32_t *table, uint32_t dbi, struct slice key,
              uint64_t now_ms, uint64_t start_ms)
 {
-    uint64_t unit = table[idle_place(dbi, key)];
-    uint64_t last = (unit + 1) << IDLE_UNIT_SHIFT; /* the latest it can be */
+    uint32_t last = table[idle_place(dbi, key)];
+    uint32_t now = (uint32_t)(now_ms >> IDLE_UNIT_SHIFT);
 
-    if (unit == 0)
-        last = start_ms;
-    return now_ms > last ? (now_ms - last) / 1000 : 0;
+    if (last == 0)
+        last = (uint32_t)(start_ms >> IDLE_UNIT_SHIFT);
+    return ((uint64_t)(now - last) << IDLE_UNIT_SHIFT) / 1000;
 }

@@ -2,7 +2,8 @@
  *
  * Loop thread only.  A table of fixed size, indexed by a hash of the key,
  * holds the time of the last use: keys that share a place share the younger
- * time, so an answer may be too small, never too large. */
+ * time, so an answer may be too small, never too large.  Times wrap after
+ * eight years. */
 #ifndef NQ_CMD_IDLE_H
 #define NQ_CMD_IDLE_H
 
@@ -11,7 +12,7 @@
 #include "base/slice.h"
 
 #define IDLE_PLACES 262144u /* of 4 bytes */
-#define IDLE_UNIT_SHIFT 10  /* times are in 1024 ms */
+#define IDLE_UNIT_SHIFT 6   /* times are in 64 ms */
 
 /* Which place is a key's. */
 uint32_t idle_place(uint32_t dbi, struct slice key);

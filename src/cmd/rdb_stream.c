@@ -301,13 +301,18 @@ get_groups(struct rdb_reader *r, uint8_t type, struct rdb_stream *s)
     if (!get_count(r, 5, &n))
         return false;
     s->groups = arena_alloc(r->arena, (n + 1) * sizeof *s->groups);
-    for (; s->group_count < n; s->group_count++)
-        if (!get_group(r, type, &s->groups[s->group_count]))
+    for (; s->group_count < n; s->group_count++) {
+        struct rdb_group *g = &s->groups[s->group_count];
+
+        if (!get_group(r, type, g))
             return false;
+        if (type == RDB_STREAM_1)
+            g->entries_read = guess_read(s, g->last);
+    }
     return true;
 }
 
-/* What STREAM_1 did not tell. */
+/* What STREAM_1 did not tell: as if nothing had ever been deleted. */
 static void
 fill_facts(struct rdb_stream *s)
 {
@@ -315,6 +320,18 @@ fill_facts(struct rdb_stream *s)
         s->first = s->entries[0].id;
     s->max_deleted = (struct rdb_id){0, 0};
     s->entries_added = s->count;
+}
+
+/* How many entries a group has read that was delivered `last`; -1: there is
+ * no telling. */
+static int64_t
+guess_read(const struct rdb_stream *s, struct rdb_id last)
+{
+    if (s->count == 0 || is_above(s->first, last))
+        return 0;
+    if (!is_above(last, s->last) && !is_above(s->last, last))
+        return (int64_t)s->entries_added;
+    return !is_above(last, s->first) ? 1 : -1;
 }
 
 bool

@@ -23,6 +23,10 @@
  * watchers learn of it from the effect.
  *
  * Items are in bytewise order of their keys, at most BTREE_MAX_KEY bytes long.
+ * But a packed hash keeps its fields in the order in which they came, as
+ * clients of Redis expect of small ones: coll_first(), coll_next() and
+ * coll_nth() go by that; ranks mean nothing there, and a seek to a key that is
+ * not there begins anew.
  * Slices returned are borrowed until the next change of this collection or
  * the end of the command. */
 #ifndef NQ_DB_COLL_H

@@ -66,6 +66,24 @@ coll_make_tree(struct coll *c)
     return coll_grow(c);
 }
 
+nq_rc
+coll_packed_find(const struct coll *c, struct slice key,
+                 struct packed_place *out)
+{
+    struct packed_item it;
+    nq_rc rc;
+
+    if (!coll_is_by_arrival(c->type))
+        return packed_find(c->packed, key, out);
+    rc = packed_get(c->packed, key, &it);
+    *out = (struct packed_place){
+        .off = c->packed.len, .end = c->packed.len, .before = PACKED_NONE};
+    if (rc == NQ_OK)
+        *out = (struct packed_place){
+            .off = it.off, .end = it.end, .before = PACKED_NONE, .found = true};
+    return rc == NQ_NOTFOUND ? NQ_OK : rc;
+}
+
 /* Whether the item that was got last is the one with this key. */
 static bool
 is_at_hint(const struct coll *c, struct slice key, struct packed_item *it)
@@ -80,7 +98,7 @@ find_packed(const struct coll *c, struct slice key, struct packed_place *at)
     struct packed_item it;
 
     if (!is_at_hint(c, key, &it))
-        return packed_find(c->packed, key, at);
+        return coll_packed_find(c, key, at);
     *at = (struct packed_place){.off = it.off, .end = it.end, .found = true};
     return NQ_OK;
 }
@@ -233,9 +251,9 @@ del_packed_range(struct coll *c, struct slice lo, const struct slice *hi,
     nq_rc rc = coll_fresh(c);
 
     if (rc == NQ_OK)
-        rc = packed_find(c->packed, lo, &from);
+        rc = coll_packed_find(c, lo, &from);
     if (rc == NQ_OK && hi != NULL)
-        rc = packed_find(c->packed, *hi, &to);
+        rc = coll_packed_find(c, *hi, &to);
     if (rc != NQ_OK || to.off <= from.off)
         return rc;
     *removed = to.rank - nq_min(from.rank, to.rank);

@@ -126,8 +126,10 @@ coll_seek(struct coll_cursor *cu, struct slice key, bool after)
 
     if (!cu->c->is_tree) {
         if ((rc = coll_fresh(cu->c)) != NQ_OK ||
-            (rc = packed_find(cu->c->packed, key, &at)) != NQ_OK)
+            (rc = coll_packed_find(cu->c, key, &at)) != NQ_OK)
             return rc;
+        if (coll_is_by_arrival(cu->c->type) && !at.found)
+            return jump_packed(cu, 0);
         return jump_packed(cu, after ? at.end : at.off);
     }
     return took(cu, btree_seek(cursor_at(cu), key, after));
@@ -141,7 +143,7 @@ coll_seek_back(struct coll_cursor *cu, struct slice key, bool before)
 
     if (!cu->c->is_tree) {
         if ((rc = coll_fresh(cu->c)) != NQ_OK ||
-            (rc = packed_find(cu->c->packed, key, &at)) != NQ_OK)
+            (rc = coll_packed_find(cu->c, key, &at)) != NQ_OK)
             return rc;
         return jump_packed(cu, at.found && !before ? at.off : at.before);
     }
@@ -252,7 +254,7 @@ coll_rank(struct coll *c, struct slice key, uint64_t *out)
     *out = 0;
     if (!c->is_tree) {
         if ((rc = coll_fresh(c)) == NQ_OK &&
-            (rc = packed_find(c->packed, key, &at)) == NQ_OK)
+            (rc = coll_packed_find(c, key, &at)) == NQ_OK)
             *out = at.rank;
         return rc;
     }

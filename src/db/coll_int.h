@@ -55,6 +55,16 @@ NQ_MUST_USE nq_rc coll_grow(struct coll *c);
  * made of it, are forgotten; an older tree cannot go back (C3 in coll.c). */
 void coll_give_up(struct coll *c);
 
+/* Where a key is, or belongs, among the packed items: behind the last one if
+ * they are in the order in which they came. */
+NQ_MUST_USE nq_rc coll_packed_find(const struct coll *c, struct slice key,
+                                   struct packed_place *out);
+static inline bool
+coll_is_by_arrival(enum db_type type)
+{
+    return type == DB_HASH;
+}
+
 /* --- coll_record.c: the record's value ----------------------------------- */
 
 struct coll_value {

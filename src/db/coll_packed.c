@@ -300,8 +300,20 @@ packed_write(uint8_t *dst, struct slice key, struct slice val,
 
 /* --- checking ------------------------------------------------------------ */
 
+/* Whether the item at `off` is the first one with its key. */
+static nq_rc
+check_first(struct slice run, size_t off, struct slice key)
+{
+    struct packed_item it;
+    nq_rc rc = packed_get(run, key, &it);
+
+    if (rc == NQ_OK && it.off != off)
+        return NQ_CORRUPT("packed items: the key at %zu stands twice", off);
+    return rc;
+}
+
 nq_rc
-packed_check(struct slice run, uint64_t *items)
+packed_check(struct slice run, bool by_arrival, uint64_t *items)
 {
     struct packed_item it, before = {.end = 0};
     nq_rc rc;
@@ -310,7 +322,9 @@ packed_check(struct slice run, uint64_t *items)
     for (size_t off = 0; off < run.len; off = it.end, before = it, ++*items) {
         if ((rc = packed_at(run, off, &it)) != NQ_OK)
             return rc;
-        if (*items > 0 && slice_cmp(before.key, it.key) >= 0)
+        if (by_arrival && (rc = check_first(run, off, it.key)) != NQ_OK)
+            return rc;
+        if (!by_arrival && *items > 0 && slice_cmp(before.key, it.key) >= 0)
             return NQ_CORRUPT("packed items: the key at %zu is out of order",
                               off);
     }

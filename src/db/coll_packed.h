@@ -54,7 +54,9 @@ size_t packed_info(uint8_t *dst, size_t val_len, uint64_t expire_ms);
 void packed_write(uint8_t *dst, struct slice key, struct slice val,
                   uint64_t expire_ms);
 
-/* The whole run: readable, in order, no key twice; how many items. */
-NQ_MUST_USE nq_rc packed_check(struct slice run, uint64_t *items);
+/* The whole run: readable, in order (but by_arrival), no key twice; how many
+ * items. */
+NQ_MUST_USE nq_rc packed_check(struct slice run, bool by_arrival,
+                               uint64_t *items);
 
 #endif

@@ -101,7 +101,9 @@ coll_record_check(const struct record *rec, uint64_t *items)
     uint64_t n;
 
     *items = v.count;
-    if (rc != NQ_OK || v.is_tree || (rc = packed_check(v.items, &n)) != NQ_OK)
+    if (rc != NQ_OK || v.is_tree ||
+        (rc = packed_check(v.items, coll_is_by_arrival((enum db_type)rec->type),
+                           &n)) != NQ_OK)
         return rc;
     return n == v.count
                ? NQ_OK

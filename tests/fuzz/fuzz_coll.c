@@ -22,7 +22,7 @@ use_run(struct slice run, struct slice key)
     rc = packed_find(run, key, &at);
     rc = packed_last(run, &off);
     rc = packed_nth(run, key.len, &off);
-    rc = packed_check(run, &items);
+    rc = packed_check(run, false, &items);
     for (off = 0; off < run.len; off = it.end) {
         uint8_t *copy;
         size_t n;

@@ -56,7 +56,7 @@ open_call(struct call *k, struct env *e, struct slice key)
     k->rc = db_find_write(e->db, 0, key, &k->en);
     assert_true(k->rc == NQ_OK || k->rc == NQ_NOTFOUND);
     k->rc =
-        coll_open(e->db, 0, key, DB_HASH, &k->en, k->rc == NQ_OK, HEAD, &k->c);
+        coll_open(e->db, 0, key, DB_SET, &k->en, k->rc == NQ_OK, HEAD, &k->c);
 }
 
 static void
@@ -310,7 +310,7 @@ an_empty_collection_goes_unless_it_is_to_stay(void **state)
     begin_call(&k, e, slice_lit("h"));
     k.c.keep_empty = true;
     assert_false(commit_call(&k));
-    assert_int_equal(env_record(e, 0, slice_lit("h")).type, DB_HASH);
+    assert_int_equal(env_record(e, 0, slice_lit("h")).type, DB_SET);
     begin_call(&k, e, slice_lit("h"));
     assert_true(commit_call(&k));
     assert_int_equal(env_record(e, 0, slice_lit("h")).val.len, 0);
@@ -361,7 +361,7 @@ a_new_collection_is_told_as_such(void **state)
 static nq_rc
 open_bytes(struct env *e, struct slice bytes, uint8_t flags)
 {
-    struct record rec = {.val = bytes, .type = DB_HASH, .flags = flags};
+    struct record rec = {.val = bytes, .type = DB_SET, .flags = flags};
     struct slice key = slice_lit("bad");
     struct call k;
     nq_rc rc;
@@ -414,7 +414,7 @@ a_root_that_is_no_page_of_a_tree_is_damage(void **state)
     uint8_t val[] = "\x82hh\1\0\0\0\0\0\0\0root";
     struct env *e = *state;
     uint8_t *bytes = nq_calloc(1, 5000);
-    struct record bad = {.type = DB_HASH, .flags = REC_OWNS};
+    struct record bad = {.type = DB_SET, .flags = REC_OWNS};
     struct record rec;
     struct blob_ref ref;
     struct item it;
@@ -462,7 +462,7 @@ packed_keys_of_any_length_are_found(void **state)
         packed_write(buf_reserve(&run, n), k, k, len);
         run.len += n;
     }
-    assert_int_equal(packed_check(buf_slice(&run), &items), NQ_OK);
+    assert_int_equal(packed_check(buf_slice(&run), false, &items), NQ_OK);
     assert_int_equal(items, sizeof key);
     for (unsigned len = 0; len < sizeof key; len++) {
         struct slice k = slice_of(key, len);
@@ -494,13 +494,15 @@ packed_items_out_of_order_are_damage(void **state)
 
     nq_unused(state);
     (void)!log_set_file("/dev/null", 0, 0);
-    assert_int_equal(packed_check(slice_lit("\1b\0\1a\0"), &items),
+    assert_int_equal(packed_check(slice_lit("\1b\0\1a\0"), false, &items),
                      NQ_ECORRUPT);
-    assert_int_equal(packed_check(slice_lit("\1a\0\1a\0"), &items),
+    assert_int_equal(packed_check(slice_lit("\1a\0\1a\0"), false, &items),
                      NQ_ECORRUPT);
-    assert_int_equal(packed_check(slice_lit("\1a\0\1b"), &items), NQ_ECORRUPT);
+    assert_int_equal(packed_check(slice_lit("\1a\0\1b"), false, &items),
+                     NQ_ECORRUPT);
     (void)!log_set_file(NULL, 0, 0);
-    assert_int_equal(packed_check(slice_lit("\1a\0\1b\0"), &items), NQ_OK);
+    assert_int_equal(packed_check(slice_lit("\1a\0\1b\0"), false, &items),
+                     NQ_OK);
     assert_int_equal(items, 2);
 }
 

@@ -245,7 +245,7 @@ open_target(struct db *db, struct target *t, const struct model *m,
     if (m != NULL)
         assert_int_equal(rc, m->exists ? NQ_OK : NQ_NOTFOUND);
     t->is_open = true;
-    rc = coll_open(db, 0, key, DB_HASH, &t->en, rc == NQ_OK,
+    rc = coll_open(db, 0, key, DB_SET, &t->en, rc == NQ_OK,
                    head_len(rc == NQ_OK && t->en.rec.flags & IS_LONG), &t->c);
     t->c.keep_empty = keeps_empty(ch->k);
     t->c.may_pack = may_pack(ch->k);
@@ -368,7 +368,7 @@ read_once(struct world *w, unsigned k, read_fn *fn, unsigned i, unsigned j)
     if (rc != NQ_OK && rc != NQ_NOTFOUND)
         return rc;
     assert_int_equal(rc, m->exists ? NQ_OK : NQ_NOTFOUND);
-    rc = coll_open(w->env.db, 0, key, DB_HASH, &en, rc == NQ_OK,
+    rc = coll_open(w->env.db, 0, key, DB_SET, &en, rc == NQ_OK,
                    head_len(m->is_long), &c);
     if (rc == NQ_OK && m->exists) {
         assert_int_equal(c.count, m->count);
