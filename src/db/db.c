@@ -542,6 +542,26 @@ db_put(struct db *db, uint32_t dbi, struct slice key, const struct record *rec,
     return db_put_told(db, dbi, key, rec, old, effect, args, nargs, &is_stored);
 }
 
+nq_rc
+db_patch(struct db *db, uint32_t dbi, struct slice key, struct entry *e,
+         uint8_t **val, size_t *len)
+{
+    struct keyspace *ks = db_space(db, dbi);
+    nq_rc rc = NQ_OK;
+    bool was;
+
+    if (nq_likely(e->finger.found && e->version == db_record_version(db, ks))) {
+        *val = btree_patch_got(&ks->tree, &e->finger, e->rec.val);
+        *len = e->rec.val.len;
+    } else {
+        was = db_calls_begin(db);
+        rc = btree_patch(&ks->tree, key, &e->finger, val, len);
+        db_calls_end(db, was);
+    }
+    db->patches += rc == NQ_OK;
+    return rc;
+}
+
 /* --- questions about a whole database ------------------------------------ */
 
 nq_rc

@@ -157,6 +157,10 @@ NQ_MUST_USE nq_rc db_writable(struct db *db);
  * is still welcome. */
 NQ_MUST_USE nq_rc db_may_grow(struct db *db);
 
+/* The value found in `e`, to be written where it stands, without a change of
+ * length. */
+NQ_MUST_USE nq_rc db_patch(struct db *db, uint32_t dbi, struct slice key,
+                           struct entry *e, uint8_t **val, size_t *len);
 /* Logs one effect on `key`, raises the gate, tells watchers; `key` must not
  * point into pages.  In replay it does nothing. */
 NQ_MUST_USE nq_rc db_log(struct db *db, uint32_t dbi, uint8_t effect,

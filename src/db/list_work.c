@@ -334,7 +334,7 @@ put_record(struct list_work *w)
     nq_rc rc;
 
     if (w->found && had_tree == has_tree && len == w->old->rec.val.len) {
-        rc = btree_patch(&ks->tree, w->key, &w->old->finger, &val, &old_len);
+        rc = db_patch(w->db, w->dbi, w->key, w->old, &val, &old_len);
         if (rc == NQ_OK)
             write_record(w, val, len);
         return rc;

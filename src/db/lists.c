@@ -161,12 +161,10 @@ push_in_place(struct db *db, uint32_t dbi, struct slice key, struct entry *old,
               struct list_shape *s, enum list_end end,
               const struct slice *elems, uint32_t n, uint32_t need)
 {
-    bool was = db_calls_begin(db);
     uint8_t *val;
     size_t len;
-    nq_rc rc = btree_patch(db_tree(db, dbi), key, &old->finger, &val, &len);
+    nq_rc rc = db_patch(db, dbi, key, old, &val, &len);
 
-    db_calls_end(db, was);
     if (rc != NQ_OK)
         return rc;
     nq_dassert(len == old->rec.val.len);
@@ -379,7 +377,6 @@ drop(struct db *db, uint32_t dbi, struct slice key, struct entry *old,
     struct list_shape s;
     struct slice args[1];
     size_t len;
-    bool was;
     nq_rc rc = list_shape_of(&old->rec, &s);
 
     if (rc != NQ_OK)
@@ -391,9 +388,7 @@ drop(struct db *db, uint32_t dbi, struct slice key, struct entry *old,
     if (s.has_tree && (rc = hold_check_write(db, s.root)) != NQ_OK)
         return rc;
     *is_gone = false;
-    was = db_calls_begin(db);
-    rc = btree_patch(db_tree(db, dbi), key, &old->finger, &val, &len);
-    db_calls_end(db, was);
+    rc = db_patch(db, dbi, key, old, &val, &len);
     if (rc != NQ_OK)
         return rc;
     list_shape_put(val, len, &s);

@@ -255,17 +255,14 @@ static nq_rc
 patch_int(struct db *db, uint32_t dbi, struct slice key, struct entry *old,
           int64_t val)
 {
-    bool was = db_calls_begin(db);
     uint8_t *p;
     size_t len;
-    nq_rc rc = btree_patch(db_tree(db, dbi), key, &old->finger, &p, &len);
+    nq_rc rc = db_patch(db, dbi, key, old, &p, &len);
 
-    db_calls_end(db, was);
     if (rc != NQ_OK)
         return rc;
     nq_assert(len == INT_SIZE);
     int_encode(p, val);
-    db->patches++;
     return NQ_OK;
 }
 

@@ -351,6 +351,15 @@ btree_patch(struct btree *t, struct slice key, struct finger *f, uint8_t **val,
     return NQ_OK;
 }
 
+uint8_t *
+btree_patch_got(struct btree *t, const struct finger *f, struct slice val)
+{
+    size_t off = (size_t)(val.p - frames_peek(t->fr, f->leaf));
+
+    nq_assert(f->found && off + val.len <= t->fr->page_size);
+    return page_at(tree_mut(t, f->leaf), off);
+}
+
 /* --- putting ------------------------------------------------------------- */
 
 /* The chunk with what of a new key is not in the page. */

@@ -92,6 +92,10 @@ NQ_MUST_USE nq_rc btree_del_told(struct btree *t, struct slice key,
  * (a counter, a bit, a blob reference).  Returns where to write. */
 NQ_MUST_USE nq_rc btree_patch(struct btree *t, struct slice key,
                               struct finger *f, uint8_t **val, size_t *len);
+/* The same for the `val` that btree_get() just gave, through `f`, nothing
+ * having been written to the tree since. */
+uint8_t *btree_patch_got(struct btree *t, const struct finger *f,
+                         struct slice val);
 
 /* Interleaved lookups (DESIGN, the batch): descends for up to 64 keys in
  * lockstep, prefetching headers, heads and records; sets each finger; notes
