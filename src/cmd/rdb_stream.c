@@ -293,6 +293,18 @@ get_group(struct rdb_reader *r, uint8_t type, struct rdb_group *g)
     return g->entries_read >= -1;
 }
 
+/* How many entries a group has read that was delivered `last`; -1: there is
+ * no telling. */
+static int64_t
+guess_read(const struct rdb_stream *s, struct rdb_id last)
+{
+    if (s->count == 0 || is_above(s->first, last))
+        return 0;
+    if (!is_above(last, s->last) && !is_above(s->last, last))
+        return (int64_t)s->entries_added;
+    return !is_above(last, s->first) ? 1 : -1;
+}
+
 static bool
 get_groups(struct rdb_reader *r, uint8_t type, struct rdb_stream *s)
 {
@@ -320,18 +332,6 @@ fill_facts(struct rdb_stream *s)
         s->first = s->entries[0].id;
     s->max_deleted = (struct rdb_id){0, 0};
     s->entries_added = s->count;
-}
-
-/* How many entries a group has read that was delivered `last`; -1: there is
- * no telling. */
-static int64_t
-guess_read(const struct rdb_stream *s, struct rdb_id last)
-{
-    if (s->count == 0 || is_above(s->first, last))
-        return 0;
-    if (!is_above(last, s->last) && !is_above(s->last, last))
-        return (int64_t)s->entries_added;
-    return !is_above(last, s->first) ? 1 : -1;
 }
 
 bool
