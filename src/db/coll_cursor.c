@@ -128,8 +128,9 @@ coll_seek(struct coll_cursor *cu, struct slice key, bool after)
         if ((rc = coll_fresh(cu->c)) != NQ_OK ||
             (rc = coll_packed_find(cu->c, key, &at)) != NQ_OK)
             return rc;
-        if (coll_is_by_arrival(cu->c->type) && !at.found)
-            return jump_packed(cu, 0);
+        if (coll_is_by_arrival(cu->c->type) &&
+            (!at.found || (key.len == 0 && !after)))
+            return jump_packed(cu, 0); /* all keys are at or above "" */
         return jump_packed(cu, after ? at.end : at.off);
     }
     return took(cu, btree_seek(cursor_at(cu), key, after));
