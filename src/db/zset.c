@@ -368,36 +368,83 @@ rank_of_name(struct zset *z, double score, struct slice name, bool after,
     return rc;
 }
 
+/* The same where scores differ: ranges by name are meant for one score only,
+ * but where names rise with the scores, they have a meaning that clients of
+ * Redis know. */
 static nq_rc
-rank_of_end(struct zset *z, double score, struct slice name, enum lex_end end,
-            bool after, uint64_t *rank)
+search_name(struct zset *z, struct slice name, bool after, uint64_t *rank)
+{
+    uint64_t lo = 0, hi = z->card;
+    struct zset_cursor cu;
+    nq_rc rc = NQ_OK;
+
+    zset_cursor_init(&cu, z);
+    while (lo < hi && rc == NQ_OK) {
+        uint64_t mid = lo + (hi - lo) / 2;
+        int cmp;
+
+        if ((rc = zset_nth(&cu, mid)) != NQ_OK || !cu.valid)
+            break;
+        cmp = slice_cmp(cu.at.name, name);
+        if (cmp < 0 || (cmp == 0 && after))
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    zset_cursor_fini(&cu);
+    *rank = lo;
+    return rc;
+}
+
+/* The scores of both ends of a set that has members. */
+static nq_rc
+end_scores(struct zset *z, double *first, double *last)
+{
+    struct zset_cursor cu;
+    nq_rc rc;
+
+    *first = *last = 0;
+    zset_cursor_init(&cu, z);
+    if ((rc = zset_nth(&cu, 0)) == NQ_OK && cu.valid)
+        *first = cu.at.score;
+    if (rc == NQ_OK && (rc = zset_nth(&cu, z->card - 1)) == NQ_OK && cu.valid)
+        *last = cu.at.score;
+    zset_cursor_fini(&cu);
+    return rc;
+}
+
+struct lex_scores {
+    double first, last;
+};
+
+static nq_rc
+rank_of_end(struct zset *z, const struct lex_scores *scores, struct slice name,
+            enum lex_end end, bool after, uint64_t *rank)
 {
     *rank = end == LEX_FIRST ? 0 : z->card;
     if (end == LEX_FIRST || end == LEX_LAST)
         return NQ_OK;
-    return rank_of_name(z, score, name, after, rank);
+    if (scores->first != scores->last)
+        return search_name(z, name, after, rank);
+    return rank_of_name(z, scores->first, name, after, rank);
 }
 
 nq_rc
 zset_by_lex(struct zset *z, const struct lex_range *r, struct span *out)
 {
-    struct zset_cursor cu;
+    struct lex_scores scores;
     uint64_t from = 0, to = 0;
-    double score = 0;
     nq_rc rc;
 
     *out = (struct span){0, 0};
     if (z->card == 0)
         return NQ_OK;
-    zset_cursor_init(&cu, z);
-    if ((rc = zset_nth(&cu, 0)) == NQ_OK && cu.valid)
-        score = cu.at.score;
-    zset_cursor_fini(&cu);
+    rc = end_scores(z, &scores.first, &scores.last);
     if (rc == NQ_OK)
-        rc = rank_of_end(z, score, r->min, r->min_end,
+        rc = rank_of_end(z, &scores, r->min, r->min_end,
                          r->min_end == LEX_EXCLUDED, &from);
     if (rc == NQ_OK)
-        rc = rank_of_end(z, score, r->max, r->max_end,
+        rc = rank_of_end(z, &scores, r->max, r->max_end,
                          r->max_end == LEX_INCLUDED, &to);
     if (rc == NQ_OK)
         *out = span_between(from, to);
