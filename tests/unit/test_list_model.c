@@ -14,7 +14,7 @@
 #include "os/clock.h"
 
 #define LISTS 5
-#define ROUNDS 12
+#define ROUNDS 5
 #define STEPS 150
 #define MODEL_MAX 4000 /* elements */
 #define NOISE_MAX (1u << 20)
