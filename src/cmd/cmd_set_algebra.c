@@ -71,7 +71,7 @@ algebra_begin(struct req *rq, const struct plan *p)
     }
     a = nq_calloc(1, sizeof *a);
     a->magic = ALGEBRA_MAGIC;
-    a->merge = merge_new(rq, p->op, entries, rq->argv + p->first, p->n);
+    a->merge = merge_new(p->op, entries, rq->argv + p->first, p->n);
     listing_init(&a->found, rq);
     a->found.is_set = true;
     rq->state = a;

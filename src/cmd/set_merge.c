@@ -52,24 +52,26 @@ struct merge {
 /* --- life ---------------------------------------------------------------- */
 
 struct merge *
-merge_new(struct req *rq, enum set_op op, struct entry *entries,
-          const struct slice *keys, unsigned n)
+merge_new(enum set_op op, struct entry *entries, const struct slice *keys,
+          unsigned n)
 {
     struct merge *m = nq_calloc(1, sizeof *m);
+    unsigned found = 0;
 
-    nq_unused(rq);
+    for (unsigned i = 0; i < n; i++)
+        found += entries[i].finger.found;
     m->op = op;
-    m->sources = nq_calloc(n, sizeof *m->sources);
-    m->order = nq_calloc(n, sizeof *m->order);
-    for (unsigned i = 0; i < n; i++) {
+    m->is_over = found == 0 || (op == SET_INTER && found < n) ||
+                 (op == SET_DIFF && !entries[0].finger.found);
+    if (m->is_over)
+        return m; /* nothing is in the result */
+    m->sources = nq_calloc(found, sizeof *m->sources);
+    m->order = nq_calloc(found, sizeof *m->order);
+    for (unsigned i = 0; i < n; i++)
         if (entries[i].finger.found) {
             m->sources[m->n].key = keys[i];
             m->sources[m->n++].entry = &entries[i];
-        } else if (op == SET_INTER || (op == SET_DIFF && i == 0)) {
-            m->is_over = true; /* nothing is in the result */
         }
-    }
-    m->is_over |= m->n == 0;
     return m;
 }
 

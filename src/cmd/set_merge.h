@@ -15,7 +15,7 @@ struct merge;
 /* Of the sets found in entries[0..n); e->finger.found tells whether there is
  * one.  They are borrowed until merge_close().  keys[i] is the name of the i-th
  * and lives as long as the command. */
-struct merge *merge_new(struct req *rq, enum set_op op, struct entry *entries,
+struct merge *merge_new(enum set_op op, struct entry *entries,
                         const struct slice *keys, unsigned n);
 void merge_free(struct merge *m);
 
