@@ -106,24 +106,21 @@ zset_remove_member(struct zset *z, struct slice name, double score)
     return rc;
 }
 
-/* The small encoding has no -0.0, as in Redis. */
 static nq_rc
-put_member(struct zset *z, struct member m)
+put_member(struct zset *z, const struct member *m)
 {
-    bool was_tree = z->coll.is_tree, is_negative_zero;
+    bool is_negative_zero = m->score == 0 && signbit(m->score);
+    bool was_tree = z->coll.is_tree;
     struct zset_key k;
     nq_rc rc;
 
-    if (m.score == 0 && (z->coll.head[0] & ZSET_SKIPLIST) == 0)
-        m.score = 0;
-    is_negative_zero = m.score == 0 && signbit(m.score);
-    zset_key_score(&k, m.score, m.name);
+    zset_key_score(&k, m->score, m->name);
     rc = coll_put(&z->coll, k.key,
                   is_negative_zero ? slice_lit("-") : slice_lit(""), 0, NULL);
     zset_key_fini(&k);
     if (rc != NQ_OK || !z->coll.is_tree)
         return rc;
-    return was_tree ? put_name(z, m.name, m.score) : put_all_names(z);
+    return was_tree ? put_name(z, m->name, m->score) : put_all_names(z);
 }
 
 nq_rc
@@ -270,10 +267,13 @@ look_ahead(struct adding *a, bool *changes)
 }
 
 static nq_rc
-take_step(struct zset *z, const struct step *s, struct zset_added *out)
+take_step(struct zset *z, struct step *s, struct zset_added *out)
 {
     nq_rc rc;
 
+    /* The small encoding has no -0.0, as in Redis. */
+    if (s->to.score == 0 && (z->coll.head[0] & ZSET_SKIPLIST) == 0)
+        s->to.score = 0;
     if (s->st == PRESENT) {
         if ((rc = del_ordered(z, s->to.name, s->was)) != NQ_OK)
             return rc;
@@ -282,7 +282,7 @@ take_step(struct zset *z, const struct step *s, struct zset_added *out)
         out->added++;
         z->stale -= s->st == STALE;
     }
-    return put_member(z, s->to);
+    return put_member(z, &s->to);
 }
 
 /* Redis' rules for the large encoding. */
@@ -431,10 +431,11 @@ zset_apply_zadd(struct db *db, const struct wal_record *r)
     nq_rc rc = NQ_OK;
 
     cursor_get_u8(&c, &skiplist);
-    while (rc == NQ_OK && cursor_get_u64(&c, &bits) &&
-           cursor_get_slice(&c, &m.name)) {
+    while (rc == NQ_OK && cursor_left(&c) > 0) {
+        cursor_get_u64(&c, &bits);
+        cursor_get_slice(&c, &m.name);
         memcpy(&m.score, &bits, sizeof bits);
-        if (isnan(m.score))
+        if (!cursor_ok(&c) || isnan(m.score))
             return NQ_EFORMAT;
         a.members = &m;
         memset(&added, 0, sizeof added);
@@ -444,5 +445,5 @@ zset_apply_zadd(struct db *db, const struct wal_record *r)
         rc = add_all(&a, skiplist & ZSET_SKIPLIST, NULL);
         zset_close(&a.z);
     }
-    return rc == NQ_OK && (c.p != c.end || r->args.len < 2) ? NQ_EFORMAT : rc;
+    return rc;
 }

@@ -325,14 +325,16 @@ zset_apply_zrem(struct db *db, const struct wal_record *r)
     uint64_t removed;
     nq_rc rc = NQ_OK;
 
-    while (rc == NQ_OK && cursor_get_slice(&c, &name)) {
+    while (rc == NQ_OK && cursor_left(&c) > 0) {
         struct entry e = {0};
         bool found;
 
+        if (!cursor_get_slice(&c, &name))
+            return NQ_EFORMAT;
         if ((rc = zset_find_for_replay(db, r, &e, &found)) == NQ_OK && found)
             rc = zset_rem(db, r->db, r->key, &e, &name, 1, NULL, &removed);
     }
-    return rc == NQ_OK && c.p != c.end ? NQ_EFORMAT : rc;
+    return rc;
 }
 
 /* The rank of an end as the log tells it. */
