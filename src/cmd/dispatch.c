@@ -295,7 +295,7 @@ execute(struct req *rq)
 static void
 deliver(struct session *s)
 {
-    s->flags &= ~(uint32_t)SESSION_IN_REPLY;
+    s->flags &= ~(uint32_t)(SESSION_IN_REPLY | SESSION_OWN_PACE);
     if (nq_unlikely(s->subs != NULL))
         pubsub_deliver(s);
     s->active_ms = s->engine->now_ms;
@@ -388,7 +388,7 @@ run_call(struct batch *b, unsigned i)
     result = execute(rq);
     rq->engine->running = NULL;
     if (nq_likely(result == CALL_DONE)) {
-        s->flags &= ~(uint32_t)SESSION_IN_REPLY;
+        s->flags &= ~(uint32_t)(SESSION_IN_REPLY | SESSION_OWN_PACE);
         if (nq_unlikely(s->subs != NULL))
             pubsub_deliver(s);
     }

@@ -183,8 +183,10 @@ static void
 yield(struct req *rq, const struct list_visit *v)
 {
     rq->keep_output = v->tells;
-    if (v->tells)
+    if (v->tells) {
+        rq->s->flags |= SESSION_OWN_PACE;
         session_check_output(rq->s);
+    }
     if (is_client_behind(rq, v))
         req_block_until(rq, clock_mono_ms() + DRAIN_MS);
     else

@@ -188,7 +188,8 @@ park(struct req *rq)
         break;
     case REQ_BLOCK:
         pk->state = EVENT;
-        pk->may_be_cut = (rq->cmd->flags & CMD_ADMIN) == 0;
+        pk->may_be_cut = (rq->cmd->flags & CMD_ADMIN) == 0 &&
+                         (rq->s->flags & SESSION_IN_REPLY) == 0;
         if (rq->block_until_ms != 0)
             heap_insert(&p->deadlines, &pk->deadline, rq->block_until_ms);
         if (rq->block_durable != 0)

@@ -46,6 +46,9 @@ enum session_flag {
     SESSION_UNIX = 1 << 9,
     SESSION_INTERNAL = 1 << 10,
     SESSION_IN_REPLY = 1 << 11, /* a part of a reply was put, more follows */
+    SESSION_OWN_PACE =
+        1 << 12, /* the same, and its command looks itself at what
+                    is unsent: a writer may wait for its end */
 };
 
 #define SESSION_MAGIC 0x5e551011

@@ -328,6 +328,7 @@ static void
 yield(struct req *rq, const struct walk *w)
 {
     rq->keep_output = true;
+    rq->s->flags |= SESSION_OWN_PACE;
     session_check_output(rq->s);
     if (is_client_behind(rq, w))
         req_block_until(rq, clock_mono_ms() + DRAIN_MS);

@@ -258,6 +258,13 @@ flush_queue(struct conn *c)
     return FLUSH_DONE;
 }
 
+bool
+conn_is_behind(const struct conn *c)
+{
+    return c->session.out.bytes >= CONN_OUTPUT_PAUSE &&
+           (c->session.flags & SESSION_OWN_PACE) == 0;
+}
+
 /* Requests that were put off because of unsent output may run again. */
 static void
 take_up(struct conn *c)
@@ -266,7 +273,7 @@ take_up(struct conn *c)
     if (nq_unlikely(c->in.len > 0 && c->input != INPUT_PARTIAL &&
                     list_empty(&c->ready_link) &&
                     (c->session.flags & SESSION_BLOCKED) == 0 &&
-                    c->session.out.bytes < CONN_OUTPUT_PAUSE))
+                    !conn_is_behind(c)))
         conn_mark_ready(c);
 }
 

@@ -121,6 +121,8 @@ void conn_end_blocked(struct conn *c);
 void conn_free(struct conn *c);
 /* Writes what may leave. */
 void conn_flush(struct conn *c);
+/* Whether so much output is unsent that no more of its commands run. */
+bool conn_is_behind(const struct conn *c);
 void conn_mark_dirty(struct conn *c);
 void conn_mark_ready(struct conn *c);
 /* To `held` or `ended`: nothing runs and nothing is read. */

@@ -152,7 +152,7 @@ may_run(struct loop *l, struct conn *c)
         return false;
     }
     if (nq_unlikely((c->session.flags & SESSION_BLOCKED) != 0 ||
-                    c->session.out.bytes >= CONN_OUTPUT_PAUSE)) {
+                    conn_is_behind(c))) {
         list_remove(&c->ready_link);
         input_keep(l->inputs, &c->in);
         conn_mark_dirty(c);

@@ -282,6 +282,47 @@ idle_clients_cost_little_memory(void **state)
     stop();
 }
 
+/* A hash of 60 values of 1 MB. */
+static void
+put_big_hash(struct client *c)
+{
+    static char value[1 << 20], field[16];
+
+    memset(value, 'x', sizeof value);
+    for (int i = 0; i < 60; i++) {
+        int n = snprintf(field, sizeof field, "f%02d", i);
+        struct slice argv[] = {slice_lit("HSET"), slice_lit("h"),
+                               slice_of(field, (size_t)n),
+                               slice_of(value, sizeof value)};
+
+        client_send_argv(c, argv, 4);
+        client_expect_read(c, ":1");
+    }
+}
+
+/* Its answer is as of one moment, so it stands in the way of a writer; then
+ * its output may grow. */
+static void
+a_client_that_does_not_read_holds_no_writer_up(void **state)
+{
+    struct client c, slow;
+
+    (void)state;
+    start(NULL, NULL, NULL, NULL);
+    client_open(&c, &srv);
+    client_open(&slow, &srv);
+    put_big_hash(&c);
+    client_send(&slow, "HGETALL h");
+    usleep(300000);
+    client_expect(&c, "HSET h f00 new", ":0");
+    client_expect(&c, "HGET h f00", "\"new\"");
+    assert_memory_equal(client_read(&slow), "[\"f00\", \"xxx", 12);
+    client_expect(&slow, "HGET h f00", "\"new\"");
+    client_close(&slow);
+    client_close(&c);
+    stop();
+}
+
 int
 main(void)
 {
@@ -295,6 +336,7 @@ main(void)
         cmocka_unit_test(without_the_password_nothing_is_answered),
         cmocka_unit_test(protected_mode_answers_this_machine_only),
         cmocka_unit_test(idle_clients_cost_little_memory),
+        cmocka_unit_test(a_client_that_does_not_read_holds_no_writer_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
