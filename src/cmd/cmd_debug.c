@@ -15,7 +15,8 @@
 #define SLEEP_MAX_S 3600.0
 #define PROTOCOL_TEXT "This is a verbatim\nstring"
 
-/* Only this client sleeps; the loop goes on. */
+/* Only this client sleeps; the loop goes on.  But the time counts as the
+ * command's, for SLOWLOG and LATENCY. */
 static void
 debug_sleep(struct req *rq)
 {
@@ -23,6 +24,7 @@ debug_sleep(struct req *rq)
     double s;
 
     if (rq->state != NULL) {
+        rq->start = *(uint64_t *)rq->state;
         reply_ok(rq);
         return;
     }
@@ -37,7 +39,8 @@ debug_sleep(struct req *rq)
         reply_ok(rq);
         return;
     }
-    rq->state = nq_malloc(1);
+    rq->state = nq_malloc(sizeof rq->start);
+    *(uint64_t *)rq->state = rq->start;
     rq->free_state = nq_free;
     req_block_until(rq, clock_mono_ms() + (uint64_t)(s * 1000) + 1);
 }

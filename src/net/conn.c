@@ -178,8 +178,12 @@ take_input(struct conn *c, size_t n)
         input_keep(c->loop->inputs, &c->in);
         return;
     }
-    if (c->in.len >= c->want)
-        conn_mark_ready(c);
+    if (c->in.len >= c->want) {
+        /* libev calls back in the opposite order of arrival. */
+        list_remove(&c->ready_link);
+        list_push_front(&c->loop->arrived, &c->ready_link);
+        c->is_aside = false;
+    }
 }
 
 static void

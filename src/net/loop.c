@@ -180,8 +180,9 @@ nq_rc
 loop_new(const struct loop_opts *opts, struct loop **out)
 {
     struct loop *l = nq_calloc(1, sizeof *l);
-    struct list *lists[] = {&l->conns, &l->ready,  &l->held,  &l->ended,
-                            &l->dirty, &l->pushed, &l->gated, &l->closing};
+    struct list *lists[] = {&l->conns,  &l->arrived, &l->ready,
+                            &l->held,   &l->ended,   &l->dirty,
+                            &l->pushed, &l->gated,   &l->closing};
 
     *out = NULL;
     l->magic = LOOP_MAGIC;

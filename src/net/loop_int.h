@@ -45,6 +45,7 @@ struct loop {
 
     struct list conns;   /* all of them */
     struct list ready;   /* may have a whole request; run in this order */
+    struct list arrived; /* the same, read in this turn: last comes first */
     struct list held;    /* writers held back while the log is behind */
     struct list ended;   /* blocked, and their client sends no more */
     struct list dirty;   /* have replies to be written in this turn */

@@ -350,6 +350,7 @@ turn_run(struct loop *l)
 
     l->is_throttling =
         l->opts.is_throttling != NULL && l->opts.is_throttling(l->opts.arg);
+    move_all(&l->arrived, &l->ready);
     if (nq_unlikely(!list_empty(&l->held)) && !l->is_throttling)
         release_held(l);
     if (!l->is_draining)

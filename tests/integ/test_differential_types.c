@@ -40,10 +40,9 @@ static bool
 is_unordered(const char *command)
 {
     static const char *const list[] = {
-        "SMEMBERS",   "SINTER ",      "SUNION ", "SDIFF ", "SPOP",
-        "SRAND",      "HGETALL",      "HKEYS",   "HVALS",  "HRAND",
-        "ZRAND",      "SSCAN",        "HSCAN",   "ZSCAN",  "KEYS",
-        "GEOSEARCH ", "GEORADIUS_RO", "SORT_RO"};
+        "SMEMBERS", "SINTER ", "SUNION ", "SDIFF ",     "SPOP",      "SRAND",
+        "HGETALL",  "HKEYS",   "HVALS",   "HRAND",      "ZRAND",     "SSCAN",
+        "HSCAN",    "ZSCAN",   "KEYS",    "GEOSEARCH ", "GEORADIUS", "SORT_RO"};
 
     return BEGINS(command, list) || strstr(command, "BY nosort") != NULL;
 }

@@ -231,7 +231,7 @@ static const char *const templates[] = {
     "GEOSEARCHSTORE $o $o FROMLONLAT $lon $lat BYRADIUS 500 km STOREDIST",
     "GEORADIUS $o $lon $lat 400 km WITHDIST ASC",
     "GEORADIUS_RO $o $lon $lat 400 $unit WITHHASH",
-    "GEORADIUSBYMEMBER $o $e 400 km ASC COUNT $n",
+    "GEORADIUSBYMEMBER $o $e 400 km ASC",
     "SORT $l",
     "SORT $l ALPHA",
     "SORT $l ALPHA DESC LIMIT $n $n",
