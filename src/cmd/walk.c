@@ -32,9 +32,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cmd/engine.h"
+#include "cmd/held.h"
 #include "cmd/park.h"
 #include "cmd/reply.h"
-#include "db/hold.h"
 #include "os/clock.h"
 
 #define WALK_MAGIC 0x57414c4bu
@@ -63,10 +63,9 @@ struct walk {
     struct picking pick; /* valid only if plan.pick */
     uint64_t *ranks;     /* WALK_SAMPLE of few: where they are, owned */
     /* Valid only in the request's state. */
-    struct hold hold;
+    struct held held;
     enum db_type type;
     uint8_t head_len;
-    struct entry entry; /* its value is owned */
 };
 
 static void
@@ -75,10 +74,9 @@ walk_free(void *state)
     struct walk *w;
 
     NQ_CAST(w, state, WALK_MAGIC);
-    hold_end(&w->hold);
+    held_end(&w->held);
     buf_fini(&w->at);
     nq_free(w->ranks);
-    nq_free((void *)(uintptr_t)w->entry.rec.val.p);
     w->magic = 0;
     nq_free(w);
 }
@@ -291,23 +289,14 @@ tell_some(struct req *rq, struct coll *c, struct walk *w)
 static nq_rc
 settle_in(struct req *rq, const struct coll *c, const struct walk *first)
 {
-    const struct record *rec = &c->entry->rec;
     struct walk *w = nq_malloc(sizeof *w);
-    uint8_t *val;
-    pgno root;
     nq_rc rc;
 
     *w = *first;
-    if (coll_record_root(rec, &root) &&
-        (rc = hold_take(&w->hold, rq->db, root)) != NQ_OK) {
+    if ((rc = held_keep(&w->held, rq->db, c->entry)) != NQ_OK) {
         nq_free(w);
         return rc;
     }
-    val = nq_malloc(rec->val.len);
-    memcpy(val, rec->val.p, rec->val.len);
-    w->entry.rec = *rec;
-    w->entry.rec.val = slice_of(val, rec->val.len);
-    w->entry.finger = (struct finger){0};
     w->type = c->type;
     w->head_len = c->head_len;
     rq->state = w;
@@ -320,7 +309,7 @@ is_client_behind(const struct req *rq, const struct walk *w)
 {
     const struct outq *out = &rq->s->out;
 
-    return out->put - out->sent > UNSENT_MAX && !hold_is_wanted(&w->hold);
+    return out->put - out->sent > UNSENT_MAX && !hold_is_wanted(&w->held.hold);
 }
 
 /* The next slice: at once, or when some of the output has left. */
@@ -339,6 +328,7 @@ yield(struct req *rq, const struct walk *w)
 bool
 walk_go_on(struct req *rq)
 {
+    struct entry e;
     struct walk *w;
     struct coll c;
     nq_rc rc;
@@ -350,9 +340,8 @@ walk_go_on(struct req *rq)
         yield(rq, w);
         return true;
     }
-    /* The copy is as good as new whatever the keyspace's tree went through. */
-    db_entry_vouch(rq->db, rq->dbi, &w->entry);
-    rc = coll_open(rq->db, rq->dbi, slice_lit(""), w->type, &w->entry, true,
+    held_entry(&w->held, rq, &e);
+    rc = coll_open(rq->db, rq->dbi, slice_lit(""), w->type, &e, true,
                    w->head_len, &c);
     if (rc == NQ_OK)
         rc = tell_some(rq, &c, w);
