@@ -352,7 +352,6 @@ find_due(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
 
     if (rc != NQ_OK)
         return rc;
-    db_note_due(db, dbi, key);
     return over ? NQ_NOTFOUND : NQ_OK;
 }
 
@@ -370,6 +369,7 @@ db_find(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
         db_gate_raise(db, e->rec.page_lsn);
         if (nq_likely(!db_has_due(db, &e->rec)))
             return NQ_OK;
+        db_note_due(db, dbi, key);
         return find_due(db, dbi, key, e);
     }
     if (rc == NQ_NOTFOUND)

@@ -158,11 +158,13 @@ db_note_due(struct db *db, uint32_t dbi, struct slice key)
 static void
 expire_seen(struct db *db)
 {
-    struct cursor c = cursor_of(buf_slice(&db->due_seen));
+    struct buf seen = db->due_seen; /* more may be met on the way */
+    struct cursor c = cursor_of(buf_slice(&seen));
     struct slice key;
     uint64_t dbi;
     nq_rc rc = NQ_OK;
 
+    db->due_seen = BUF_INIT;
     while (cursor_left(&c) > 0 && rc != NQ_MISS) {
         struct entry e = {0};
 
@@ -174,7 +176,7 @@ expire_seen(struct db *db)
             rc = remove_fields(db, (uint32_t)dbi, key, &e);
     }
     frames_forget_wanted(db->fr);
-    buf_clear(&db->due_seen);
+    buf_fini(&seen);
 }
 
 static nq_rc
