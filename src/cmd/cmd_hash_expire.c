@@ -181,7 +181,7 @@ static void
 httl(struct req *rq, enum expire_unit unit, uint64_t base)
 {
     uint64_t mark = reply_mark(rq);
-    uint32_t first;
+    uint32_t first = 0;
     struct entry e;
     struct coll c;
     nq_rc rc = hash_open(rq, &e, &c);
