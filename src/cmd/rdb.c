@@ -181,7 +181,7 @@ put_value(struct buf *out, const struct rdb_value *v)
         rdb_put_stream(out, v->stream);
         break;
     default:
-        nq_assert(!"a type without a serialized form");
+        check_failed("a type without a serialized form", __FILE__, __LINE__);
     }
 }
 
