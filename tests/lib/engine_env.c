@@ -29,15 +29,15 @@ before_cut(void *arg)
         db_write_catalog(env->db);
 }
 
-static void
-open_all(struct engine_env *env)
+nq_rc
+engine_env_try_open(struct engine_env *env)
 {
     struct store_opts so = {.dir = env->dir,
                             .page_size = 4096,
                             .pool_bytes = env->pool_bytes,
                             .wal = {.segment_size = 1 << 20,
                                     .buffer_size = 1 << 20,
-                                    .fsync = WAL_FSYNC_PERIODIC,
+                                    .fsync = env->fsync,
                                     .fsync_interval_ms = 20},
                             .dirty_soft = 0.6,
                             .dirty_hard = 0.8,
@@ -51,13 +51,37 @@ open_all(struct engine_env *env)
     nq_rc rc;
 
     assert_int_equal(pool_open(2, NULL, NULL, &env->pool), NQ_OK);
-    assert_int_equal(store_open(&so, env->pool, &env->store), NQ_OK);
+    if ((rc = store_open(&so, env->pool, &env->store)) != NQ_OK) {
+        pool_close(env->pool);
+        return rc;
+    }
     dbo.store = env->store;
-    assert_int_equal(db_open(&dbo, &env->db), NQ_OK);
-    while ((rc = db_replay(env->db, 500)) == NQ_AGAIN)
-        (void)pool_drain(env->pool);
-    assert_int_equal(rc, NQ_OK);
-    engine_attach(env->e, env->db, env->store);
+    if ((rc = db_open(&dbo, &env->db)) == NQ_OK)
+        while ((rc = db_replay(env->db, 500)) == NQ_AGAIN)
+            (void)pool_drain(env->pool);
+    if (rc == NQ_OK)
+        engine_attach(env->e, env->db, env->store);
+    else
+        engine_env_crash(env);
+    return rc;
+}
+
+static void
+open_all(struct engine_env *env)
+{
+    assert_int_equal(engine_env_try_open(env), NQ_OK);
+}
+
+void
+engine_env_crash(struct engine_env *env)
+{
+    engine_detach(env->e);
+    while (pool_pending(env->pool) > 0)
+        (void)pool_wait(env->pool);
+    db_close(env->db);
+    env->db = NULL;
+    store_abandon(env->store);
+    pool_close(env->pool);
 }
 
 static void
@@ -75,12 +99,19 @@ close_all(struct engine_env *env)
 }
 
 void
-engine_env_init(struct engine_env *env, uint64_t pool_bytes)
+engine_env_init_closed(struct engine_env *env, uint64_t pool_bytes)
 {
-    *env = (struct engine_env){.pool_bytes = pool_bytes};
+    *env = (struct engine_env){.pool_bytes = pool_bytes,
+                               .fsync = WAL_FSYNC_PERIODIC};
     snprintf(env->dir, sizeof env->dir, "/tmp/nqdb-test-XXXXXX");
     assert_non_null(mkdtemp(env->dir));
     env->e = engine_new();
+}
+
+void
+engine_env_init(struct engine_env *env, uint64_t pool_bytes)
+{
+    engine_env_init_closed(env, pool_bytes);
     open_all(env);
 }
 
@@ -108,7 +139,8 @@ engine_env_fini(struct engine_env *env)
 {
     char wal[80];
 
-    close_all(env);
+    if (env->db != NULL)
+        close_all(env);
     engine_free(env->e);
     snprintf(wal, sizeof wal, "%s/wal", env->dir);
     remove_dir(wal);
@@ -268,14 +300,14 @@ fake_send(struct fake_client *c, const char *line)
     fake_batch(&c, &line, 1);
 }
 
-struct slice
-fake_read_raw(struct fake_client *c)
+static struct slice
+read_up_to(struct fake_client *c, lsn settled)
 {
     struct iovec iov[16];
     int n;
 
     buf_clear(&c->text);
-    while ((n = outq_peek(&c->s.out, UINT64_MAX, iov, 16)) > 0) {
+    while ((n = outq_peek(&c->s.out, settled, iov, 16)) > 0) {
         size_t sum = 0;
 
         for (int i = 0; i < n; i++) {
@@ -285,6 +317,18 @@ fake_read_raw(struct fake_client *c)
         outq_consume(&c->s.out, sum);
     }
     return buf_slice(&c->text);
+}
+
+struct slice
+fake_read_raw(struct fake_client *c)
+{
+    return read_up_to(c, UINT64_MAX);
+}
+
+struct slice
+fake_read_settled(struct fake_client *c)
+{
+    return read_up_to(c, wal_settled(store_wal(c->env->store)));
 }
 
 const char *
@@ -304,14 +348,20 @@ fake_read(struct fake_client *c)
     return (const char *)c->text.p;
 }
 
-const char *
-fake_ask(struct fake_client *c, const char *line)
+void
+fake_finish(struct fake_client *c)
 {
-    fake_send(c, line);
     for (unsigned i = 0; c->nkept > 0; i++) {
         assert_true(i < TURNS_MAX);
         engine_env_turn(c->env);
         usleep(20);
     }
+}
+
+const char *
+fake_ask(struct fake_client *c, const char *line)
+{
+    fake_send(c, line);
+    fake_finish(c);
     return fake_read(c);
 }

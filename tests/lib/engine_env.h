@@ -8,6 +8,7 @@
 #include "cmd/engine.h"
 #include "cmd/session.h"
 #include "db/db.h"
+#include "store/wal.h"
 
 struct pool;
 
@@ -18,11 +19,19 @@ struct engine_env {
     struct db *db;
     struct engine *e;
     uint64_t pool_bytes;
-    unsigned resumes; /* commands presented again */
+    enum wal_fsync fsync; /* at the next open */
+    unsigned resumes;     /* commands presented again */
 };
 
 void engine_env_init(struct engine_env *env, uint64_t pool_bytes);
+/* The same, not opened yet. */
+void engine_env_init_closed(struct engine_env *env, uint64_t pool_bytes);
+/* Closes if open, removes the directory. */
 void engine_env_fini(struct engine_env *env);
+/* If it fails, nothing is open. */
+NQ_MUST_USE nq_rc engine_env_try_open(struct engine_env *env);
+/* As the end of a process would: writes nothing.  No client is open. */
+void engine_env_crash(struct engine_env *env);
 /* Engine turn, store turn, completions. */
 void engine_env_turn(struct engine_env *env);
 /* A checkpoint, and every page out of memory. */
@@ -55,7 +64,11 @@ void fake_send(struct fake_client *c, const char *line);
 const char *fake_read(struct fake_client *c);
 /* The bytes as they are. */
 struct slice fake_read_raw(struct fake_client *c);
-/* Send, turns until nothing is kept, read. */
+/* The same without those whose effects the log has not settled: these stay. */
+struct slice fake_read_settled(struct fake_client *c);
+/* Turns until nothing is kept. */
+void fake_finish(struct fake_client *c);
+/* Send, finish, read. */
 const char *fake_ask(struct fake_client *c, const char *line);
 #define fake_expect(c, line, want) assert_string_equal(fake_ask(c, line), want)
 /* Several lines, of several clients, in one batch. */

@@ -379,7 +379,8 @@ put_key(struct type_grammar *g, struct buf *out, char letter)
 {
     if (letter != 'y' && rng_below(&g->rng, 60) == 0)
         letter = key_letters[rng_below(&g->rng, sizeof key_letters - 1)];
-    buf_printf(out, "%c:%u", letter, (unsigned)rng_below(&g->rng, 5));
+    buf_printf(out, "%c:%u", letter,
+               (unsigned)rng_below(&g->rng, g->keys > 0 ? g->keys : TYPE_KEYS));
 }
 
 static void

@@ -13,6 +13,7 @@
 struct type_grammar {
     struct rng rng;
     uint64_t next_id; /* of stream entries; 1 at first */
+    unsigned keys;    /* by each letter; 0: TYPE_KEYS */
 };
 
 /* Keys are "l:0" to "l:4" (lists), and so on by these letters. */
