@@ -6,8 +6,8 @@
  * A script is made of units: commands that change nothing, then a command, or
  * a block with MULTI and EXEC around it, that does; it happens as a whole or
  * not at all.  A first run without faults takes a digest of everything after
- * each unit.  A unit is acknowledged when
- * its replies have left, none of them a refusal.  Time stands still, so times
+ * each unit.  A unit is acknowledged when its replies have left.  A life ends
+ * when the disk makes the engine refuse a command.  Time stands still, so times
  * to live and idle times compare. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,6 +22,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cmd/errorstats.h"
 #include "db/db_check.h"
 #include "os/clock.h"
 #include "os/fault.h"
@@ -36,9 +37,10 @@
 #define FAT_PAIRS 14
 #define KEYS 2 /* by each letter: few, so that commands meet something */
 #define DATABASES 2u
-#define POOL (64u << 20)
+#define BIG_POOL (64u << 20)
+#define SMALL_POOL (32u * 4096) /* less than there is in the end */
 #define NOW UINT64_C(1700000000000)
-#define BUDGET_US 2500000u /* for each kind of operation */
+#define BUDGET_US 2000000u /* for each kind of operation */
 #define NEVER UINT64_MAX
 
 /* What a run does, and what the databases are after each unit of it. */
@@ -51,9 +53,10 @@ struct script {
 /* What happens to a life, and where. */
 struct end {
     enum fault_point point;
-    uint64_t skip; /* operations before; NEVER: nothing happens */
     enum fault_kind kind;
+    uint64_t skip; /* operations before; NEVER: nothing happens */
     bool power_cut;
+    uint64_t pool_bytes;
 };
 
 /* --- the script ---------------------------------------------------------- */
@@ -253,7 +256,7 @@ write_script(struct script *s)
     struct fake_client c;
 
     rng_seed(&g.rng, s->seed);
-    engine_env_init(&env, POOL);
+    engine_env_init(&env, BIG_POOL);
     fake_open(&env, &c);
     s->sums[0] = sum_of(&env);
     for (unsigned n = 0; n < UNITS; n++)
@@ -264,11 +267,21 @@ write_script(struct script *s)
 
 /* --- one life ------------------------------------------------------------ */
 
-static bool
-is_refusal(struct slice replies)
+static void
+add_refusals(void *arg, const char *word, uint64_t count)
 {
-    return memmem(replies.p, replies.len, "-MISCONF", 8) != NULL ||
-           memmem(replies.p, replies.len, "-IOERR", 6) != NULL;
+    if (strcmp(word, "MISCONF") == 0 || strcmp(word, "IOERR") == 0)
+        *(uint64_t *)arg += count;
+}
+
+/* Whether the disk was a reason to refuse anything so far. */
+static bool
+has_refused(const struct engine_env *env)
+{
+    uint64_t count = 0;
+
+    errorstats_each(env->e->errors, add_refusals, &count);
+    return count > 0;
 }
 
 static void
@@ -300,8 +313,9 @@ live(const struct script *s, struct engine_env *env, unsigned *issued,
             (void)pool_wait(env->pool);
         if (n % 3 == 2)
             settle(env);
-        if (is_refusal(fake_read_settled(&c)))
-            break;
+        if (has_refused(env))
+            break; /* what follows would build on another state */
+        (void)fake_read_settled(&c);
         if (outq_is_empty(&c.s.out))
             *acked = n + 1;
         else if (wal_writable(store_wal(env->store)) != NQ_OK)
@@ -357,7 +371,7 @@ live_and_die(const struct script *s, const struct end *end)
     struct engine_env env;
     uint64_t count;
 
-    engine_env_init_closed(&env, POOL);
+    engine_env_init_closed(&env, end->pool_bytes);
     env.fsync = end->power_cut ? WAL_FSYNC_ALWAYS : WAL_FSYNC_NEVER;
     fault_clear();
     fault_record(end->power_cut);
@@ -408,13 +422,13 @@ stride_of(uint64_t count)
 
 /* Every n, or as many as time allows: each seed takes others then. */
 static void
-end_everywhere(const struct script *s, enum fault_point point,
-               enum fault_kind kind, bool power_cut)
+end_everywhere(const struct script *s, struct end end)
 {
-    struct end end = {point, NEVER, kind, power_cut};
-    uint64_t until = clock_mono_us() + BUDGET_US, lives = 0;
-    uint64_t count = live_and_die(s, &end), step = stride_of(count);
+    uint64_t until = clock_mono_us() + BUDGET_US, lives = 0, count, step;
 
+    end.skip = NEVER;
+    count = live_and_die(s, &end);
+    step = stride_of(count);
     end.skip = s->seed % count;
     while (lives < count && clock_mono_us() < until) {
         (void)live_and_die(s, &end);
@@ -425,41 +439,50 @@ end_everywhere(const struct script *s, enum fault_point point,
                   (unsigned long long)count);
 }
 
+#define END_EVERYWHERE(state, ...)                                             \
+    end_everywhere(*(state), (struct end){__VA_ARGS__})
+
 static void
 death_at_each_write_loses_no_unit(void **state)
 {
-    end_everywhere(*state, FAULT_WRITE, FAULT_DIE, false);
+    END_EVERYWHERE(state, FAULT_WRITE, FAULT_DIE, .pool_bytes = BIG_POOL);
+    END_EVERYWHERE(state, FAULT_WRITE, FAULT_DIE, .pool_bytes = SMALL_POOL);
 }
 
 static void
 power_cut_at_each_write_loses_no_unit(void **state)
 {
-    end_everywhere(*state, FAULT_WRITE, FAULT_DIE, true);
+    END_EVERYWHERE(state, FAULT_WRITE, FAULT_DIE, .power_cut = true,
+                   .pool_bytes = SMALL_POOL);
 }
 
 static void
 power_cut_at_each_sync_loses_no_unit(void **state)
 {
-    end_everywhere(*state, FAULT_SYNC, FAULT_DIE, true);
+    END_EVERYWHERE(state, FAULT_SYNC, FAULT_DIE, .power_cut = true,
+                   .pool_bytes = BIG_POOL);
 }
 
 static void
 a_write_that_fails_loses_no_unit(void **state)
 {
-    end_everywhere(*state, FAULT_WRITE, FAULT_EIO, false);
-    end_everywhere(*state, FAULT_WRITE, FAULT_ENOSPC, true);
+    END_EVERYWHERE(state, FAULT_WRITE, FAULT_EIO, .pool_bytes = SMALL_POOL);
+    END_EVERYWHERE(state, FAULT_WRITE, FAULT_ENOSPC, .power_cut = true,
+                   .pool_bytes = SMALL_POOL);
 }
 
 static void
 a_sync_that_fails_loses_no_unit(void **state)
 {
-    end_everywhere(*state, FAULT_SYNC, FAULT_EIO, true);
+    END_EVERYWHERE(state, FAULT_SYNC, FAULT_EIO, .power_cut = true,
+                   .pool_bytes = BIG_POOL);
 }
 
 static void
 space_that_is_refused_loses_no_unit(void **state)
 {
-    end_everywhere(*state, FAULT_ALLOCATE, FAULT_ENOSPC, true);
+    END_EVERYWHERE(state, FAULT_ALLOCATE, FAULT_ENOSPC, .power_cut = true,
+                   .pool_bytes = SMALL_POOL);
 }
 
 static int
