@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "cmd/dispatch.h"
 #include "cmd/engine.h"
+#include "cmd/handlers.h"
 #include "cmd/park.h"
 #include "cmd/reply.h"
 #include "cmd/session.h"
@@ -430,4 +431,31 @@ uint64_t
 wait_count_keys(const struct engine *e)
 {
     return e->waits->keys.count;
+}
+
+/* Only a consumer of a group is told when its key goes. */
+static void
+count_on_nokey(struct hash_node *node, void *arg)
+{
+    const struct waited_key *k = nq_container(node, struct waited_key, node);
+
+    list_each(it, &k->waiters[WAIT_STREAM])
+    {
+        const struct wait_entry *en =
+            nq_container(it, struct wait_entry, of_key);
+
+        if (en->wait->cmd->fn == cmd_xreadgroup) {
+            ++*(uint64_t *)arg;
+            return;
+        }
+    }
+}
+
+uint64_t
+wait_count_keys_on_nokey(const struct engine *e)
+{
+    uint64_t count = 0;
+
+    hash_each(&e->waits->keys, count_on_nokey, &count);
+    return count;
 }

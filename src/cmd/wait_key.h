@@ -80,6 +80,8 @@ uint64_t wait_next_due(const struct engine *e); /* clock_mono_ms(); 0: none */
 
 bool wait_is_waiting(const struct session *s);
 uint64_t wait_count_keys(const struct engine *e);
+/* Of those, the ones whose end wakes somebody too. */
+uint64_t wait_count_keys_on_nokey(const struct engine *e);
 /* CLIENT UNBLOCK: false if it does not wait for a key. */
 bool wait_cut(struct session *s, bool with_error);
 /* The session ends, or its client sends no more. */

@@ -95,6 +95,8 @@ info_clients(struct server *s, struct buf *out)
     info_u64(out, "pubsub_clients", t.pubsub);
     info_u64(out, "transaction_clients", t.watching);
     info_u64(out, "total_blocking_keys", wait_count_keys(s->engine));
+    info_u64(out, "total_blocking_keys_on_nokey",
+             wait_count_keys_on_nokey(s->engine));
 }
 
 void

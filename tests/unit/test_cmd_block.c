@@ -1,5 +1,5 @@
-/* Commands that wait for lists and sorted sets: exact replies, fairness, what
- * else changes with them. */
+/* Commands that wait for lists, sorted sets and streams: exact replies,
+ * fairness, what else changes with them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -385,6 +385,25 @@ a_held_destination_is_waited_for(void **state)
     fake_expect(&b->w, "lindex big -1", "$1|x|");
 }
 
+static void
+only_groups_wait_for_the_end_of_a_key(void **state)
+{
+    struct bench *b = *state;
+
+    fake_expect(&b->w, "XGROUP CREATE q g $ MKSTREAM", "+OK|");
+    begin(b, 0, "XREAD BLOCK 0 STREAMS q other $ $");
+    assert_int_equal(wait_count_keys(b->env.e), 2);
+    assert_int_equal(wait_count_keys_on_nokey(b->env.e), 0);
+    begin(b, 1, "XREADGROUP GROUP g c BLOCK 0 STREAMS q >");
+    assert_int_equal(wait_count_keys(b->env.e), 2);
+    assert_int_equal(wait_count_keys_on_nokey(b->env.e), 1);
+    fake_expect(&b->w, "DEL q", ":1|");
+    engine_env_turn(&b->env);
+    assert_true(wait_is_waiting(&b->c[0].s));
+    assert_false(wait_is_waiting(&b->c[1].s));
+    assert_int_equal(wait_count_keys_on_nokey(b->env.e), 0);
+}
+
 int
 main(void)
 {
@@ -406,6 +425,7 @@ main(void)
         TEST(a_command_counts_when_it_was_answered),
         TEST(a_long_pop_is_answered_whole),
         TEST(a_held_destination_is_waited_for),
+        TEST(only_groups_wait_for_the_end_of_a_key),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
