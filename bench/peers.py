@@ -215,14 +215,15 @@ def load_keys(peer, n, value_bytes=64, seed=7, sequential=False):
 
 def redis_benchmark(peer, test, n, pipeline, clients=50, keys=1000000,
                     value_bytes=64, extra=()):
-    """Runs redis-benchmark against the peer; its throughput and the server's
-    CPU time per command."""
+    """Runs redis-benchmark against the peer, one of its tests or (test None)
+    the command in `extra`; its throughput and the server's CPU time per
+    command."""
     before, t0 = peer.cpu_ns(), time.monotonic()
     out = subprocess.run(
         ["taskset", "-c", CLIENT_CORE, "redis-benchmark", "-h", "127.0.0.1",
-         "-p", str(peer.port), "-t", test, "-n", str(n), "-r", str(keys), "-d",
-         str(value_bytes), "-P", str(pipeline), "-c", str(clients), "--csv",
-         *extra],
+         "-p", str(peer.port), *(("-t", test) if test else ()), "-n", str(n),
+         "-r", str(keys), "-d", str(value_bytes), "-P", str(pipeline), "-c",
+         str(clients), "--csv", *extra],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
     seconds = time.monotonic() - t0
     rows = [r.replace('"', "").split(",") for r in out.stdout.splitlines()]
