@@ -284,6 +284,13 @@ has_refused(const struct engine_env *env)
     return count > 0;
 }
 
+static bool
+tells_refusal(struct slice reply)
+{
+    return memmem(reply.p, reply.len, "MISCONF", 7) != NULL ||
+           memmem(reply.p, reply.len, "IOERR", 5) != NULL;
+}
+
 static void
 settle(struct engine_env *env)
 {
@@ -315,7 +322,8 @@ live(const struct script *s, struct engine_env *env, unsigned *issued,
             settle(env);
         if (has_refused(env))
             break; /* what follows would build on another state */
-        (void)fake_read_settled(&c);
+        if (tells_refusal(fake_read_settled(&c)))
+            break; /* by EXEC, which counts as EXECABORT */
         if (outq_is_empty(&c.s.out))
             *acked = n + 1;
         else if (wal_writable(store_wal(env->store)) != NQ_OK)

@@ -15,7 +15,7 @@
 #include "store/frames.h"
 #include "store/store.h"
 
-#define TURNS_MAX 20000
+#define TURNS_MAX 500000 /* many of them only wait for a worker */
 
 /* --- the engine ------------------------------------------------------------
  */

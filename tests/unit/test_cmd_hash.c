@@ -364,10 +364,8 @@ what_happens_to_fields_is_announced(void **state)
 static struct slice
 finish(struct world *w, struct fake_client *c)
 {
-    for (unsigned i = 0; c->nkept > 0; i++) {
-        assert_true(i < 20000);
-        engine_env_turn(&w->env);
-    }
+    (void)w;
+    fake_finish(c);
     return fake_read_raw(c);
 }
 

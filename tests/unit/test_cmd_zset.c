@@ -493,9 +493,8 @@ fill(struct world *w, const char *key, unsigned from, unsigned n)
 static const char *
 finish(struct world *w, struct fake_client *c)
 {
-    for (int i = 0; c->nkept > 0 && i < 100000; i++)
-        engine_env_turn(&w->env);
-    assert_int_equal(c->nkept, 0);
+    (void)w;
+    fake_finish(c);
     return fake_read(c);
 }
 
