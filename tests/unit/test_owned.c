@@ -166,7 +166,7 @@ static void
 free_some(struct env *e, unsigned slices)
 {
     for (unsigned i = 0; i < slices; i++) {
-        nq_rc rc = db_free_slice(e->db, clock_mono_us() + 30);
+        nq_rc rc = env_run(e, db_free_slice(e->db, clock_mono_us() + 30));
 
         assert_true(rc == NQ_OK || rc == NQ_AGAIN);
     }
