@@ -7,13 +7,13 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "cmd/float_text.h"
 #include "cmd/reply.h"
 #include "os/clock.h"
 
 #define EXPIRE_MAX ((INT64_C(1) << 48) - 1) /* what a record can hold */
 #define PLAIN_DIGITS 15                     /* below 2^53 */
 #define DOUBLE_TEXT_MAX 4096                /* longer ones are no numbers */
-#define NUMBER_MAX 256 /* bytes of a number with a fraction */
 
 bool
 arg_int(struct req *rq, uint32_t i, int64_t *out)
@@ -172,27 +172,12 @@ deadline_after(struct req *rq, int64_t ms, uint64_t *deadline_ms)
     return ms >= 0 && ms <= INT64_MAX - now;
 }
 
-static bool
-parse_number(struct slice s, long double *out)
-{
-    char text[NUMBER_MAX], *end;
-
-    if (s.len == 0 || s.len >= sizeof text || strchr(" \t\n\v\f\r", s.p[0]))
-        return false;
-    memcpy(text, s.p, s.len);
-    text[s.len] = '\0';
-    errno = 0;
-    *out = strtold(text, &end);
-    return end == text + s.len && !isnan(*out) &&
-           !(errno == ERANGE && (isinf(*out) || *out == 0));
-}
-
 bool
 arg_timeout_s(struct req *rq, uint32_t i, uint64_t *deadline_ms)
 {
     long double s;
 
-    if (!parse_number(rq->argv[i], &s)) {
+    if (!float_parse(rq->argv[i], &s)) {
         reply_error(rq, "timeout is not a float or out of range");
         return false;
     }

@@ -188,38 +188,75 @@ build_group(struct place *p, const struct rdb_group *g)
     return rc == NQ_EEXISTS ? NQ_EFORMAT : rc;
 }
 
-/* The consumer as it was seen last, then what is pending for it. */
-static nq_rc
-build_consumer(struct place *p, const struct rdb_group *g, uint64_t number)
+/* What is pending in a group, consumer by consumer: those of number k stand
+ * before ends[k], behind those of the one before it. */
+struct claims {
+    struct stream_claim *at;
+    uint64_t *ends;
+};
+
+static void
+sort_claims(struct req *rq, const struct rdb_group *g, struct claims *out)
 {
-    const struct rdb_consumer *c = &g->consumers[number];
+    size_t size = (g->consumer_count + 1) * sizeof *out->ends;
+
+    out->at = arena_alloc(rq->arena, (g->pending_count + 1) * sizeof *out->at);
+    out->ends = arena_alloc(rq->arena, size);
+    memset(out->ends, 0, size);
+    for (uint64_t i = 0; i < g->pending_count; i++)
+        out->ends[g->pending[i].consumer + 1]++;
+    for (uint64_t k = 0; k < g->consumer_count; k++)
+        out->ends[k + 1] += out->ends[k];
+    /* From here on ends[k] moves from the start of its claims to their end. */
+    for (uint64_t i = 0; i < g->pending_count; i++) {
+        const struct rdb_pending *e = &g->pending[i];
+
+        out->at[out->ends[e->consumer]++] =
+            (struct stream_claim){.id = to_stream_id(e->id),
+                                  .delivered_ms = e->delivered_ms,
+                                  .deliveries = e->deliveries};
+    }
+}
+
+/* The consumer as it was seen last, with `n` entries that are its. */
+static nq_rc
+build_consumer(struct place *p, const struct rdb_group *g,
+               const struct rdb_consumer *c, const struct stream_claim *claims,
+               uint64_t n)
+{
     struct stream_delivery d = {.group = g->name,
                                 .consumer = c->name,
                                 .now_ms = c->seen_ms,
                                 .is_active = c->active_ms == c->seen_ms};
-    struct stream_claim *claims =
-        arena_alloc(p->rq->arena, STREAM_CLAIMS_MAX * sizeof *claims);
     uint64_t at = 0;
-    nq_rc rc = NQ_OK;
+    struct stream s;
+    nq_rc rc;
 
-    d.claims = claims;
     do {
-        struct stream s;
-
-        for (d.n = 0; at < g->pending_count && d.n < STREAM_CLAIMS_MAX; at++) {
-            const struct rdb_pending *e = &g->pending[at];
-
-            if (e->consumer == number)
-                claims[d.n++] =
-                    (struct stream_claim){.id = to_stream_id(e->id),
-                                          .delivered_ms = e->delivered_ms,
-                                          .deliveries = e->deliveries};
-        }
+        d.claims = claims + at;
+        d.n = (uint32_t)nq_min(n - at, (uint64_t)STREAM_CLAIMS_MAX);
         if ((rc = open_place(p, &s)) != NQ_OK)
             return rc;
         rc = stream_deliver(&s, &d);
         stream_close(&s);
-    } while (rc == NQ_OK && at < g->pending_count);
+        at += d.n;
+    } while (rc == NQ_OK && at < n);
+    return rc;
+}
+
+static nq_rc
+build_consumers(struct place *p, const struct rdb_group *g)
+{
+    struct claims claims;
+    uint64_t from = 0;
+    nq_rc rc = NQ_OK;
+
+    sort_claims(p->rq, g, &claims);
+    for (uint64_t k = 0; k < g->consumer_count && rc == NQ_OK; k++) {
+        rc = build_consumer(p, g, &g->consumers[k], claims.at + from,
+                            claims.ends[k] - from);
+        from = claims.ends[k];
+    }
     return rc;
 }
 
@@ -250,8 +287,8 @@ build_stream(struct place *p, const struct rdb_value *v)
         const struct rdb_group *g = &in->groups[i];
 
         rc = build_group(p, g);
-        for (uint64_t k = 0; k < g->consumer_count && rc == NQ_OK; k++)
-            rc = build_consumer(p, g, k);
+        if (rc == NQ_OK)
+            rc = build_consumers(p, g);
     }
     return rc == NQ_OK ? build_facts(p, in) : rc;
 }

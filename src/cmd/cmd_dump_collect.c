@@ -4,6 +4,8 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "cmd/cmd_dump.h"
+
+#include <stdlib.h>
 #include "cmd/reply.h"
 #include "db/fields.h"
 #include "db/lists.h"
@@ -197,10 +199,15 @@ collect_entries(struct req *rq, struct stream *s, struct rdb_stream *out)
     return rc;
 }
 
+/* Which number the consumer has that stands at a place of the list. */
+struct seat {
+    uint64_t number, place;
+};
+
 static nq_rc
 collect_consumers(struct req *rq, struct stream *s,
                   const struct stream_group *g, struct rdb_group *out,
-                  uint64_t **numbers)
+                  struct seat **seats)
 {
     struct stream_consumer c;
     struct stream_walk w;
@@ -210,13 +217,14 @@ collect_consumers(struct req *rq, struct stream *s,
     if (rc != NQ_OK)
         return rc;
     out->consumers = arena_alloc(rq->arena, n * sizeof *out->consumers);
-    *numbers = arena_alloc(rq->arena, n * sizeof **numbers);
+    *seats = arena_alloc(rq->arena, n * sizeof **seats);
     stream_walk_init(&w, s);
     for (rc = stream_walk_consumers(&w, g, slice_lit(""));
          rc == NQ_OK && w.valid; rc = stream_walk_next(&w)) {
         if ((rc = stream_walk_consumer(&w, &c)) != NQ_OK)
             break;
-        (*numbers)[out->consumer_count] = c.number;
+        (*seats)[out->consumer_count] =
+            (struct seat){c.number, out->consumer_count};
         out->consumers[out->consumer_count++] =
             (struct rdb_consumer){.name = keep(rq, c.name),
                                   .seen_ms = c.seen_ms,
@@ -226,18 +234,28 @@ collect_consumers(struct req *rq, struct stream *s,
     return rc;
 }
 
-static uint64_t
-place_of(const uint64_t *numbers, uint64_t n, uint64_t number)
+static int
+compare_seats(const void *a, const void *b)
 {
-    for (uint64_t i = 0; i < n; i++)
-        if (numbers[i] == number)
-            return i;
-    return RDB_NOBODY;
+    uint64_t x = ((const struct seat *)a)->number;
+    uint64_t y = ((const struct seat *)b)->number;
+
+    return x < y ? -1 : x > y;
+}
+
+static uint64_t
+place_of(const struct seat *seats, uint64_t n, uint64_t number)
+{
+    struct seat key = {.number = number};
+    const struct seat *found =
+        n == 0 ? NULL : bsearch(&key, seats, n, sizeof *seats, compare_seats);
+
+    return found == NULL ? RDB_NOBODY : found->place;
 }
 
 static nq_rc
 collect_pending(struct req *rq, struct stream *s, const struct stream_group *g,
-                struct rdb_group *out, const uint64_t *numbers)
+                struct rdb_group *out, const struct seat *seats)
 {
     struct stream_pending p;
     struct stream_walk w;
@@ -256,7 +274,7 @@ collect_pending(struct req *rq, struct stream *s, const struct stream_group *g,
             .id = to_rdb_id(p.id),
             .delivered_ms = p.delivered_ms,
             .deliveries = p.deliveries,
-            .consumer = place_of(numbers, out->consumer_count, p.consumer)};
+            .consumer = place_of(seats, out->consumer_count, p.consumer)};
     }
     stream_walk_fini(&w);
     return rc;
@@ -266,15 +284,17 @@ static nq_rc
 collect_group(struct req *rq, struct stream *s, const struct stream_group *g,
               struct rdb_group *out)
 {
-    uint64_t *numbers;
+    struct seat *seats;
     nq_rc rc;
 
     *out = (struct rdb_group){.name = keep(rq, g->name),
                               .last = to_rdb_id(g->last),
                               .entries_read = g->read};
-    if ((rc = collect_consumers(rq, s, g, out, &numbers)) != NQ_OK)
+    if ((rc = collect_consumers(rq, s, g, out, &seats)) != NQ_OK)
         return rc;
-    return collect_pending(rq, s, g, out, numbers);
+    if (out->consumer_count > 0)
+        qsort(seats, out->consumer_count, sizeof *seats, compare_seats);
+    return collect_pending(rq, s, g, out, seats);
 }
 
 static nq_rc

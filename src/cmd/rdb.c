@@ -27,6 +27,8 @@
 #define RDB_VERSION_HASH 12 /* 7.4, for fields that expire */
 #define RDB_VERSION_MAX 12  /* the newest whose types are known */
 #define RDB_FOOTER 10
+#define BYTES_AN_ITEM 16 /* so that all take a few times the longest string */
+#define SMALL_ITEMS 16
 #define RDB_INT_TEXT_MAX 11 /* "-2147483648" */
 
 enum { ENC_INT8 = 0xC0, ENC_INT16 = 0xC1, ENC_INT32 = 0xC2, ENC_LZF = 0xC3 };
@@ -239,6 +241,12 @@ rdb_get_length(struct rdb_reader *r, uint64_t *len)
     return cursor_get_u8(&r->c, &first) && get_length(&r->c, first, len);
 }
 
+bool
+rdb_get_count(struct rdb_reader *r, uint64_t bytes, uint64_t *n)
+{
+    return rdb_get_length(r, n) && *n <= cursor_left(&r->c) / bytes;
+}
+
 /* Exactly `len` bytes must come out. */
 static bool
 lzf_decode(struct slice in, uint8_t *dst, uint64_t len)
@@ -337,8 +345,10 @@ nq_rc
 rdb_decode(struct slice payload, uint64_t max_len, struct arena *arena,
            struct rdb_value *out)
 {
-    struct rdb_reader r = {
-        .arena = arena, .max_len = max_len, .unpack = max_len};
+    struct rdb_reader r = {.arena = arena,
+                           .max_len = max_len,
+                           .unpack = max_len,
+                           .items = max_len / BYTES_AN_ITEM + SMALL_ITEMS};
     struct cursor foot;
     uint16_t version;
     uint64_t crc;

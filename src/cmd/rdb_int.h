@@ -36,21 +36,17 @@ struct rdb_reader {
     struct arena *arena;
     uint64_t max_len; /* of a string */
     uint64_t unpack;  /* bytes that may still be unpacked */
+    uint64_t items;   /* elements that it may still have: what each takes in
+                         memory is many times what it takes in the payload */
 };
 
 bool rdb_get_length(struct rdb_reader *r, uint64_t *len);
 bool rdb_get_string(struct rdb_reader *r, struct slice *s);
+/* A length that says how many things of at least `bytes` bytes follow. */
+bool rdb_get_count(struct rdb_reader *r, uint64_t bytes, uint64_t *n);
 
 void rdb_put_length(struct buf *out, uint64_t len);
 void rdb_put_string(struct buf *out, struct slice s);
-
-/* How many elements a value may have: what they take in memory is some times
- * the longest string. */
-static inline uint64_t
-rdb_max_items(const struct rdb_reader *r)
-{
-    return r->max_len / 16 + 16;
-}
 
 /* What follows the type. */
 bool rdb_get_value(struct rdb_reader *r, uint8_t type, struct rdb_value *v);

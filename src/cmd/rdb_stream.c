@@ -157,7 +157,7 @@ id_of(const uint8_t *p)
 static bool
 get_node(struct rdb_reader *r, struct entries *all)
 {
-    struct node n = {.items = {.arena = r->arena, .max = rdb_max_items(r)}};
+    struct node n = {.items = {.arena = r->arena, .max = r->items}};
     uint64_t live, deleted;
     struct slice key, packed;
 
@@ -165,6 +165,7 @@ get_node(struct rdb_reader *r, struct entries *all)
         !rdb_get_string(r, &packed) || !listpack_decode(packed, &n.items) ||
         n.items.is_overfull || !begin_node(&n, &live, &deleted))
         return false;
+    r->items -= n.items.count;
     n.master = id_of(key.p);
     for (uint64_t i = live + deleted; i > 0; i--) {
         struct rdb_entry e;
@@ -180,13 +181,6 @@ get_node(struct rdb_reader *r, struct entries *all)
 }
 
 /* --- reading: groups ----------------------------------------------------- */
-
-/* A length of things of at least `bytes` bytes each. */
-static bool
-get_count(struct rdb_reader *r, uint64_t bytes, uint64_t *n)
-{
-    return rdb_get_length(r, n) && *n <= cursor_left(&r->c) / bytes;
-}
 
 static bool
 get_id(struct rdb_reader *r, struct rdb_id *id)
@@ -228,7 +222,7 @@ get_all_pending(struct rdb_reader *r, struct rdb_group *g)
 {
     uint64_t n;
 
-    if (!get_count(r, ID_SIZE + 9, &n))
+    if (!rdb_get_count(r, ID_SIZE + 9, &n))
         return false;
     g->pending = arena_alloc(r->arena, (n + 1) * sizeof *g->pending);
     for (; g->pending_count < n; g->pending_count++) {
@@ -257,7 +251,7 @@ get_consumer(struct rdb_reader *r, uint8_t type, struct rdb_group *g,
     c->active_ms = c->seen_ms;
     if (type == RDB_STREAM_3 && !cursor_get_u64(&r->c, &c->active_ms))
         return false;
-    if (!get_count(r, ID_SIZE, &n))
+    if (!rdb_get_count(r, ID_SIZE, &n))
         return false;
     for (; n > 0; n--) {
         struct rdb_pending *p;
@@ -280,7 +274,7 @@ get_group(struct rdb_reader *r, uint8_t type, struct rdb_group *g)
         (type != RDB_STREAM_1 && !rdb_get_length(r, &read)))
         return false;
     g->entries_read = (int64_t)read;
-    if (!get_all_pending(r, g) || !get_count(r, 10, &consumers))
+    if (!get_all_pending(r, g) || !rdb_get_count(r, 10, &consumers))
         return false;
     g->consumers =
         arena_alloc(r->arena, (consumers + 1) * sizeof *g->consumers);
@@ -310,7 +304,7 @@ get_groups(struct rdb_reader *r, uint8_t type, struct rdb_stream *s)
 {
     uint64_t n;
 
-    if (!get_count(r, 5, &n))
+    if (!rdb_get_count(r, 5, &n))
         return false;
     s->groups = arena_alloc(r->arena, (n + 1) * sizeof *s->groups);
     for (; s->group_count < n; s->group_count++) {
@@ -343,7 +337,7 @@ rdb_get_stream(struct rdb_reader *r, uint8_t type, struct rdb_value *v)
 
     *s = (struct rdb_stream){.count = 0};
     v->stream = s;
-    if (!get_count(r, 2, &nodes))
+    if (!rdb_get_count(r, 2, &nodes))
         return false;
     for (; nodes > 0; nodes--)
         if (!get_node(r, &all))

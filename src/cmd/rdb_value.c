@@ -28,7 +28,7 @@ enum { SCORE_NAN = 253, SCORE_INF = 254, SCORE_MINUS_INF = 255 };
 static struct slices
 slices_in(struct rdb_reader *r)
 {
-    return (struct slices){.arena = r->arena, .max = rdb_max_items(r)};
+    return (struct slices){.arena = r->arena, .max = r->items};
 }
 
 static bool
@@ -37,13 +37,6 @@ take_items(struct rdb_value *v, const struct slices *items)
     v->items = items->at;
     v->count = items->count;
     return !items->is_overfull;
-}
-
-/* A length that says how many things of at least `bytes` bytes follow. */
-static bool
-get_count(struct rdb_reader *r, uint64_t bytes, uint64_t *n)
-{
-    return rdb_get_length(r, n) && *n <= cursor_left(&r->c) / bytes;
 }
 
 static bool
@@ -65,7 +58,7 @@ get_plain(struct rdb_reader *r, uint64_t strings_each, struct rdb_value *v)
     struct slices items = slices_in(r);
     uint64_t n;
 
-    if (!get_count(r, strings_each, &n) ||
+    if (!rdb_get_count(r, strings_each, &n) ||
         !get_strings(r, n * strings_each, &items))
         return false;
     return take_items(v, &items);
@@ -110,7 +103,7 @@ get_quicklist(struct rdb_reader *r, bool has_kind, struct rdb_value *v)
     struct slices items = slices_in(r);
     uint64_t n;
 
-    if (!get_count(r, 1, &n))
+    if (!rdb_get_count(r, 1, &n))
         return false;
     for (; n > 0; n--)
         if (!get_node(r, has_kind, &items))
@@ -127,7 +120,7 @@ get_expiring_hash(struct rdb_reader *r, struct rdb_value *v)
     uint64_t n, earliest, ttl;
 
     cursor_get_u64(&r->c, &earliest);
-    if (!get_count(r, 3, &n))
+    if (!rdb_get_count(r, 3, &n))
         return false;
     v->expire_ms = arena_alloc(r->arena, (n + 1) * sizeof *v->expire_ms);
     for (uint64_t i = 0; i < n; i++) {
@@ -210,7 +203,7 @@ get_zset(struct rdb_reader *r, bool is_text, struct rdb_value *v)
     struct slices items = slices_in(r);
     uint64_t n;
 
-    if (!get_count(r, 2, &n))
+    if (!rdb_get_count(r, 2, &n))
         return false;
     v->scores = arena_alloc(r->arena, (n + 1) * sizeof *v->scores);
     for (uint64_t i = 0; i < n; i++) {
