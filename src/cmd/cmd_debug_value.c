@@ -81,6 +81,8 @@ reply_digest(struct req *rq, uint64_t sum)
 void
 debug_digest_value(struct req *rq)
 {
+    uint64_t mark = reply_mark(rq);
+
     reply_array(rq, rq->argc - 2);
     for (uint32_t i = 2; i < rq->argc; i++) {
         struct entry e;
@@ -90,7 +92,7 @@ debug_digest_value(struct req *rq)
         if (rc == NQ_OK)
             rc = digest_value(rq, rq->argv[i], &e, &sum);
         if (rc != NQ_OK && rc != NQ_NOTFOUND) {
-            reply_rc(rq, rc);
+            reply_rc_from(rq, mark, rc);
             return;
         }
         reply_digest(rq, sum);

@@ -192,6 +192,7 @@ static void
 tell_places(struct req *rq, void (*tell)(struct req *rq, struct geo_point p),
             void (*tell_none)(struct req *rq))
 {
+    uint64_t mark = reply_mark(rq);
     double score = 0;
     struct entry e;
     struct zset z;
@@ -214,7 +215,7 @@ tell_places(struct req *rq, void (*tell)(struct req *rq, struct geo_point p),
     if (found)
         zset_close(&z);
     if (rc != NQ_OK)
-        reply_rc(rq, rc);
+        reply_rc_from(rq, mark, rc);
 }
 
 void

@@ -160,6 +160,7 @@ cmd_sismember(struct req *rq)
 void
 cmd_smismember(struct req *rq)
 {
+    uint64_t mark = reply_mark(rq);
     struct item it;
     struct entry e;
     struct coll c;
@@ -178,7 +179,7 @@ cmd_smismember(struct req *rq)
     }
     coll_close(&c);
     if (rc != NQ_OK)
-        reply_rc(rq, rc); /* takes back what was put */
+        reply_rc_from(rq, mark, rc);
 }
 
 void

@@ -70,6 +70,8 @@ cmd_strlen(struct req *rq)
 void
 cmd_mget(struct req *rq)
 {
+    uint64_t mark = reply_mark(rq);
+
     reply_array(rq, rq->argc - 1);
     for (uint32_t i = 1; i < rq->argc; i++) {
         struct entry e;
@@ -80,9 +82,7 @@ cmd_mget(struct req *rq)
         } else if (rc == NQ_NOTFOUND || rc == NQ_EWRONGTYPE) {
             reply_null(rq);
         } else {
-            /* What was put is taken back, by dispatch for a miss and by the
-             * error itself otherwise. */
-            reply_rc(rq, rc);
+            reply_rc_from(rq, mark, rc);
             return;
         }
     }

@@ -231,6 +231,7 @@ reply_score(struct req *rq, struct zset *z, bool found, struct slice name)
 static void
 reply_scores(struct req *rq, bool many)
 {
+    uint64_t mark = reply_mark(rq);
     struct entry e;
     struct zset z;
     bool found;
@@ -245,7 +246,7 @@ reply_scores(struct req *rq, bool many)
     if (found)
         zset_close(&z);
     if (rc != NQ_OK)
-        reply_rc(rq, rc);
+        reply_rc_from(rq, mark, rc);
 }
 
 void
