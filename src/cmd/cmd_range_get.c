@@ -28,16 +28,13 @@ stored_bytes(const struct entry *e, struct slice key)
 static void
 reply_page(struct req *rq, const struct entry *e)
 {
-    enum store_codec codec = CODEC_RAW;
+    uint8_t codec = 0;
     uint32_t bytes = 0;
     bool is_on_disk =
         store_page_on_disk(db_store(rq->db), e->finger.leaf, &codec, &bytes);
 
     reply_bulk_str(rq, "codec");
-    if (!is_on_disk)
-        reply_bulk_str(rq, "none");
-    else
-        reply_bulk_str(rq, codec == CODEC_ZSTD ? "zstd" : "raw");
+    reply_bulk_str(rq, is_on_disk ? pack_codec_name(codec) : "none");
     put_field_int(rq, "page_bytes", bytes);
 }
 

@@ -176,8 +176,9 @@ hooks_apply(void *arg, unsigned hooks, char err[CONFIG_ERR])
                       (enum wal_fsync)config_int(c, CONF_FSYNC),
                       (uint64_t)config_int(c, CONF_FSYNC_INTERVAL) / 1000);
     if ((hooks & HOOK_STORE) != 0) {
-        store_set_codec(s->store,
-                        config_int(c, CONF_COMPRESS) ? CODEC_ZSTD : CODEC_RAW);
+        struct pack_opts pack = {.enabled = config_int(c, CONF_COMPRESS) != 0};
+
+        store_set_pack(s->store, &pack);
         store_set_max_bytes(s->store, (uint64_t)config_int(c, CONF_MAX_SIZE));
         store_set_max_log(s->store, (uint64_t)config_int(c, CONF_WAL_MAX));
     }

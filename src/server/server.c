@@ -149,7 +149,7 @@ open_store(struct server *s)
         .dir = config_text(c, CONF_DIR),
         .wal_dir = wal_dir[0] == '\0' ? NULL : wal_dir,
         .pool_bytes = (uint64_t)config_int(c, CONF_POOL),
-        .codec = config_int(c, CONF_COMPRESS) ? CODEC_ZSTD : CODEC_RAW,
+        .pack.enabled = config_int(c, CONF_COMPRESS) != 0,
         .force_log = s->cut_log,
         .max_bytes = (uint64_t)config_int(c, CONF_MAX_SIZE),
         .dirty_soft = dirty * 0.75,

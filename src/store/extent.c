@@ -59,16 +59,17 @@ put_header(uint8_t *p, const struct extent *x)
 }
 
 void
-extent_encode(struct extent *x, struct slice raw, uint8_t *dst, size_t cap)
+extent_encode(struct extent *x, struct slice raw, const struct extent_env *env,
+              const struct extent_style *style, uint8_t *dst, size_t cap)
 {
-    size_t n = 0;
+    size_t n;
 
+    nq_unused(env);
     nq_assert(raw.len > 0 && raw.len <= EXTENT_RAW_MAX &&
               cap >= extent_bound(raw.len) && x->id != 0 &&
               x->generation <= EXTENT_GENERATION_MAX);
-    if (x->codec != BLOCK_RAW)
-        n = block_encode(x->codec, 0, dst + EXTENT_HEADER, raw.len - 1, raw.p,
-                         raw.len);
+    n = pack_block(&style->pack, style->dict, raw.p, raw.len,
+                   dst + EXTENT_HEADER, raw.len - 1, &x->codec);
     if (n == 0) {
         x->codec = BLOCK_RAW;
         memcpy(dst + EXTENT_HEADER, raw.p, n = raw.len);
@@ -168,14 +169,15 @@ extent_verify(struct slice bytes, pgno id, struct entry e, struct extent *out,
 }
 
 nq_rc
-extent_decode(struct slice bytes, const struct extent *x, uint8_t *dst,
+extent_decode(struct slice bytes, const struct extent *x,
+              const struct extent_env *env, uint8_t *dst,
               struct extent_fault *fault)
 {
     struct slice payload =
         slice_of(bytes.p + EXTENT_HEADER, x->len - EXTENT_HEADER);
 
-    if (block_decode(x->codec, dst, x->raw_len, payload.p, payload.len) ==
-        NQ_OK)
+    if (unpack_block(x->codec, env->dicts, dst, x->raw_len, payload.p,
+                     payload.len) == NQ_OK)
         return NQ_OK;
     *fault = (struct extent_fault){"payload decodes to", x->raw_len, 0};
     return NQ_ECORRUPT;

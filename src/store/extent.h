@@ -7,7 +7,10 @@
 
 #include "base/rc.h"
 #include "base/slice.h"
+#include "codec/pack.h"
 #include "store/pgno.h"
+
+struct keyring;
 
 #define EXTENT_HEADER 40u
 #define EXTENT_UNIT 64u   /* of places and lengths in entries */
@@ -64,12 +67,27 @@ entry_codec(struct entry e)
 struct extent {
     pgno id;
     uint32_t generation;
-    uint8_t codec; /* of the payload: enum store_codec */
+    uint8_t codec; /* of the payload: codec/block.h */
     uint8_t kind;  /* enum page_kind */
     uint32_t raw_len;
     uint32_t len; /* of header and payload */
     lsn lsn;
     uint32_t crc;
+};
+
+/* What the extents of one database need to be written and read.  It stands
+ * still while the database is open, and its parts may be asked by any
+ * thread. */
+struct extent_env {
+    struct dicts *dicts;  /* NULL: no dictionaries */
+    struct keyring *keys; /* NULL: not encrypted */
+};
+
+/* How an extent is to be written: settings of the moment, plain data. */
+struct extent_style {
+    struct pack_opts pack;
+    const struct dict *dict; /* for this block; NULL: none fits */
+    bool parity;             /* sectors to rebuild damaged ones from */
 };
 
 /* What did not fit, for the log. */
@@ -80,10 +98,11 @@ struct extent_fault {
 
 /* Room that extent_encode() needs for `raw_len` bytes. */
 size_t extent_bound(size_t raw_len);
-/* Encodes `raw` (1 byte to EXTENT_RAW_MAX) with x->codec, or as it is if that
- * saves nothing; fills in codec, raw_len, len and crc of *x. */
-void extent_encode(struct extent *x, struct slice raw, uint8_t *dst,
-                   size_t cap);
+/* Encodes `raw` (1 byte to EXTENT_RAW_MAX) as `style` says, or as it is if
+ * that saves nothing; fills in codec, raw_len, len and crc of *x. */
+void extent_encode(struct extent *x, struct slice raw,
+                   const struct extent_env *env,
+                   const struct extent_style *style, uint8_t *dst, size_t cap);
 /* Its entry, once a place is found. */
 struct entry extent_entry(const struct extent *x, uint64_t off);
 
@@ -93,6 +112,7 @@ NQ_MUST_USE nq_rc extent_verify(struct slice bytes, pgno id, struct entry e,
                                 struct extent *out, struct extent_fault *fault);
 /* The page of a verified extent: dst has room for x->raw_len bytes. */
 NQ_MUST_USE nq_rc extent_decode(struct slice bytes, const struct extent *x,
-                                uint8_t *dst, struct extent_fault *fault);
+                                const struct extent_env *env, uint8_t *dst,
+                                struct extent_fault *fault);
 
 #endif

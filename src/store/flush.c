@@ -44,6 +44,7 @@ struct flush_job {
     uint32_t magic;
     struct list link; /* in disk.jobs */
     struct disk *disk;
+    struct extent_style style;
     nq_rc rc;
     uint8_t *buf; /* encoded extents, each padded to a sector */
     uint32_t len, cap;
@@ -84,7 +85,6 @@ take_frame(struct flush_job *j, uint32_t f, bool in_cut)
     it->x = (struct extent){
         .id = m->id,
         .generation = pagetable_next_generation(j->disk->table, m->id),
-        .codec = (uint8_t)j->disk->codec,
         .kind = m->kind,
     };
     if (frame_is_chunk(f)) {
@@ -158,7 +158,8 @@ run_encode(struct job *job)
         uint32_t padded;
 
         it->at = j->len;
-        extent_encode(&it->x, it->raw, j->buf + j->len, j->cap - j->len);
+        extent_encode(&it->x, it->raw, &j->disk->env, &j->style,
+                      j->buf + j->len, j->cap - j->len);
         padded = sectors(it->x.len);
         memset(j->buf + j->len + it->x.len, 0, padded - it->x.len);
         j->len += padded;
@@ -400,6 +401,7 @@ flush_start(struct disk *d, bool from_cut)
     j = nq_calloc(1, sizeof *j);
     j->magic = FLUSH_MAGIC;
     j->disk = d;
+    j->style = d->style;
     do {
         take_frame(j, f, from_cut);
         f = next_frame(all, from_cut);

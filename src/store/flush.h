@@ -10,6 +10,7 @@
 
 #include "base/list.h"
 #include "base/rc.h"
+#include "store/extent.h"
 #include "store/pgno.h"
 #include "store/store.h"
 
@@ -26,7 +27,8 @@ struct disk {
     struct pagetable *table;
     struct pool *pool;
     struct frames_all *frames;
-    enum store_codec codec; /* of extents written from now on */
+    struct extent_env env;
+    struct extent_style style; /* of extents written from now on */
     bool is_read_only;
     uint64_t allocated; /* the file has real blocks up to here */
     bool is_growing;    /* a job extends it; others that write behind

@@ -111,8 +111,8 @@ take_extent(struct frames_all *all, pgno id, struct entry e, struct slice bytes)
     if (extent_verify(bytes, id, e, &x, &fault) != NQ_OK ||
         !is_good_size(all, &x, &fault))
         return damaged(all, id, e, &fault);
-    if (extent_decode(bytes, &x, install(all, id, &x, POLICY_FETCHED),
-                      &fault) != NQ_OK) {
+    if (extent_decode(bytes, &x, &all->disk->env,
+                      install(all, id, &x, POLICY_FETCHED), &fault) != NQ_OK) {
         uint32_t f = all->pub.frame_of[id];
 
         all->pub.frame_of[id] = 0;
@@ -198,7 +198,8 @@ run_read(struct job *job)
         r->rc = extent_verify(bytes, r->id, r->entry, &r->extent, &r->fault);
     if (r->rc == NQ_OK) {
         r->raw = nq_malloc(r->extent.raw_len);
-        r->rc = extent_decode(bytes, &r->extent, r->raw, &r->fault);
+        r->rc = extent_decode(bytes, &r->extent, &r->all->disk->env, r->raw,
+                              &r->fault);
     }
     nq_free(buf);
 }

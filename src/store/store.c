@@ -237,7 +237,7 @@ new_store(const struct store_opts *opts, struct pool *pool)
     st->catalog = CATALOG_INIT;
     flush_init(&st->disk);
     st->disk.pool = pool;
-    st->disk.codec = opts->codec;
+    st->disk.style.pack = opts->pack;
     st->disk.is_read_only = opts->read_only;
     st->disk.space = space_new(SUPERBLOCK_AREA);
     st->disk.table = pagetable_new(st->disk.space);
@@ -506,12 +506,12 @@ store_get_stats(const struct store *st, struct store_stats *out)
 }
 
 bool
-store_page_on_disk(const struct store *st, pgno id, enum store_codec *codec,
+store_page_on_disk(const struct store *st, pgno id, uint8_t *codec,
                    uint32_t *bytes)
 {
     struct entry e = pagetable_get(st->disk.table, id);
 
-    *codec = (enum store_codec)entry_codec(e);
+    *codec = entry_codec(e);
     *bytes = entry_len(e);
     return !entry_is_none(e);
 }
@@ -533,9 +533,9 @@ store_set_dirty(struct store *st, double soft, double hard)
 }
 
 void
-store_set_codec(struct store *st, enum store_codec codec)
+store_set_pack(struct store *st, const struct pack_opts *pack)
 {
-    st->disk.codec = codec;
+    st->disk.style.pack = *pack;
 }
 
 void

@@ -14,19 +14,18 @@
 
 #include "base/rc.h"
 #include "base/slice.h"
+#include "codec/pack.h"
 #include "store/wal.h"
 
 struct store;
 struct frames;
 struct pool;
 
-enum store_codec { CODEC_RAW = 0, CODEC_ZSTD = 1 };
-
 struct store_opts {
     const char *dir, *wal_dir; /* wal_dir NULL: dir/wal */
     uint32_t page_size;        /* 0: as created, 8192 if new */
     uint64_t pool_bytes;
-    enum store_codec codec;        /* for pages written from now on */
+    struct pack_opts pack;         /* for pages written from now on */
     bool read_only;                /* tools: no lock upgrade, no log appends */
     bool force_log;                /* cut the log at damage */
     struct wal_opts wal;           /* dir, uuid, salt are filled in here */
@@ -92,12 +91,12 @@ struct store_stats {
 void store_get_stats(const struct store *st, struct store_stats *out);
 /* How the newest bytes of the page on disk are kept; false: it has not been
  * written yet. */
-bool store_page_on_disk(const struct store *st, pgno id,
-                        enum store_codec *codec, uint32_t *bytes);
+bool store_page_on_disk(const struct store *st, pgno id, uint8_t *codec,
+                        uint32_t *bytes);
 /* Live settings. */
 void store_set_pool(struct store *st, uint64_t pool_bytes);
 void store_set_dirty(struct store *st, double soft, double hard);
-void store_set_codec(struct store *st, enum store_codec codec);
+void store_set_pack(struct store *st, const struct pack_opts *pack);
 void store_set_max_bytes(struct store *st, uint64_t max_bytes);
 /* Log since the last checkpoint from which on, if checkpoints fail, nothing
  * can be written any more; 0: no end. */

@@ -76,7 +76,8 @@ check_extent(struct check *k, pgno id, struct entry e)
     if (rc == NQ_OK) {
         uint8_t *raw = nq_malloc(x.raw_len);
 
-        rc = extent_decode(slice_of(buf, entry_len(e)), &x, raw, &why);
+        rc = extent_decode(slice_of(buf, entry_len(e)), &x, &k->st->disk.env,
+                           raw, &why);
         nq_free(raw);
     }
     if (rc != NQ_OK)

@@ -28,7 +28,7 @@ struct part {
 
 struct superblock {
     uint32_t page_size;
-    uint32_t codecs; /* bits by enum store_codec that extents may have */
+    uint32_t codecs; /* bits by codec that extents may have */
     uint8_t uuid[16];
     uint64_t sequence; /* of publications; the parity chooses the copy */
     lsn lsn;           /* replay begins here */

@@ -69,7 +69,7 @@ env_try_open(struct env *e)
         .dir = e->dir,
         .page_size = e->page_size,
         .pool_bytes = e->pool_bytes,
-        .codec = CODEC_ZSTD,
+        .pack.enabled = true,
         .wal = {.segment_size = 1 << 20,
                 .buffer_size = 1 << 20,
                 .fsync = e->fsync,

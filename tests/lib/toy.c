@@ -61,7 +61,7 @@ toy_init(struct toy *t, uint64_t seed)
         .dir = t->dir,
         .page_size = 4096,
         .pool_bytes = 8 << 20,
-        .codec = CODEC_ZSTD,
+        .pack.enabled = true,
         .wal = {.segment_size = 1 << 20,
                 .buffer_size = 1 << 20,
                 .fsync = WAL_FSYNC_ALWAYS,

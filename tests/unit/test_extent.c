@@ -19,19 +19,21 @@ struct sample {
     struct entry e;
 };
 
+static const struct extent_env plain;
+
 static void
 encode(struct sample *s, pgno id, uint32_t generation, uint8_t codec,
        unsigned seed)
 {
+    struct extent_style style = {.pack.enabled = codec != BLOCK_RAW};
+
     for (unsigned i = 0; i < PAGE; i++)
         s->page[i] = (uint8_t)(i < 200 ? i * seed : seed);
     memset(s->bytes, 0, sizeof s->bytes);
-    s->x = (struct extent){.id = id,
-                           .generation = generation,
-                           .codec = codec,
-                           .kind = PAGE_LEAF,
-                           .lsn = 1234567};
-    extent_encode(&s->x, slice_of(s->page, PAGE), s->bytes, sizeof s->bytes);
+    s->x = (struct extent){
+        .id = id, .generation = generation, .kind = PAGE_LEAF, .lsn = 1234567};
+    extent_encode(&s->x, slice_of(s->page, PAGE), &plain, &style, s->bytes,
+                  sizeof s->bytes);
     s->e = extent_entry(&s->x, 512 * 99);
 }
 
@@ -43,7 +45,7 @@ decode(const struct sample *s, pgno id, struct entry e, uint8_t *page)
     struct slice bytes = slice_of(s->bytes, entry_len(e));
     nq_rc rc = extent_verify(bytes, id, e, &x, &why);
 
-    return rc != NQ_OK ? rc : extent_decode(bytes, &x, page, &why);
+    return rc != NQ_OK ? rc : extent_decode(bytes, &x, &plain, page, &why);
 }
 
 static void
@@ -115,6 +117,7 @@ each_flipped_bit_of_the_table_entry_is_found(void **state)
 static void
 bytes_that_do_not_shrink_are_stored_raw(void **state)
 {
+    struct extent_style style = {.pack.enabled = true};
     struct sample s;
     uint8_t page[PAGE];
     uint32_t v = 1;
@@ -124,9 +127,9 @@ bytes_that_do_not_shrink_are_stored_raw(void **state)
         v = v * 1664525 + 1013904223;
         s.page[i] = (uint8_t)(v >> 24);
     }
-    s.x = (struct extent){
-        .id = 1, .generation = 1, .codec = BLOCK_ZSTD, .kind = PAGE_LEAF};
-    extent_encode(&s.x, slice_of(s.page, PAGE), s.bytes, sizeof s.bytes);
+    s.x = (struct extent){.id = 1, .generation = 1, .kind = PAGE_LEAF};
+    extent_encode(&s.x, slice_of(s.page, PAGE), &plain, &style, s.bytes,
+                  sizeof s.bytes);
     s.e = extent_entry(&s.x, 512);
     assert_int_equal(s.x.codec, BLOCK_RAW);
     assert_int_equal(s.x.len, extent_bound(PAGE));

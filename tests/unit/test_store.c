@@ -156,7 +156,7 @@ free_end_of_the_file_is_given_back(void **state)
     (void)state;
     toy_init(&t, toy_env_seed());
     t.opts.pool_bytes = 256 << 20;
-    t.opts.codec = CODEC_RAW;
+    t.opts.pack.enabled = false;
     assert_int_equal(toy_open(&t), NQ_OK);
     write_many(&t, 50);
     fr = store_frames(t.st);

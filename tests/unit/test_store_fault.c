@@ -30,13 +30,13 @@ write_many(struct toy *t, unsigned n)
 }
 
 static void
-start(struct toy *t, uint64_t pool_bytes, enum store_codec codec)
+start(struct toy *t, uint64_t pool_bytes, bool is_packed)
 {
     log_set_level(LOG_ERROR + 1);
     fault_clear();
     toy_init(t, toy_env_seed());
     t->opts.pool_bytes = pool_bytes;
-    t->opts.codec = codec;
+    t->opts.pack.enabled = is_packed;
     assert_int_equal(toy_open(t), NQ_OK);
     t->st->disk.retry_step_us = 20000;
     write_many(t, 400);
@@ -68,7 +68,7 @@ failing_once(enum fault_point point, uint64_t skip, enum fault_kind kind,
     struct store_stats s;
     struct toy t;
 
-    start(&t, pool_bytes, CODEC_ZSTD);
+    start(&t, pool_bytes, true);
     fault_after(point, skip, kind);
     assert_int_equal(toy_checkpoint(&t), expected);
     store_get_stats(t.st, &s);
@@ -122,7 +122,7 @@ quota_gives_the_checkpoint_up_until_it_is_raised(void **state)
     struct toy t;
 
     (void)state;
-    start(&t, BIG_POOL, CODEC_RAW);
+    start(&t, BIG_POOL, false);
     store_get_stats(t.st, &s);
     store_set_max_bytes(t.st, s.file_bytes);
     write_many(&t, 2000); /* nearly every page: more than is free */
@@ -159,7 +159,7 @@ damaged_page_answers_an_error_and_the_rest_serves(void **state)
     struct toy t;
 
     (void)state;
-    start(&t, BIG_POOL, CODEC_ZSTD);
+    start(&t, BIG_POOL, true);
     assert_int_equal(toy_close(&t, true), NQ_OK);
     assert_int_equal(toy_open(&t), NQ_OK);
     for (unsigned i = 1; i < TOY_SLOTS; i += 50) {
@@ -192,7 +192,7 @@ damage_newer_than_the_checkpoint_is_healed_by_a_restart(void **state)
     struct toy t;
 
     (void)state;
-    start(&t, SMALL_POOL, CODEC_RAW);
+    start(&t, SMALL_POOL, false);
     for (;; slot++) { /* flushed since the checkpoint, and evicted */
         pgno id = t.id[slot];
 
@@ -219,7 +219,7 @@ unreadable_page_is_reported_and_can_be_read_later(void **state)
     struct toy t;
 
     (void)state;
-    start(&t, BIG_POOL, CODEC_ZSTD);
+    start(&t, BIG_POOL, true);
     assert_int_equal(toy_close(&t, true), NQ_OK);
     assert_int_equal(toy_open(&t), NQ_OK);
     while (t.id[slot] == 0)
