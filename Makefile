@@ -190,6 +190,18 @@ bench-engine:
 		build/obj/release/bench/bench_engine
 	@build/obj/release/bench/bench_engine $(BENCH_ARGS)
 
+$(OBJ)/bench/bench_cold: BENCH_LIBS = $(call has,rocksdb/c.h,-lrocksdb) \
+	$(call has,wiredtiger.h,-lwiredtiger)
+
+## make bench-cold     reads of data larger than memory beside RocksDB and
+##                     WiredTiger: BENCH_ARGS="-n 4000000 -p 10 -z -c"
+.PHONY: bench-cold
+bench-cold:
+	@utils/install-deps bench
+	@$(MAKE) --no-print-directory MODE=release \
+		build/obj/release/bench/bench_cold
+	@build/obj/release/bench/bench_cold $(BENCH_ARGS)
+
 # It talks to a server that runs.
 $(OBJ)/bench/stall: BENCH_LIBS = -lhiredis
 
