@@ -18,6 +18,7 @@ import threading
 import time
 
 import report
+from bench_larger import bench_larger
 from bench_types import bench_stall, bench_type_memory, bench_types
 from peers import (ROOT, Client, Peer, beside_ping, load_keys,
                    redis_benchmark)
@@ -197,7 +198,7 @@ def bench_restart(run):
 BENCHES = {"cpu": bench_cpu, "always": bench_always, "order": bench_order,
            "save": bench_save, "idle": bench_idle, "restart": bench_restart,
            "types": bench_types, "type-memory": bench_type_memory,
-           "stall": bench_stall}
+           "stall": bench_stall, "larger": bench_larger}
 
 
 def machine():
