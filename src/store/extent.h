@@ -8,6 +8,7 @@
 #include "base/rc.h"
 #include "base/slice.h"
 #include "codec/pack.h"
+#include "codec/parity.h"
 #include "store/pgno.h"
 
 struct keyring;
@@ -20,10 +21,13 @@ struct keyring;
 
 /* Page table entry, as in memory so on disk (little-endian). */
 struct entry {
-    uint64_t place; /* u48 location | u16 length << 48, in units; 0: none */
+    uint64_t place; /* u47 location | parity << 47 | u16 length << 48, in
+                       units; 0: none */
     uint32_t crc;   /* of the extent */
     uint32_t codec_generation; /* u8 codec | u24 generation << 8 */
 };
+
+#define ENTRY_PARITY (UINT64_C(1) << 47)
 
 _Static_assert(sizeof(struct entry) == 16, "entries are packed");
 
@@ -36,7 +40,13 @@ entry_is_none(struct entry e)
 static inline uint64_t
 entry_off(struct entry e)
 {
-    return (e.place & 0xffffffffffffu) * EXTENT_UNIT;
+    return (e.place & (ENTRY_PARITY - 1)) * EXTENT_UNIT;
+}
+
+static inline bool
+entry_has_parity(struct entry e)
+{
+    return (e.place & ENTRY_PARITY) != 0;
 }
 
 static inline uint32_t
@@ -45,11 +55,19 @@ entry_len(struct entry e)
     return (uint32_t)(e.place >> 48) * EXTENT_UNIT;
 }
 
-/* Bytes of the file that it takes: whole sectors. */
+static inline uint32_t
+extent_sectors(uint32_t len) /* in bytes */
+{
+    return (len + EXTENT_ALIGN - 1) / EXTENT_ALIGN * EXTENT_ALIGN;
+}
+
+/* Bytes of the file that it takes: whole sectors, parity included. */
 static inline uint32_t
 entry_space(struct entry e)
 {
-    return (entry_len(e) + EXTENT_ALIGN - 1) / EXTENT_ALIGN * EXTENT_ALIGN;
+    uint32_t n = extent_sectors(entry_len(e));
+
+    return n + (entry_has_parity(e) ? (uint32_t)parity_size(n) : 0);
 }
 
 static inline uint32_t
@@ -71,6 +89,7 @@ struct extent {
     uint8_t kind;  /* enum page_kind */
     uint32_t raw_len;
     uint32_t len; /* of header and payload */
+    bool has_parity;
     lsn lsn;
     uint32_t crc;
 };
@@ -99,10 +118,13 @@ struct extent_fault {
 /* Room that extent_encode() needs for `raw_len` bytes. */
 size_t extent_bound(size_t raw_len);
 /* Encodes `raw` (1 byte to EXTENT_RAW_MAX) as `style` says, or as it is if
- * that saves nothing; fills in codec, raw_len, len and crc of *x. */
+ * that saves nothing; fills in codec, raw_len, len, has_parity and crc of *x.
+ * Writes extent_space(x) bytes. */
 void extent_encode(struct extent *x, struct slice raw,
                    const struct extent_env *env,
                    const struct extent_style *style, uint8_t *dst, size_t cap);
+/* Bytes of the file that it takes: whole sectors, parity included. */
+uint32_t extent_space(const struct extent *x);
 /* Its entry, once a place is found. */
 struct entry extent_entry(const struct extent *x, uint64_t off);
 
@@ -110,6 +132,9 @@ struct entry extent_entry(const struct extent *x, uint64_t off);
  * what the table says of page `id`.  NQ_ECORRUPT fills in *fault. */
 NQ_MUST_USE nq_rc extent_verify(struct slice bytes, pgno id, struct entry e,
                                 struct extent *out, struct extent_fault *fault);
+/* `bytes` are entry_space() of an extent that has parity and does not verify:
+ * rebuilds sectors until it does.  How many; 0: it cannot be. */
+unsigned extent_repair(uint8_t *bytes, pgno id, struct entry e);
 /* The page of a verified extent: dst has room for x->raw_len bytes. */
 NQ_MUST_USE nq_rc extent_decode(struct slice bytes, const struct extent *x,
                                 const struct extent_env *env, uint8_t *dst,

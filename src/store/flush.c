@@ -46,7 +46,7 @@ struct flush_job {
     struct disk *disk;
     struct extent_style style;
     nq_rc rc;
-    uint8_t *buf; /* encoded extents, each padded to a sector */
+    uint8_t *buf; /* encoded extents, whole sectors each */
     uint32_t len, cap;
     uint64_t weight;             /* of its frames */
     uint64_t grow_from, grow_to; /* blocks to allocate first; 0: none */
@@ -56,12 +56,6 @@ struct flush_job {
     struct flush_item items[BATCH_PAGES];
     struct flush_piece pieces[BATCH_PAGES];
 };
-
-static uint32_t
-sectors(uint32_t n)
-{
-    return (n + EXTENT_ALIGN - 1) / EXTENT_ALIGN * EXTENT_ALIGN;
-}
 
 static struct flush_job *
 job_of(struct job *job)
@@ -95,7 +89,7 @@ take_frame(struct flush_job *j, uint32_t f, bool in_cut)
         memcpy(&it->x.lsn, it->raw.p + PAGE_LSN_OFFSET, sizeof it->x.lsn);
     }
     j->weight += frame_weight(all, f);
-    j->cap += sectors((uint32_t)extent_bound(it->raw.len));
+    j->cap += (uint32_t)extent_bound(it->raw.len);
     frame_unlist(all, f);
     m->is_flushing = true;
     m->writable = 0;
@@ -155,14 +149,11 @@ run_encode(struct job *job)
     j->buf = nq_malloc(j->cap);
     for (unsigned i = 0; i < j->items_count; i++) {
         struct flush_item *it = &j->items[i];
-        uint32_t padded;
 
         it->at = j->len;
         extent_encode(&it->x, it->raw, &j->disk->env, &j->style,
                       j->buf + j->len, j->cap - j->len);
-        padded = sectors(it->x.len);
-        memset(j->buf + j->len + it->x.len, 0, padded - it->x.len);
-        j->len += padded;
+        j->len += extent_space(&it->x);
     }
 }
 
@@ -254,7 +245,7 @@ place_items(struct flush_job *j)
     j->was_limited = j->disk->is_limited;
     while (i < j->items_count) {
         struct flush_piece *p = &j->pieces[j->pieces_count];
-        uint64_t got, first = sectors(j->items[i].x.len);
+        uint64_t got, first = extent_space(&j->items[i].x);
         nq_rc rc;
 
         p->at = j->items[i].at;
@@ -263,7 +254,7 @@ place_items(struct flush_job *j)
             return rc;
         j->pieces_count++;
         for (p->len = 0; i < j->items_count; i++) {
-            uint32_t n = sectors(j->items[i].x.len);
+            uint32_t n = extent_space(&j->items[i].x);
 
             if (p->len + n > got)
                 break;

@@ -279,12 +279,12 @@ take_space(struct loader *l)
         if (e.place == 0 && e.codec_generation == 0)
             continue;
         if (!entry_is_none(e) &&
-            (entry_off(e) + entry_len(e) > l->sb->file_bytes ||
-             !space_mark(l->pt->space, entry_off(e), entry_len(e))))
+            (entry_off(e) + entry_space(e) > l->sb->file_bytes ||
+             !space_mark(l->pt->space, entry_off(e), entry_space(e))))
             return NQ_CORRUPT("%s: extent of page %u at %llu, %u bytes, "
                               "overlaps another or the end",
                               file_path(l->file), id,
-                              (unsigned long long)entry_off(e), entry_len(e));
+                              (unsigned long long)entry_off(e), entry_space(e));
         pagetable_loaded(l->pt, id);
     }
     return NQ_OK;

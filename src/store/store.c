@@ -539,6 +539,12 @@ store_set_pack(struct store *st, const struct pack_opts *pack)
 }
 
 void
+store_set_parity(struct store *st, bool on)
+{
+    st->disk.style.parity = on;
+}
+
+void
 store_set_max_bytes(struct store *st, uint64_t max_bytes)
 {
     space_set_max(st->disk.space, max_bytes);

@@ -97,6 +97,8 @@ bool store_page_on_disk(const struct store *st, pgno id, uint8_t *codec,
 void store_set_pool(struct store *st, uint64_t pool_bytes);
 void store_set_dirty(struct store *st, double soft, double hard);
 void store_set_pack(struct store *st, const struct pack_opts *pack);
+/* Pages written from now on get parity, or none. */
+void store_set_parity(struct store *st, bool on);
 void store_set_max_bytes(struct store *st, uint64_t max_bytes);
 /* Log since the last checkpoint from which on, if checkpoints fail, nothing
  * can be written any more; 0: no end. */

@@ -114,6 +114,36 @@ each_flipped_bit_of_the_table_entry_is_found(void **state)
     }
 }
 
+/* Each sector in turn, rebuilt from its parity; then two, which cannot be. */
+static void
+a_damaged_sector_is_rebuilt_from_parity(void **state)
+{
+    struct extent_style style = {.parity = true};
+    uint8_t page[PAGE], *last;
+    struct sample s;
+
+    (void)state;
+    encode(&s, 7, 3, BLOCK_RAW, 17);
+    extent_encode(&s.x, slice_of(s.page, PAGE), &plain, &style, s.bytes,
+                  sizeof s.bytes);
+    s.e = extent_entry(&s.x, 512 * 99);
+    assert_true(entry_has_parity(s.e) && entry_off(s.e) == 512 * 99);
+    assert_int_equal(entry_space(s.e), 10 * 512);
+    assert_int_equal(extent_space(&s.x), 10 * 512);
+    for (unsigned i = 0; i < 9; i++) {
+        memset(s.bytes + i * 512u, 0x5a, i % 2 == 0 ? 512 : 40);
+        assert_int_equal(decode(&s, 7, s.e, page), NQ_ECORRUPT);
+        assert_int_equal(extent_repair(s.bytes, 7, s.e), 1);
+        assert_int_equal(decode(&s, 7, s.e, page), NQ_OK);
+        assert_memory_equal(page, s.page, PAGE);
+    }
+    last = s.bytes + 8 * 512;
+    memset(s.bytes, 0, 512);
+    memset(last, 0x33, 40);
+    assert_int_equal(extent_repair(s.bytes, 7, s.e), 0);
+    assert_int_equal(decode(&s, 7, s.e, page), NQ_ECORRUPT);
+}
+
 static void
 bytes_that_do_not_shrink_are_stored_raw(void **state)
 {
@@ -132,7 +162,7 @@ bytes_that_do_not_shrink_are_stored_raw(void **state)
                   sizeof s.bytes);
     s.e = extent_entry(&s.x, 512);
     assert_int_equal(s.x.codec, BLOCK_RAW);
-    assert_int_equal(s.x.len, extent_bound(PAGE));
+    assert_int_equal(s.x.len, EXTENT_HEADER + PAGE);
     assert_int_equal(decode(&s, 1, s.e, page), NQ_OK);
     assert_memory_equal(page, s.page, PAGE);
 }
@@ -161,6 +191,7 @@ main(void)
         cmocka_unit_test(each_flipped_bit_is_found),
         cmocka_unit_test(extents_of_other_pages_and_generations_are_refused),
         cmocka_unit_test(each_flipped_bit_of_the_table_entry_is_found),
+        cmocka_unit_test(a_damaged_sector_is_rebuilt_from_parity),
         cmocka_unit_test(bytes_that_do_not_shrink_are_stored_raw),
         cmocka_unit_test(page_used_in_two_rounds_outlives_one_used_once),
     };
