@@ -11,6 +11,8 @@
 #include "base/check.h"
 #include "cmd/engine.h"
 #include "cmd/errorstats.h"
+#include "store/frames.h"
+#include "store/store.h"
 
 #define ERROR_MAX 1000
 
@@ -46,6 +48,24 @@ reply_error(struct req *rq, const char *fmt, ...)
     put_error(rq, text, n + 2);
 }
 
+/* Which page, if it was one; the key that was asked for is the client's to
+ * know, what else the page holds NQ.CHECK tells. */
+static bool
+reply_damage(struct req *rq)
+{
+    struct frames *fr = store_frames(rq->engine->store);
+    uint64_t off;
+    pgno id;
+
+    if (!frames_last_damage(fr, &id, &off))
+        return false;
+    reply_error(rq,
+                "-%s page %u at offset %llu of the data file is damaged; "
+                "NQ.CHECK EXTENTS tells what it holds, see the server log",
+                rc_prefix(NQ_ECORRUPT), id, (unsigned long long)off);
+    return true;
+}
+
 void
 reply_rc(struct req *rq, nq_rc rc)
 {
@@ -55,6 +75,8 @@ reply_rc(struct req *rq, nq_rc rc)
         rq->outcome = rc == NQ_MISS ? REQ_PARK : REQ_HELD;
         return;
     }
+    if (rc == NQ_ECORRUPT && reply_damage(rq))
+        return;
     if (rc_prefix(rc)[0] == '\0') {
         rq->engine->stats.unexpected_errors++;
         reply_error(rq, "%s", rc_text(rc));

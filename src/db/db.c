@@ -266,6 +266,7 @@ db_gate_reset(struct db *db)
 {
     db->gate = 0;
     db->has_effects = false;
+    frames_forget_damage(db->fr);
 }
 
 lsn

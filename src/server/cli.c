@@ -22,6 +22,7 @@
 #include "server/cli_dump.h"
 #include "server/config_int.h"
 #include "server/version.h"
+#include "store/page.h"
 #include "store/frames.h"
 #include "store/store.h"
 
@@ -63,7 +64,8 @@ replay(struct tool *t)
 static int
 open_tool(struct tool *t)
 {
-    struct store_opts so = {.dir = t->dir,
+    struct store_opts so = {.is_page = page_verify,
+                            .dir = t->dir,
                             .pool_bytes = t->pool_bytes,
                             .read_only = true,
                             .dirty_soft = 0.6,

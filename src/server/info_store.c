@@ -59,6 +59,7 @@ void
 info_storage(struct server *s, struct buf *out)
 {
     const char *dir = config_text(s->config, CONF_DIR);
+    struct frames_stats fs;
     struct store_stats st;
 
     store_get_stats(s->store, &st);
@@ -70,6 +71,9 @@ info_storage(struct server *s, struct buf *out)
     info_u64(out, "free_bytes", st.free_bytes);
     info_u64(out, "disk_free_bytes", dir_free_bytes(dir));
     info_u64(out, "checksum_errors", st.checksum_errors);
+    frames_get_stats(store_frames(s->store), &fs);
+    info_u64(out, "damaged_pages", fs.damaged_pages);
+    info_u64(out, "repaired_pages", fs.repaired_pages);
 }
 
 void

@@ -32,6 +32,7 @@
 #include "server/config_int.h"
 #include "server/server_int.h"
 #include "server/version.h"
+#include "store/page.h"
 #include "store/frames.h"
 #include "store/store.h"
 
@@ -146,6 +147,7 @@ open_store(struct server *s)
     const char *wal_dir = config_text(c, CONF_WAL_DIR);
     double dirty = config_real(c, CONF_DIRTY);
     struct store_opts o = {
+        .is_page = page_verify,
         .dir = config_text(c, CONF_DIR),
         .wal_dir = wal_dir[0] == '\0' ? NULL : wal_dir,
         .pool_bytes = (uint64_t)config_int(c, CONF_POOL),

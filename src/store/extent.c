@@ -194,8 +194,7 @@ extent_verify(struct slice bytes, pgno id, struct entry e, struct extent *out,
         return NQ_ECORRUPT;
     crc = crc_of(bytes.p, out->len);
     if (!is_equal(fault, "checksum computed", e.crc, crc) ||
-        !is_equal(fault, "reserved bytes", 0,
-                  (flags & 0xfffdu) | zero32) ||
+        !is_equal(fault, "reserved bytes", 0, (flags & 0xfffdu) | zero32) ||
         !is_sane(out, fault))
         return NQ_ECORRUPT;
     return NQ_OK;

@@ -29,6 +29,8 @@ struct disk {
     struct frames_all *frames;
     struct extent_env env;
     struct extent_style style; /* of extents written from now on */
+    /* Whether bytes that were read are a tree page; NULL: any are. */
+    bool (*is_page)(const uint8_t *bytes, size_t size);
     bool is_read_only;
     uint64_t allocated; /* the file has real blocks up to here */
     bool is_growing;    /* a job extends it; others that write behind

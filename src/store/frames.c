@@ -137,6 +137,14 @@ id_push(struct id_stack *s, pgno id)
     s->ids[s->count++] = id;
 }
 
+/* Ids behind those that were asked for are new as it is. */
+static void
+touch(struct frames_all *all, pgno id)
+{
+    if (nq_unlikely(all->touched != NULL) && id < all->touched_ids)
+        all->touched[id / 8] |= (uint8_t)(1u << id % 8);
+}
+
 pgno
 frames_take_id(struct frames_all *all)
 {
@@ -151,6 +159,7 @@ frames_take_id(struct frames_all *all)
             grow_ids(all, id);
     }
     nq_dassert(all->pub.frame_of[id] == 0);
+    touch(all, id);
     all->pages++;
     return id;
 }
@@ -471,6 +480,8 @@ frames_free(struct frames *fr, pgno id)
 
     nq_assert(id != 0 && id < all->next_id && all->pages > 0);
     fr->frame_of[id] = 0;
+    touch(all, id);
+    damages_forget(&all->damages, id);
     if (f == FRAME_LOADING)
         frames_read_cancel(all, id);
     else if (!frame_is_mark(f))
@@ -567,6 +578,8 @@ frames_get_stats(const struct frames *fr, struct frames_stats *out)
         .frames_pinned = all->pinned,
         .chunk_bytes = all->chunk_bytes,
         .pages = all->pages,
+        .damaged_pages = damages_count(&all->damages),
+        .repaired_pages = all->repaired_pages,
         .pool_bytes = all->pool_bytes,
         .used_bytes =
             ((uint64_t)all->used << fr->page_shift) + all->chunk_bytes,

@@ -72,6 +72,11 @@ void frames_close(struct frames *fr); /* frames_close(NULL) does nothing */
 NQ_MUST_USE nq_rc frames_missed(struct frames *fr, pgno id,
                                 const uint8_t **out);
 
+/* The damaged page that the running command met: where it is in the data file.
+ * False: none.  frames_forget_damage() begins a command. */
+bool frames_last_damage(const struct frames *fr, pgno *id, uint64_t *off);
+void frames_forget_damage(struct frames *fr);
+
 /* The bytes of a tree page, for reading. */
 static inline NQ_MUST_USE nq_rc
 frames_page(struct frames *fr, pgno id, const uint8_t **out)
@@ -165,6 +170,8 @@ struct frames_stats {
         copies, blocking_reads;
     uint64_t frames, frames_used, frames_dirty, frames_pinned, chunk_bytes,
         pages, pool_bytes, used_bytes;
+    uint64_t damaged_pages;  /* known to be, now */
+    uint64_t repaired_pages; /* rebuilt from parity since the start */
 };
 void frames_get_stats(const struct frames *fr, struct frames_stats *out);
 

@@ -159,8 +159,13 @@ is_beyond_borrowing(const struct frames_all *all, uint64_t more)
 static nq_rc
 bad_reference(struct frames_all *all, pgno id)
 {
-    if (id != 0 && id < all->next_id)
+    static const struct extent_fault none = {"extents in the page table", 1, 0};
+
+    if (id != 0 && id < all->next_id) {
         all->pub.frame_of[id] = FRAME_DAMAGED;
+        damages_note(&all->damages, id, (struct entry){0}, &none);
+        all->damages.last = id;
+    }
     return NQ_CORRUPT("page %u is referred to but has no extent", id);
 }
 
@@ -196,8 +201,10 @@ frames_missed(struct frames *fr, pgno id, const uint8_t **out)
     uint64_t weight;
 
     *out = NULL;
-    if (f == FRAME_DAMAGED)
+    if (f == FRAME_DAMAGED) {
+        all->damages.last = id;
         return NQ_ECORRUPT;
+    }
     if (frame_is_chunk(f))
         return NQ_CORRUPT("page %u is a chunk of a value, but a tree names it "
                           "as one of its pages",
@@ -216,6 +223,25 @@ frames_missed(struct frames *fr, pgno id, const uint8_t **out)
     all->wanted_bytes += weight;
     id_push(&all->wanted, id);
     return NQ_MISS;
+}
+
+bool
+frames_last_damage(const struct frames *fr, pgno *id, uint64_t *off)
+{
+    const struct frames_all *all = frames_all((struct frames *)(uintptr_t)fr);
+    const struct damage *d = damages_find(&all->damages, all->damages.last);
+
+    if (d == NULL)
+        return false;
+    *id = d->id;
+    *off = entry_off(d->entry);
+    return true;
+}
+
+void
+frames_forget_damage(struct frames *fr)
+{
+    frames_all(fr)->damages.last = 0;
 }
 
 uint32_t
@@ -337,6 +363,7 @@ frames_fetch_fini(struct frames_all *all)
 {
     nq_assert(list_empty(&all->running));
     hash_fini(&all->reads);
+    damages_fini(&all->damages);
     nq_free(all->wanted.ids);
     nq_free(all->tier_buf);
 }

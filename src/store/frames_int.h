@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "os/pool.h"
+#include "store/damage.h"
 #include "store/extent.h"
 #include "store/frames.h"
 #include "store/policy.h"
@@ -84,6 +85,11 @@ struct frames_all {
     uint64_t flushing_bytes;
     uint64_t soft_bytes, hard_bytes; /* of dirty pages */
     struct disk *disk;               /* NULL: memory only */
+    struct damages damages;
+    uint64_t repaired_pages;
+    uint8_t *touched; /* bit by id: taken or freed since somebody set this;
+                         NULL: nobody wants to know.  touched_ids of them */
+    uint32_t touched_ids;
     /* misses */
     bool is_blocking;
     struct id_stack wanted;

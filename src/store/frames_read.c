@@ -8,15 +8,17 @@
  *   R3  a read whose page was freed meanwhile, or was read by a blocking
  *       command, goes on out of all->reads, and its result is dropped
  *
- * Nothing is used before extent.c found every field of it as the page table
- * says (I12).  What comes in is immutable until frames_mut(). */
+ * Nothing is used before extent_io.c found every field of it as the page
+ * table says (I12).  What comes in is immutable until frames_mut().  A page
+ * that had to be rebuilt from its parity is dirty at once, so that it is
+ * written anew. */
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "os/file.h"
 #include "os/pool.h"
 #include "store/corrupt.h"
-#include "store/extent.h"
+#include "store/extent_io.h"
 #include "store/flush.h"
 #include "store/frames_int.h"
 #include "store/pagetable.h"
@@ -32,16 +34,14 @@ struct page_read {
     struct frames_all *all;
     pgno id;
     struct entry entry;
-    struct file *file;
     bool is_cancelled; /* R3 */
     enum policy_origin origin;
     struct frames_wait **waiters;
     uint32_t waiters_count, waiters_cap;
+    struct extent_from from;
     /* the worker's results */
     nq_rc rc;
-    struct extent extent;
-    struct extent_fault fault;
-    uint8_t *raw; /* extent.raw_len bytes */
+    struct extent_got got;
 };
 
 /* --- one page ------------------------------------------------------------- */
@@ -53,6 +53,8 @@ damaged(struct frames_all *all, pgno id, struct entry e,
     struct disk *d = all->disk;
 
     all->pub.frame_of[id] = FRAME_DAMAGED;
+    damages_note(&all->damages, id, e, why);
+    all->damages.last = id;
     if (e.place != pagetable_get_kept(d->table, id).place && !d->is_lost) {
         d->is_lost = true;
         log_error("page %u was written after the last checkpoint and is "
@@ -68,16 +70,15 @@ damaged(struct frames_all *all, pgno id, struct entry e,
                       (unsigned long long)why->found);
 }
 
-/* A tree page must have the size of one. */
-static bool
-is_good_size(const struct frames_all *all, const struct extent *x,
-             struct extent_fault *fault)
+static struct extent_from
+from_of(const struct frames_all *all)
 {
-    if (x->kind == PAGE_CHUNK || x->raw_len == all->pub.page_size)
-        return true;
-    *fault = (struct extent_fault){"raw length of a tree page",
-                                   all->pub.page_size, x->raw_len};
-    return false;
+    return (struct extent_from){
+        .file = all->disk->file,
+        .env = &all->disk->env,
+        .page_size = all->pub.page_size,
+        .is_page = all->disk->is_page,
+    };
 }
 
 /* Where the page's bytes go: a frame of its own, mapped and clean. */
@@ -101,26 +102,69 @@ install(struct frames_all *all, pgno id, const struct extent *x,
                                  : frame_bytes(all, f);
 }
 
+/* What was read on its own, in its frame; rebuilt: to be written anew. */
+static void
+install_got(struct frames_all *all, pgno id, struct entry e,
+            enum policy_origin origin, const struct extent_got *got)
+{
+    uint32_t f;
+
+    memcpy(install(all, id, &got->x, origin), got->raw, got->x.raw_len);
+    f = all->pub.frame_of[id];
+    damages_forget(&all->damages, id);
+    if (got->rebuilt == 0) {
+        frame_protect(all, f);
+        return;
+    }
+    all->repaired_pages++;
+    log_warn("%s: page %u at offset %llu: %s: expected %llu, found %llu; %u of "
+             "its sectors were rebuilt from parity",
+             file_path(all->disk->file), id, (unsigned long long)entry_off(e),
+             got->fault.what, (unsigned long long)got->fault.expected,
+             (unsigned long long)got->fault.found, got->rebuilt);
+    if (!all->disk->is_read_only)
+        frame_set_dirty(all, f);
+}
+
 /* `bytes` are those of the extent: checks and decodes them into a frame. */
 static nq_rc
-take_extent(struct frames_all *all, pgno id, struct entry e, struct slice bytes)
+take_extent(struct frames_all *all, pgno id, struct entry e, struct slice bytes,
+            struct extent_fault *fault)
 {
-    struct extent_fault fault;
+    struct extent_from from = from_of(all);
     struct extent x;
+    uint8_t *page;
+    uint32_t f;
 
-    if (extent_verify(bytes, id, e, &x, &fault) != NQ_OK ||
-        !is_good_size(all, &x, &fault))
-        return damaged(all, id, e, &fault);
-    if (extent_decode(bytes, &x, &all->disk->env,
-                      install(all, id, &x, POLICY_FETCHED), &fault) != NQ_OK) {
-        uint32_t f = all->pub.frame_of[id];
-
-        all->pub.frame_of[id] = 0;
-        frame_unmapped(all, f);
-        return damaged(all, id, e, &fault);
+    if (extent_verify(bytes, id, e, &x, fault) != NQ_OK ||
+        extent_check_size(&from, &x, fault) != NQ_OK)
+        return NQ_ECORRUPT;
+    page = install(all, id, &x, POLICY_FETCHED);
+    f = all->pub.frame_of[id];
+    if (extent_decode(bytes, &x, from.env, page, fault) == NQ_OK &&
+        extent_check_page(&from, &x, page, fault) == NQ_OK) {
+        frame_protect(all, f);
+        return NQ_OK;
     }
-    frame_protect(all, all->pub.frame_of[id]);
-    return NQ_OK;
+    all->pub.frame_of[id] = 0;
+    frame_unmapped(all, f);
+    return NQ_ECORRUPT;
+}
+
+/* Damaged as it was read just now: once more, with its parity. */
+static nq_rc
+read_rebuilding(struct frames_all *all, pgno id, struct entry e)
+{
+    struct extent_from from = from_of(all);
+    struct extent_got got;
+    nq_rc rc = extent_get(&from, id, e, &got);
+
+    if (rc == NQ_OK)
+        install_got(all, id, e, POLICY_FETCHED, &got);
+    else if (rc == NQ_ECORRUPT)
+        rc = damaged(all, id, e, &got.fault);
+    nq_free(got.raw);
+    return rc;
 }
 
 nq_rc
@@ -133,7 +177,9 @@ frames_read_now(struct frames_all *all, pgno id, struct entry e)
 
     all->blocking_reads++;
     if (rc == NQ_OK)
-        rc = take_extent(all, id, e, slice_of(buf, entry_len(e)));
+        rc = take_extent(all, id, e, slice_of(buf, entry_len(e)), &fault);
+    if (rc == NQ_ECORRUPT && entry_has_parity(e))
+        rc = read_rebuilding(all, id, e);
     else if (rc == NQ_ECORRUPT)
         rc = damaged(all, id, e, &fault);
     nq_free(buf);
@@ -143,12 +189,19 @@ frames_read_now(struct frames_all *all, pgno id, struct entry e)
 bool
 frames_read_tier(struct frames_all *all, pgno id, struct entry e)
 {
+    struct extent_fault fault;
+    nq_rc rc;
+
     if (entry_len(e) > all->tier_cap ||
         file_try_read(all->disk->file, all->tier_buf, entry_len(e),
                       entry_off(e)) != NQ_OK)
         return false;
+    rc = take_extent(all, id, e, slice_of(all->tier_buf, entry_len(e)), &fault);
+    if (rc == NQ_ECORRUPT && entry_has_parity(e))
+        return false; /* a worker rebuilds it */
     all->tier_hits++;
-    (void)take_extent(all, id, e, slice_of(all->tier_buf, entry_len(e)));
+    if (rc == NQ_ECORRUPT)
+        (void)damaged(all, id, e, &fault);
     return true;
 }
 
@@ -187,21 +240,8 @@ static void
 run_read(struct job *job)
 {
     struct page_read *r = read_of(job);
-    uint32_t len = entry_len(r->entry);
-    uint8_t *buf = nq_malloc(len);
-    struct slice bytes = slice_of(buf, len);
 
-    r->fault =
-        (struct extent_fault){"bytes before the end of the file", len, 0};
-    r->rc = file_read(r->file, buf, len, entry_off(r->entry));
-    if (r->rc == NQ_OK)
-        r->rc = extent_verify(bytes, r->id, r->entry, &r->extent, &r->fault);
-    if (r->rc == NQ_OK) {
-        r->raw = nq_malloc(r->extent.raw_len);
-        r->rc = extent_decode(bytes, &r->extent, &r->all->disk->env, r->raw,
-                              &r->fault);
-    }
-    nq_free(buf);
+    r->rc = extent_get(&r->from, r->id, r->entry, &r->got);
 }
 
 static void
@@ -213,15 +253,10 @@ settle_page(struct page_read *r)
         return;
     nq_dassert(all->pub.frame_of[r->id] == FRAME_LOADING);
     all->pub.frame_of[r->id] = 0;
-    if (r->rc == NQ_OK && !is_good_size(all, &r->extent, &r->fault))
-        r->rc = NQ_ECORRUPT;
-    if (r->rc == NQ_OK) {
-        memcpy(install(all, r->id, &r->extent, r->origin), r->raw,
-               r->extent.raw_len);
-        frame_protect(all, all->pub.frame_of[r->id]);
-    } else if (r->rc == NQ_ECORRUPT) {
-        (void)damaged(all, r->id, r->entry, &r->fault);
-    }
+    if (r->rc == NQ_OK)
+        install_got(all, r->id, r->entry, r->origin, &r->got);
+    else if (r->rc == NQ_ECORRUPT)
+        (void)damaged(all, r->id, r->entry, &r->got.fault);
 }
 
 static void
@@ -242,7 +277,7 @@ read_done(struct job *job)
     }
     r->magic = 0;
     nq_free(r->waiters);
-    nq_free(r->raw);
+    nq_free(r->got.raw);
     nq_free(r);
     frames_run_ready(&all->pub);
 }
@@ -257,7 +292,7 @@ frames_read_start(struct frames_all *all, pgno id, struct entry e,
     r->all = all;
     r->id = id;
     r->entry = e;
-    r->file = all->disk->file;
+    r->from = from_of(all);
     r->origin = origin;
     hash_insert(&all->reads, &r->node, hash_u64(id));
     all->pub.frame_of[id] = FRAME_LOADING;

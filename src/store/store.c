@@ -238,6 +238,7 @@ new_store(const struct store_opts *opts, struct pool *pool)
     flush_init(&st->disk);
     st->disk.pool = pool;
     st->disk.style.pack = opts->pack;
+    st->disk.is_page = opts->is_page;
     st->disk.is_read_only = opts->read_only;
     st->disk.space = space_new(SUPERBLOCK_AREA);
     st->disk.table = pagetable_new(st->disk.space);

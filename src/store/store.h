@@ -31,6 +31,9 @@ struct store_opts {
     struct wal_opts wal;           /* dir, uuid, salt are filled in here */
     uint64_t max_bytes;            /* quota of the data file, 0: none */
     double dirty_soft, dirty_hard; /* shares of the pool: 0.6, 0.8 */
+    /* Whether the bytes of a tree page are sound (page_verify), asked of each
+     * that is read from disk; NULL: any are.  Any thread. */
+    bool (*is_page)(const uint8_t *bytes, size_t size);
     /* Called right before a cut: the owner of the trees writes their roots
      * into the catalog. */
     void (*before_cut)(void *arg);

@@ -17,6 +17,7 @@
 #include "os/clock.h"
 #include "os/dir.h"
 #include "os/pool.h"
+#include "store/page.h"
 #include "store/frames.h"
 
 #define WORKERS 2
@@ -66,6 +67,7 @@ nq_rc
 env_try_open(struct env *e)
 {
     struct store_opts so = {
+        .is_page = page_verify,
         .dir = e->dir,
         .page_size = e->page_size,
         .pool_bytes = e->pool_bytes,

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "os/dir.h"
 #include "os/pool.h"
+#include "store/page.h"
 #include "store/frames.h"
 #include "store/store.h"
 
@@ -32,7 +33,8 @@ before_cut(void *arg)
 nq_rc
 engine_env_try_open(struct engine_env *env)
 {
-    struct store_opts so = {.dir = env->dir,
+    struct store_opts so = {.is_page = page_verify,
+                            .dir = env->dir,
                             .page_size = 4096,
                             .pool_bytes = env->pool_bytes,
                             .wal = {.segment_size = 1 << 20,
