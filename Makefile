@@ -84,8 +84,12 @@ $(OBJ)/%.o: %.c | deps
 
 # SIMD variants are compiled for their instruction set and called only behind
 # run-time dispatch.
+# (*_neon.c needs no flag: all of arm64 has it.)
+ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)
 $(OBJ)/%_avx2.o: EXTRA += -mavx2
 $(OBJ)/%_sse42.o: EXTRA += -msse4.2
+$(OBJ)/%_ssse3.o: EXTRA += -mssse3
+endif
 
 $(LIB): $(OBJS)
 	@rm -f $@

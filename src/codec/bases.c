@@ -118,6 +118,16 @@ bases_kernels(enum bases_variant v)
     switch (v) {
     case BASES_SCALAR:
         return &bases_scalar;
+#ifdef __x86_64__
+    case BASES_SSSE3:
+        return &bases_ssse3;
+    case BASES_AVX2:
+        return &bases_avx2;
+#endif
+#ifdef __aarch64__
+    case BASES_NEON:
+        return &bases_neon;
+#endif
     default:
         return NULL;
     }
@@ -132,6 +142,13 @@ bases_now(void)
 bool
 bases_has(enum bases_variant v)
 {
+#ifdef __x86_64__
+    __builtin_cpu_init();
+    if (v == BASES_SSSE3)
+        return __builtin_cpu_supports("ssse3") != 0;
+    if (v == BASES_AVX2)
+        return __builtin_cpu_supports("avx2") != 0;
+#endif
     return bases_kernels(v) != NULL; /* all of arm64 has NEON */
 }
 

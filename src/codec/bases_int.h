@@ -27,12 +27,18 @@ struct bases_kernels {
     void (*unpack)(uint8_t *dst, const uint8_t *packed, size_t blocks);
     size_t (*count)(const uint8_t *src, size_t blocks);
     /* The first of `steps` in which the probes of the pattern match somewhere
-     * and where; `steps`: in none. */
+     * and where; `steps`: in none, and *m is empty. */
     size_t (*find)(const uint8_t *packed, size_t steps,
                    const struct bases_pattern *p, struct bases_matches *m);
 };
 
 extern const struct bases_kernels bases_scalar;
+#ifdef __x86_64__
+extern const struct bases_kernels bases_ssse3, bases_avx2;
+#endif
+#ifdef __aarch64__
+extern const struct bases_kernels bases_neon;
+#endif
 
 /* The table of a variant; NULL: neither in this build nor, therefore, here.
  * The processor is not asked. */

@@ -164,6 +164,7 @@ scalar_find(const uint8_t *packed, size_t steps, const struct bases_pattern *p,
         if (any != 0)
             return s;
     }
+    memset(m, 0, sizeof *m);
     return steps;
 }
 
