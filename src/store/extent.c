@@ -9,11 +9,14 @@
  *   16  u32  raw length
  *   20  u32  length of the payload
  *   24  u64  lsn
- *   32  u32  zero
+ *   32  u32  number of the data key; 0: not sealed
  *   36  u32  crc32c of the header up to here, then of the payload
- *   40       payload
+ *   40       payload; sealed: nonce (12), what was encrypted, tag (16)
  *   ..       zeros up to a whole sector, then parity (codec/parity.h) over
  *            all sectors before it, if there is any
+ *
+ * Written: packed, sealed, summed, parity.  The seal vouches for the header
+ * (0..35) too, so a payload fits no other page, generation or codec.
  *
  * An extent is good only if the crc in it, the crc computed, and the crc in
  * the page table are one and the same: a write that was lost leaves an older
@@ -23,19 +26,22 @@
 
 #include "base/check.h"
 #include "base/cursor.h"
+#include "base/mem.h"
 #include "codec/block.h"
 #include "codec/crc32c.h"
 #include "store/frames.h"
+#include "store/keyring.h"
 
 #define EXTENT_MAGIC 0x3145514eu
 #define CRC_AT 36u
+#define SEAL_MORE (SEAL_NONCE + SEAL_TAG)
 
-enum extent_flags { EXTENT_PARITY = 2 };
+enum extent_flags { EXTENT_SEALED = 1, EXTENT_PARITY = 2 };
 
 size_t
 extent_bound(size_t raw_len)
 {
-    size_t n = extent_sectors((uint32_t)(EXTENT_HEADER + raw_len));
+    size_t n = extent_sectors((uint32_t)(EXTENT_HEADER + SEAL_MORE + raw_len));
 
     return n + parity_size(n);
 }
@@ -56,11 +62,18 @@ crc_of(const uint8_t *p, size_t len)
     return crc32c(crc, p + EXTENT_HEADER, len - EXTENT_HEADER);
 }
 
+static uint16_t
+flags_of(const struct extent *x)
+{
+    return (uint16_t)((x->key != 0 ? EXTENT_SEALED : 0) |
+                      (x->has_parity ? EXTENT_PARITY : 0));
+}
+
 static void
 put_header(uint8_t *p, const struct extent *x)
 {
     uint32_t magic = EXTENT_MAGIC, payload = x->len - EXTENT_HEADER;
-    uint16_t flags = x->has_parity ? EXTENT_PARITY : 0;
+    uint16_t flags = flags_of(x);
 
     memset(p, 0, EXTENT_HEADER);
     memcpy(p, &magic, 4);
@@ -72,6 +85,46 @@ put_header(uint8_t *p, const struct extent *x)
     memcpy(p + 16, &x->raw_len, 4);
     memcpy(p + 20, &payload, 4);
     memcpy(p + 24, &x->lsn, 8);
+    memcpy(p + 32, &x->key, 4);
+}
+
+/* --- the three steps ------------------------------------------------------ */
+
+/* Bytes of the payload that are not the packed page. */
+static uint32_t
+seal_more(const struct extent *x)
+{
+    return x->key != 0 ? SEAL_MORE : 0;
+}
+
+/* Packs `raw` to where a payload goes; returns how many bytes. */
+static size_t
+pack_payload(struct extent *x, struct slice raw,
+             const struct extent_style *style, uint8_t *dst)
+{
+    size_t n = pack_block(&style->pack, style->dict, raw.p, raw.len, dst,
+                          raw.len - 1, &x->codec);
+
+    if (n > 0)
+        return n;
+    x->codec = BLOCK_RAW;
+    memcpy(dst, raw.p, raw.len);
+    return raw.len;
+}
+
+/* Seals a packed payload, in an extent whose header is complete but for the
+ * checksum. */
+static nq_rc
+seal_payload(const struct extent *x, const struct keyring_use *use,
+             uint8_t *extent)
+{
+    uint8_t *p = extent + EXTENT_HEADER;
+    size_t n = x->len - EXTENT_HEADER - SEAL_MORE;
+
+    memcpy(p, use->nonce, SEAL_NONCE);
+    p += SEAL_NONCE;
+    return seal_bytes(use->key, use->nonce, slice_of(extent, CRC_AT), p, n,
+                      p + n);
 }
 
 /* What follows the payload in the file. */
@@ -85,29 +138,31 @@ put_tail(const struct extent *x, uint8_t *dst)
         parity_encode(dst, n, dst + n);
 }
 
-void
+nq_rc
 extent_encode(struct extent *x, struct slice raw, const struct extent_env *env,
               const struct extent_style *style, uint8_t *dst, size_t cap)
 {
-    size_t n;
+    struct keyring_use use = {.number = 0};
+    nq_rc rc = NQ_OK;
 
-    nq_unused(env);
     nq_assert(raw.len > 0 && raw.len <= EXTENT_RAW_MAX &&
               cap >= extent_bound(raw.len) && x->id != 0 &&
               x->generation <= EXTENT_GENERATION_MAX);
-    n = pack_block(&style->pack, style->dict, raw.p, raw.len,
-                   dst + EXTENT_HEADER, raw.len - 1, &x->codec);
-    if (n == 0) {
-        x->codec = BLOCK_RAW;
-        memcpy(dst + EXTENT_HEADER, raw.p, n = raw.len);
-    }
-    x->raw_len = (uint32_t)raw.len;
-    x->len = EXTENT_HEADER + (uint32_t)n;
+    if (env->keys != NULL)
+        keyring_next(env->keys, KEYRING_EXTENT, &use);
+    x->key = use.number;
     x->has_parity = style->parity;
+    x->raw_len = (uint32_t)raw.len;
+    x->len = EXTENT_HEADER + seal_more(x);
+    x->len += (uint32_t)pack_payload(
+        x, raw, style, dst + EXTENT_HEADER + (x->key != 0 ? SEAL_NONCE : 0));
     put_header(dst, x);
+    if (x->key != 0)
+        rc = seal_payload(x, &use, dst);
     x->crc = crc_of(dst, x->len);
     memcpy(dst + CRC_AT, &x->crc, 4);
     put_tail(x, dst);
+    return rc;
 }
 
 struct entry
@@ -158,8 +213,11 @@ is_sane(const struct extent *x, struct extent_fault *fault)
            is_equal(fault, "raw length at most", EXTENT_RAW_MAX,
                     nq_max(x->raw_len, EXTENT_RAW_MAX)) &&
            is_equal(fault, "raw length at least", 1, nq_min(x->raw_len, 1u)) &&
+           is_equal(fault, "payload at least", seal_more(x) + 1,
+                    nq_min(x->len - EXTENT_HEADER, seal_more(x) + 1)) &&
            (x->codec != BLOCK_RAW ||
-            is_equal(fault, "raw length", x->len - EXTENT_HEADER, x->raw_len));
+            is_equal(fault, "raw length", x->len - EXTENT_HEADER - seal_more(x),
+                     x->raw_len));
 }
 
 nq_rc
@@ -167,7 +225,7 @@ extent_verify(struct slice bytes, pgno id, struct entry e, struct extent *out,
               struct extent_fault *fault)
 {
     struct cursor c = cursor_of(bytes);
-    uint32_t magic, payload, zero32, crc;
+    uint32_t magic, payload, crc;
     uint16_t flags;
 
     *fault = (struct extent_fault){"bytes", EXTENT_HEADER, bytes.len};
@@ -180,7 +238,7 @@ extent_verify(struct slice bytes, pgno id, struct entry e, struct extent *out,
     cursor_get_u32(&c, &out->raw_len);
     cursor_get_u32(&c, &payload);
     cursor_get_u64(&c, &out->lsn);
-    cursor_get_u32(&c, &zero32);
+    cursor_get_u32(&c, &out->key);
     cursor_get_u32(&c, &out->crc);
     if (!cursor_ok(&c))
         return NQ_ECORRUPT;
@@ -194,8 +252,7 @@ extent_verify(struct slice bytes, pgno id, struct entry e, struct extent *out,
         return NQ_ECORRUPT;
     crc = crc_of(bytes.p, out->len);
     if (!is_equal(fault, "checksum computed", e.crc, crc) ||
-        !is_equal(fault, "reserved bytes", 0, (flags & 0xfffdu) | zero32) ||
-        !is_sane(out, fault))
+        !is_equal(fault, "flags", flags_of(out), flags) || !is_sane(out, fault))
         return NQ_ECORRUPT;
     return NQ_OK;
 }
@@ -227,17 +284,62 @@ extent_repair(uint8_t *bytes, pgno id, struct entry e)
     return parity_repair(bytes, n, bytes + n, is_verified, &s);
 }
 
+/* Opens the sealed payload of a verified extent into dst. */
+static nq_rc
+open_payload(struct slice bytes, const struct extent *x,
+             const struct extent_env *env, uint8_t *dst,
+             struct extent_fault *fault)
+{
+    const uint8_t *p = bytes.p + EXTENT_HEADER;
+    size_t n = x->len - EXTENT_HEADER - SEAL_MORE;
+    struct seal_key *key =
+        env->keys == NULL ? NULL : keyring_find(env->keys, x->key);
+
+    *fault = (struct extent_fault){"data key in " KEYRING_FILE, x->key, 0};
+    if (key == NULL)
+        return NQ_ECORRUPT;
+    *fault = (struct extent_fault){"seal that holds", 1, 0};
+    return unseal_bytes(key, p, slice_of(bytes.p, CRC_AT), dst, p + SEAL_NONCE,
+                        n, p + SEAL_NONCE + n);
+}
+
+/* The packed payload as it was before it was sealed; *owned is to be freed. */
+static nq_rc
+plain_payload(struct slice bytes, const struct extent *x,
+              const struct extent_env *env, struct slice *out, uint8_t **owned,
+              struct extent_fault *fault)
+{
+    size_t n = x->len - EXTENT_HEADER - seal_more(x);
+
+    *owned = NULL;
+    if (x->key == 0) {
+        *fault = (struct extent_fault){"sealed", 1, 0};
+        *out = slice_of(bytes.p + EXTENT_HEADER, n);
+        return env->keys != NULL && keyring_is_complete(env->keys) ? NQ_ECORRUPT
+                                                                   : NQ_OK;
+    }
+    *owned = nq_malloc(n);
+    *out = slice_of(*owned, n);
+    return open_payload(bytes, x, env, *owned, fault);
+}
+
 nq_rc
 extent_decode(struct slice bytes, const struct extent *x,
               const struct extent_env *env, uint8_t *dst,
               struct extent_fault *fault)
 {
-    struct slice payload =
-        slice_of(bytes.p + EXTENT_HEADER, x->len - EXTENT_HEADER);
+    struct slice payload;
+    uint8_t *owned;
+    nq_rc rc;
 
-    if (unpack_block(x->codec, env->dicts, dst, x->raw_len, payload.p,
-                     payload.len) == NQ_OK)
-        return NQ_OK;
-    *fault = (struct extent_fault){"payload decodes to", x->raw_len, 0};
-    return NQ_ECORRUPT;
+    if (x->codec == BLOCK_RAW && x->key != 0)
+        return open_payload(bytes, x, env, dst, fault);
+    rc = plain_payload(bytes, x, env, &payload, &owned, fault);
+    if (rc == NQ_OK && unpack_block(x->codec, env->dicts, dst, x->raw_len,
+                                    payload.p, payload.len) != NQ_OK) {
+        *fault = (struct extent_fault){"payload decodes to", x->raw_len, 0};
+        rc = NQ_ECORRUPT;
+    }
+    nq_free(owned);
+    return rc;
 }

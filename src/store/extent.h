@@ -90,6 +90,7 @@ struct extent {
     uint32_t raw_len;
     uint32_t len; /* of header and payload */
     bool has_parity;
+    uint32_t key; /* number of the data key that it is sealed with; 0: none */
     lsn lsn;
     uint32_t crc;
 };
@@ -118,11 +119,13 @@ struct extent_fault {
 /* Room that extent_encode() needs for `raw_len` bytes. */
 size_t extent_bound(size_t raw_len);
 /* Encodes `raw` (1 byte to EXTENT_RAW_MAX) as `style` says, or as it is if
- * that saves nothing; fills in codec, raw_len, len, has_parity and crc of *x.
- * Writes extent_space(x) bytes. */
-void extent_encode(struct extent *x, struct slice raw,
-                   const struct extent_env *env,
-                   const struct extent_style *style, uint8_t *dst, size_t cap);
+ * that saves nothing; seals it if `env` has keys; fills in codec, raw_len,
+ * len, key, has_parity and crc of *x.  Writes extent_space(x) bytes.
+ * NQ_EIO: it could not be sealed. */
+NQ_MUST_USE nq_rc extent_encode(struct extent *x, struct slice raw,
+                                const struct extent_env *env,
+                                const struct extent_style *style, uint8_t *dst,
+                                size_t cap);
 /* Bytes of the file that it takes: whole sectors, parity included. */
 uint32_t extent_space(const struct extent *x);
 /* Its entry, once a place is found. */
@@ -135,7 +138,8 @@ NQ_MUST_USE nq_rc extent_verify(struct slice bytes, pgno id, struct entry e,
 /* `bytes` are entry_space() of an extent that has parity and does not verify:
  * rebuilds sectors until it does.  How many; 0: it cannot be. */
 unsigned extent_repair(uint8_t *bytes, pgno id, struct entry e);
-/* The page of a verified extent: dst has room for x->raw_len bytes. */
+/* The page of a verified extent: dst has room for x->raw_len bytes.
+ * NQ_ECORRUPT fills in *fault. */
 NQ_MUST_USE nq_rc extent_decode(struct slice bytes, const struct extent *x,
                                 const struct extent_env *env, uint8_t *dst,
                                 struct extent_fault *fault);

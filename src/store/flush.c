@@ -151,8 +151,10 @@ run_encode(struct job *job)
         struct flush_item *it = &j->items[i];
 
         it->at = j->len;
-        extent_encode(&it->x, it->raw, &j->disk->env, &j->style,
-                      j->buf + j->len, j->cap - j->len);
+        j->rc = extent_encode(&it->x, it->raw, &j->disk->env, &j->style,
+                              j->buf + j->len, j->cap - j->len);
+        if (j->rc != NQ_OK)
+            return;
         j->len += extent_space(&it->x);
     }
 }
@@ -335,7 +337,9 @@ encoded(struct job *job)
 {
     struct flush_job *j = job_of(job);
 
-    if ((j->rc = place_items(j)) == NQ_OK)
+    if (j->rc == NQ_OK)
+        j->rc = place_items(j);
+    if (j->rc == NQ_OK)
         submit_write(j);
     else
         finish(j);

@@ -32,8 +32,9 @@ encode(struct sample *s, pgno id, uint32_t generation, uint8_t codec,
     memset(s->bytes, 0, sizeof s->bytes);
     s->x = (struct extent){
         .id = id, .generation = generation, .kind = PAGE_LEAF, .lsn = 1234567};
-    extent_encode(&s->x, slice_of(s->page, PAGE), &plain, &style, s->bytes,
-                  sizeof s->bytes);
+    assert_int_equal(extent_encode(&s->x, slice_of(s->page, PAGE), &plain,
+                                   &style, s->bytes, sizeof s->bytes),
+                     NQ_OK);
     s->e = extent_entry(&s->x, 512 * 99);
 }
 
@@ -158,8 +159,9 @@ bytes_that_do_not_shrink_are_stored_raw(void **state)
         s.page[i] = (uint8_t)(v >> 24);
     }
     s.x = (struct extent){.id = 1, .generation = 1, .kind = PAGE_LEAF};
-    extent_encode(&s.x, slice_of(s.page, PAGE), &plain, &style, s.bytes,
-                  sizeof s.bytes);
+    assert_int_equal(extent_encode(&s.x, slice_of(s.page, PAGE), &plain, &style,
+                                   s.bytes, sizeof s.bytes),
+                     NQ_OK);
     s.e = extent_entry(&s.x, 512);
     assert_int_equal(s.x.codec, BLOCK_RAW);
     assert_int_equal(s.x.len, EXTENT_HEADER + PAGE);
