@@ -125,8 +125,9 @@ a_damaged_sector_is_rebuilt_from_parity(void **state)
 
     (void)state;
     encode(&s, 7, 3, BLOCK_RAW, 17);
-    extent_encode(&s.x, slice_of(s.page, PAGE), &plain, &style, s.bytes,
-                  sizeof s.bytes);
+    assert_int_equal(extent_encode(&s.x, slice_of(s.page, PAGE), &plain, &style,
+                                   s.bytes, sizeof s.bytes),
+                     NQ_OK);
     s.e = extent_entry(&s.x, 512 * 99);
     assert_true(entry_has_parity(s.e) && entry_off(s.e) == 512 * 99);
     assert_int_equal(entry_space(s.e), 10 * 512);
