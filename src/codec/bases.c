@@ -17,7 +17,8 @@
 
 static struct {
     const struct bases_kernels *now;
-} chosen = {&bases_scalar};
+    enum bases_variant variant;
+} chosen = {&bases_scalar, BASES_SCALAR};
 
 /* --- packing and unpacking
  * ----------------------------------------------------------------------- */
@@ -192,30 +193,49 @@ bases_agree(const struct bases_kernels *k)
     return memcmp(&want, &got, sizeof want) == 0;
 }
 
-__attribute__((constructor)) static void
+static void
+use(enum bases_variant v)
+{
+    chosen.now = bases_kernels(v);
+    chosen.variant = v;
+}
+
+static void
 choose_best(void)
 {
     for (unsigned v = BASES_SCALAR; v < BASES_VARIANTS; v++) {
         if (bases_has(v) && bases_agree(bases_kernels(v)))
-            chosen.now = bases_kernels(v);
+            use(v);
     }
 }
 
-const char *
-bases_variant(void)
+__attribute__((constructor)) static void
+choose_at_start(void)
 {
-    return chosen.now->name;
+    choose_best();
 }
 
-static const char *const names[BASES_VARIANTS] = {
-    [BASES_SCALAR] = "scalar",
-    [BASES_SSSE3] = "ssse3",
-    [BASES_AVX2] = "avx2",
-    [BASES_NEON] = "neon",
-};
+const char *
+bases_variant_name(enum bases_variant v)
+{
+    static const char *const names[] = {
+        [BASES_SCALAR] = "scalar", [BASES_SSSE3] = "ssse3",
+        [BASES_AVX2] = "avx2",     [BASES_NEON] = "neon",
+        [BASES_AUTO] = "auto",
+    };
+
+    nq_assert(v < nq_countof(names));
+    return names[v];
+}
+
+enum bases_variant
+bases_variant(void)
+{
+    return chosen.variant;
+}
 
 static nq_rc
-explain(const char *name, char *why, size_t cap)
+refuse(enum bases_variant lacking, char *why, size_t cap)
 {
     char have[64] = "";
     size_t len = 0;
@@ -223,31 +243,28 @@ explain(const char *name, char *why, size_t cap)
     for (unsigned v = BASES_SCALAR; v < BASES_VARIANTS; v++) {
         if (bases_has(v))
             len += (size_t)snprintf(have + len, sizeof have - len, " %s",
-                                    names[v]);
+                                    bases_variant_name(v));
     }
-    snprintf(why, cap, "this processor has no %.20s; it has:%s", name, have);
+    snprintf(why, cap, "this processor has no %s; it has:%s",
+             bases_variant_name(lacking), have);
     return NQ_EINVAL;
 }
 
 nq_rc
-bases_choose(const char *name, char *why, size_t cap)
+bases_choose(enum bases_variant v, char *why, size_t cap)
 {
-    unsigned v = BASES_SCALAR;
-
-    if (slice_is(slice_str(name), "auto")) {
+    if (v == BASES_AUTO) {
         choose_best();
         return NQ_OK;
     }
-    while (v < BASES_VARIANTS && !slice_is(slice_str(name), names[v]))
-        v++;
-    if (v == BASES_VARIANTS || !bases_has(v))
-        return explain(name, why, cap);
-    chosen.now = bases_kernels(v);
+    if (!bases_has(v))
+        return refuse(v, why, cap);
+    use(v);
     if (!bases_agree(chosen.now)) {
         log_error("the %s code for nucleotides does not work as it should on "
                   "this processor; scalar code is used",
-                  names[v]);
-        chosen.now = &bases_scalar;
+                  bases_variant_name(v));
+        use(BASES_SCALAR);
     }
     return NQ_OK;
 }

@@ -95,18 +95,21 @@ enum bases_variant {
     BASES_SSSE3,
     BASES_AVX2,
     BASES_NEON,
-    BASES_VARIANTS
+    BASES_VARIANTS,
+    BASES_AUTO = BASES_VARIANTS /* the best that is here */
 };
 
-/* "scalar", "ssse3", "avx2", "neon": what is in use. */
-const char *bases_variant(void);
+/* "scalar", "ssse3", "avx2", "neon", "auto". */
+const char *bases_variant_name(enum bases_variant v);
+/* What is in use. */
+enum bases_variant bases_variant(void);
 /* Whether this build and this processor have it. */
 bool bases_has(enum bases_variant v);
 
-/* Uses the variant called `name`; "auto" is the best there is.  Before other
- * threads use this module.  NQ_EINVAL: there is no such variant, or not here;
- * `why` (of `cap` bytes) then says what there is.  One that does not agree
- * with the scalar one is refused with a line in the log, and scalar used. */
-NQ_MUST_USE nq_rc bases_choose(const char *name, char *why, size_t cap);
+/* Uses `v` from now on.  Before other threads use this module.  NQ_EINVAL: it
+ * is not here; `why` (of `cap` bytes) then says what is.  One that does not
+ * agree with the scalar one is refused with a line in the log, and scalar
+ * used. */
+NQ_MUST_USE nq_rc bases_choose(enum bases_variant v, char *why, size_t cap);
 
 #endif

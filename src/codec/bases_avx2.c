@@ -176,7 +176,6 @@ avx2_find(const uint8_t *packed, size_t steps, const struct bases_pattern *p,
 }
 
 const struct bases_kernels bases_avx2 = {
-    .name = "avx2",
     .pack = avx2_pack,
     .unpack = avx2_unpack,
     .count = avx2_count,

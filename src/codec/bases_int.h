@@ -21,7 +21,6 @@ struct bases_matches {
 };
 
 struct bases_kernels {
-    const char *name;
     unsigned (*pack)(uint8_t *dst, uint64_t *other, uint64_t *lower,
                      const uint8_t *src, size_t blocks);
     void (*unpack)(uint8_t *dst, const uint8_t *packed, size_t blocks);

@@ -165,7 +165,6 @@ neon_find(const uint8_t *packed, size_t steps, const struct bases_pattern *p,
 }
 
 const struct bases_kernels bases_neon = {
-    .name = "neon",
     .pack = neon_pack,
     .unpack = neon_unpack,
     .count = neon_count,

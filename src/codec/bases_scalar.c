@@ -169,7 +169,6 @@ scalar_find(const uint8_t *packed, size_t steps, const struct bases_pattern *p,
 }
 
 const struct bases_kernels bases_scalar = {
-    .name = "scalar",
     .pack = scalar_pack,
     .unpack = scalar_unpack,
     .count = scalar_count,

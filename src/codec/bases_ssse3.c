@@ -172,7 +172,6 @@ ssse3_find(const uint8_t *packed, size_t steps, const struct bases_pattern *p,
 }
 
 const struct bases_kernels bases_ssse3 = {
-    .name = "ssse3",
     .pack = ssse3_pack,
     .unpack = ssse3_unpack,
     .count = ssse3_count,

@@ -22,6 +22,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "codec/bases.h"
 #include "db/db.h"
 #include "net/loop.h"
 #include "os/clock.h"
@@ -265,6 +266,22 @@ log_banner(const struct server *s)
 }
 
 /* Everything up to the loop; on failure what is open is closed by finish(). */
+static nq_rc
+choose_simd(const struct config *c, char err[CONFIG_ERR])
+{
+    /* The choices of the setting are in the order of the enum. */
+    enum bases_variant v = (enum bases_variant)config_int(c, CONF_SIMD);
+    nq_rc rc;
+
+    if (v == BASES_AUTO && config_int(c, CONF_SIMD_DETECT) == 0)
+        v = BASES_SCALAR;
+    rc = bases_choose(v, err, CONFIG_ERR);
+    if (rc == NQ_OK)
+        log_debug("nucleotides are packed by %s code",
+                  bases_variant_name(bases_variant()));
+    return rc;
+}
+
 static int
 start(struct server *s)
 {
@@ -276,6 +293,10 @@ start(struct server *s)
         return EXIT_CONFIG;
     }
     config_log_notes(s->config);
+    if (choose_simd(s->config, err) != NQ_OK) {
+        log_error("compression.simd.simd_implementation: %s", err);
+        return EXIT_CONFIG;
+    }
     resolve_settings(s->config);
     raise_files(s->config);
     s->engine = engine_new();

@@ -72,6 +72,10 @@ wrong_settings_end_the_start_with_code_1(void **state)
         {"--replicaof \"127.0.0.1 6379\"", "replication is not built yet"},
         {"/nowhere/nqdb.toml", "/nowhere/nqdb.toml: cannot be read: no such "
                                "file"},
+#ifdef __x86_64__
+        {"--compression.simd.simd_implementation neon --port 1",
+         "this processor has no neon; it has: scalar"},
+#endif
         {"-x", "'-x' is neither an option nor"},
         {"--bind 192.0.2.77 --port 1 --dir /tmp/nqdb-test-no", ""},
     };

@@ -15,7 +15,7 @@ struct CMUnitTest {
 
 #define cmocka_unit_test(f)                                                    \
     {                                                                          \
-        #f, f                                                                  \
+#f, f                                                                  \
     }
 
 #define assert_true(x)                                                         \
