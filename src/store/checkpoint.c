@@ -336,6 +336,7 @@ sync_log(struct checkpoint *c)
         nq_rc rc = c->job_rc;
 
         give_up(c, rc);
+        c->st->disk.syncs_failed++;
         redo_collect(&c->redo, &c->st->disk);
         return;
     }

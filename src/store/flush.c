@@ -51,7 +51,8 @@ struct flush_job {
     uint64_t weight;             /* of its frames */
     uint64_t grow_from, grow_to; /* blocks to allocate first; 0: none */
     nq_rc grow_rc;
-    bool was_limited; /* when its places were found */
+    bool was_limited;      /* when its places were found */
+    unsigned syncs_failed; /* when it began to write */
     unsigned items_count, pieces_count;
     struct flush_item items[BATCH_PAGES];
     struct flush_piece pieces[BATCH_PAGES];
@@ -193,14 +194,21 @@ flush_set_limited(struct disk *d, bool is_limited)
     space_set_limit(d->space, is_limited ? nq_max(d->allocated, 1u) : 0);
 }
 
+/* Nothing of it counts. */
+static void
+take_back(struct flush_job *j)
+{
+    free_pieces(j);
+    for (unsigned i = 0; i < j->items_count; i++)
+        put_back(j->disk->frames, j->items[i].frame);
+}
+
 static void
 failed(struct flush_job *j)
 {
     struct disk *d = j->disk;
 
-    free_pieces(j);
-    for (unsigned i = 0; i < j->items_count; i++)
-        put_back(d->frames, j->items[i].frame);
+    take_back(j);
     if (d->last_rc == NQ_OK)
         log_warn("pages could not be written: %s; they stay in memory, the "
                  "last checkpoint stands",
@@ -221,13 +229,17 @@ finish(struct flush_job *j)
     d->jobs_count--;
     d->cut_jobs -= has_cut_pages(j);
     list_remove(&j->link);
-    if (j->rc == NQ_OK) {
+    if (j->rc != NQ_OK) {
+        failed(j);
+    } else if (j->syncs_failed != d->syncs_failed) {
+        take_back(j); /* what it wrote is in doubt, see redo.h */
+        if (has_cut_pages(j))
+            d->cut_rc = NQ_EIO;
+    } else {
         for (unsigned i = 0; i < j->items_count; i++)
             enter(j, &j->items[i]);
         d->frames->flushes += j->items_count;
         d->bytes_written += j->len;
-    } else {
-        failed(j);
     }
     d->last_rc = j->rc;
     j->magic = 0;
@@ -295,6 +307,7 @@ submit_write(struct flush_job *j)
         list_push_back(&j->disk->held, &j->link);
         return;
     }
+    j->syncs_failed = j->disk->syncs_failed;
     j->job = (struct job){.run = run_write, .done = written};
     pool_submit(j->disk->pool, &j->job, POOL_FLUSH);
 }

@@ -36,10 +36,12 @@ struct disk {
     bool is_growing;    /* a job extends it; others that write behind
                            `allocated` wait in `held` */
     struct list held;
-    bool is_limited;  /* nothing is placed behind `allocated` */
-    bool is_lost;     /* an extent newer than the checkpoint is damaged: only a
-                         restart, from checkpoint and log, has its page again */
-    struct list jobs; /* flush jobs under way */
+    bool is_limited; /* nothing is placed behind `allocated` */
+    bool is_lost;    /* an extent newer than the checkpoint is damaged: only a
+                        restart, from checkpoint and log, has its page again */
+    unsigned syncs_failed; /* what was written while one failed is in doubt */
+    unsigned rewrite_jobs; /* batches of rewrite.c under way */
+    struct list jobs;      /* flush jobs under way */
     unsigned jobs_count;
     unsigned cut_jobs;      /* of them, those with pages of the cut */
     nq_rc cut_rc;           /* why pages of the cut could not be written */

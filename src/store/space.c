@@ -212,7 +212,8 @@ search_group(struct space *sp, uint64_t at, uint64_t stop, uint64_t end,
              uint64_t need, uint64_t want, struct run *out)
 {
     struct group *g = &sp->groups[at / GROUP_SECTORS];
-    bool is_whole = at % GROUP_SECTORS == 0;
+    bool is_whole = at % GROUP_SECTORS == 0 &&
+                    (stop % GROUP_SECTORS == 0 || stop == sp->end);
     uint64_t longest = 0;
 
     if (g->free == 0 || g->longest < need)
@@ -226,6 +227,7 @@ search_group(struct space *sp, uint64_t at, uint64_t stop, uint64_t end,
         }
         longest = nq_max(longest, n);
         at += n;
+        is_whole = is_whole && (at < end || end == sp->end);
     }
     if (is_whole)
         g->longest = (uint32_t)longest;
@@ -310,6 +312,22 @@ space_alloc(struct space *sp, uint64_t min, uint64_t want, uint64_t *off,
     }
     set_range(sp, run.from, run.n, true);
     sp->cursor = run.from + run.n;
+    *off = run.from * SPACE_SECTOR;
+    *len = run.n * SPACE_SECTOR;
+    return NQ_OK;
+}
+
+nq_rc
+space_alloc_below(struct space *sp, uint64_t min, uint64_t want, uint64_t below,
+                  uint64_t *off, uint64_t *len)
+{
+    uint64_t end = nq_min(nq_min(sp->end, sp->limit), below / SPACE_SECTOR);
+    struct run run;
+
+    nq_assert(min > 0 && min <= want);
+    if (!search_range(sp, 0, end, end, sectors_of(min), sectors_of(want), &run))
+        return NQ_NOTFOUND;
+    set_range(sp, run.from, run.n, true);
     *off = run.from * SPACE_SECTOR;
     *len = run.n * SPACE_SECTOR;
     return NQ_OK;

@@ -31,6 +31,11 @@ void space_extend(struct space *sp, uint64_t bytes);
  * NQ_EFULL: the quota; NQ_ENOSPC: growth is forbidden and no hole fits. */
 NQ_MUST_USE nq_rc space_alloc(struct space *sp, uint64_t min, uint64_t want,
                               uint64_t *off, uint64_t *len);
+/* The first run of at least `min` bytes that ends at or before `below`.  Never
+ * grows.  NQ_NOTFOUND: there is none. */
+NQ_MUST_USE nq_rc space_alloc_below(struct space *sp, uint64_t min,
+                                    uint64_t want, uint64_t below,
+                                    uint64_t *off, uint64_t *len);
 /* Must be in use, all of it. */
 void space_free(struct space *sp, uint64_t off, uint64_t len);
 bool space_is_used(const struct space *sp, uint64_t off, uint64_t len);

@@ -329,7 +329,8 @@ static void
 wait_for_jobs(struct store *st)
 {
     st->is_ready = false; /* a job that ends starts nothing new */
-    while (st->disk.jobs_count > 0 || checkpoint_is_busy(&st->ckpt) ||
+    while (st->disk.jobs_count > 0 || st->disk.rewrite_jobs > 0 ||
+           checkpoint_is_busy(&st->ckpt) ||
            !list_empty(&st->disk.frames->running) ||
            st->disk.frames->is_again_running)
         (void)pool_wait(st->disk.pool);

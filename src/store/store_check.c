@@ -122,7 +122,8 @@ check_parts(struct check *k)
 static bool
 is_quiet(const struct store *st)
 {
-    return st->disk.jobs_count == 0 && !checkpoint_is_running(&st->ckpt);
+    return st->disk.jobs_count == 0 && st->disk.rewrite_jobs == 0 &&
+           !checkpoint_is_running(&st->ckpt);
 }
 
 static void

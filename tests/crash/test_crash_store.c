@@ -6,33 +6,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <cmocka.h>
 
-#include "../lib/toy.h"
-#include "base/log.h"
-#include "os/clock.h"
-#include "os/fault.h"
-#include "os/thread.h"
-#include "store/store_int.h"
+#include "../lib/toy_lives.h"
+#include "os/pool.h"
 
 #ifdef NQ_FAULTS
 
 #define WRITES 240u
-#define BUDGET_US 3000000u /* for each kind of operation */
-#define NEVER UINT64_MAX
 
 static enum wal_fsync fsync_mode = WAL_FSYNC_ALWAYS;
-
-/* Until the log has it all, or never will. */
-static void
-settle(struct toy *t)
-{
-    struct wal *w = store_wal(t->st);
-
-    while (wal_settled(w) <= t->last && wal_writable(w) == NQ_OK)
-        thread_sleep_us(20);
-}
 
 /* Returns how many writes were acknowledged before the end came. */
 static uint64_t
@@ -47,7 +30,7 @@ work(struct toy *t)
             break;
         toy_turn(t);
         if (i % 4 == 3)
-            settle(t);
+            toy_lives_settle(t);
         if (i % 2 == 0 && pool_pending(t->pool) > 0)
             (void)pool_wait(t->pool);
         if (wal_durable(store_wal(t->st)) > t->last)
@@ -56,57 +39,18 @@ work(struct toy *t)
     return acked;
 }
 
-/* One life with the fault in it, one after; returns how many operations of
- * the kind the first one saw. */
-static uint64_t
-live_and_die(enum fault_point point, uint64_t skip, enum fault_kind kind,
-             bool power_cut, uint64_t seed)
-{
-    uint64_t acked = 0, count;
-    struct toy t;
-
-    toy_init(&t, seed);
-    t.opts.pool_bytes = 48 * 4096;
-    t.opts.wal.fsync = fsync_mode;
-    t.opts.wal.fsync_interval_ms = 5;
-    fault_clear();
-    fault_record(power_cut);
-    if (skip != NEVER)
-        fault_after(point, skip, kind);
-    if (toy_open(&t) == NQ_OK) {
-        t.st->disk.retry_step_us = 1000;
-        acked = work(&t);
-        toy_abandon(&t);
-    }
-    count = fault_count(point);
-    if (power_cut)
-        fault_power_cut(seed + skip);
-    fault_record(false);
-    fault_clear();
-
-    assert_int_equal(toy_open(&t), NQ_OK);
-    assert_true(t.writes >= acked);
-    toy_check(&t);
-    assert_int_equal(toy_checkpoint(&t), NQ_OK);
-    assert_int_equal(toy_close(&t, true), NQ_OK);
-    toy_fini(&t);
-    return count;
-}
-
-/* Every n, or as many as time allows: each seed takes others then. */
 static void
 die_everywhere(enum fault_point point, enum fault_kind kind, bool power_cut)
 {
-    uint64_t seed = toy_env_seed(), began = clock_mono_us();
-    uint64_t count, step, lives = 0;
+    struct toy_lives l = {
+        .work = work,
+        .fsync = fsync_mode,
+        .point = point,
+        .kind = kind,
+        .power_cut = power_cut,
+    };
 
-    log_set_level(LOG_ERROR + 1);
-    count = live_and_die(point, NEVER, kind, power_cut, seed);
-    step = 1 + count * (clock_mono_us() - began) / BUDGET_US;
-    for (uint64_t n = seed % step; n < count; n += step, lives++)
-        (void)live_and_die(point, n, kind, power_cut, seed);
-    printf("%llu of %llu points\n", (unsigned long long)lives,
-           (unsigned long long)count);
+    toy_lives_everywhere(&l);
 }
 
 static void

@@ -1,0 +1,29 @@
+/* tests/lib/toy_lives.h - a toy that dies, or fails once, at the n-th write,
+ * sync, allocation or directory change of its work, for every n, or as many
+ * as time allows: each seed takes others then.  It is opened again; what is
+ * there must be a prefix of the writes that holds all that were
+ * acknowledged. */
+#ifndef NQ_TESTS_LIB_TOY_LIVES_H
+#define NQ_TESTS_LIB_TOY_LIVES_H
+
+#include "os/fault.h"
+#include "toy.h"
+
+#ifdef NQ_FAULTS
+
+struct toy_lives {
+    /* Does something on the open toy; returns how many writes were
+     * acknowledged before the end came. */
+    uint64_t (*work)(struct toy *t);
+    enum wal_fsync fsync;
+    enum fault_point point;
+    enum fault_kind kind;
+    bool power_cut; /* at the end of the first life */
+};
+
+void toy_lives_everywhere(const struct toy_lives *l);
+/* For work(): until the log has it all, or never will. */
+void toy_lives_settle(struct toy *t);
+
+#endif
+#endif
