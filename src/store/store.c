@@ -33,7 +33,8 @@
 #include "store/store_int.h"
 
 #define PAGE_DEFAULT 8192u
-#define CODECS_KNOWN ((1u << BLOCK_RAW) | (1u << BLOCK_ZSTD))
+/* Dictionaries count as one. */
+#define CODECS_KNOWN (((1u << BLOCK_CODECS) - 1) | 1u << BLOCK_DICT0)
 #define CATALOG_MAX (16u << 20)
 #define POLL_US 200u
 
@@ -133,6 +134,7 @@ open_data(struct store *st)
     }
     if ((st->sb.codecs & ~CODECS_KNOWN) != 0)
         return NQ_EFORMAT;
+    st->sb.codecs = CODECS_KNOWN; /* of what is written from now on */
     st->disk.allocated = bytes;
     space_extend(st->disk.space, bytes);
     return NQ_OK;
