@@ -167,6 +167,12 @@ test: deps-test
 test-clients: all
 	@NQDB_SERVER=$(OUT)nqdb-server utils/test-clients
 
+## make test-neon      the NEON code, under an emulator of arm64
+.PHONY: test-neon
+test-neon:
+	@utils/install-deps neon || echo "going on with what is there"
+	@utils/test-neon
+
 # --- benches ---------------------------------------------------------------
 
 build/slow_sync.so: bench/slow_sync.c
