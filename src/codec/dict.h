@@ -14,6 +14,7 @@
 #include "base/slice.h"
 
 #define DICT_SLOTS 239u
+#define DICT_ENTRY 16u /* bytes: what the setting of the size counts */
 #define DICT_PREFIX_MAX 64u
 #define DICT_BYTES_MIN 256u
 #define DICT_BYTES_MAX (1u << 20)

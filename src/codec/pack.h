@@ -31,6 +31,17 @@ struct pack_opts {
     struct pack_stats *stats; /* outlives all jobs; NULL: nobody counts */
 };
 
+/* As the settings are unless told otherwise. */
+#define PACK_OPTS_USUAL                                                        \
+    ((struct pack_opts){.enabled = true,                                       \
+                        .competes = true,                                      \
+                        .patterns = true,                                      \
+                        .dictionaries = true,                                  \
+                        .level = 6,                                            \
+                        .dict_bytes = 65536,                                   \
+                        .min_size = 1024,                                      \
+                        .chunk = 65536})
+
 /* Packs src[0..len) into dst and tells the codec (codec/block.h) in *codec;
  * returns how many bytes, less than len, or 0: store it raw.  `dict` is the
  * dictionary that fits the block, or NULL. */

@@ -154,6 +154,24 @@ apply_save_points(struct server *s)
     }
 }
 
+struct pack_opts
+hooks_pack_opts(const struct config *c)
+{
+    return (struct pack_opts){
+        .enabled = config_int(c, CONF_COMPRESS) != 0,
+        .competes = config_int(c, CONF_COMPETES) != 0,
+        .patterns = config_int(c, CONF_PATTERNS) != 0,
+        .dictionaries = config_int(c, CONF_DICTIONARIES) != 0,
+        .level = (uint8_t)config_int(c, CONF_LEVEL),
+        .text_level = (uint8_t)config_int(c, CONF_TEXT_LEVEL),
+        .integer_level = (uint8_t)config_int(c, CONF_INTEGER_LEVEL),
+        .blob_level = (uint8_t)config_int(c, CONF_BLOB_LEVEL),
+        .dict_bytes = (uint32_t)config_int(c, CONF_DICT_SIZE) * DICT_ENTRY,
+        .min_size = (uint32_t)config_int(c, CONF_PACK_MIN),
+        .chunk = (uint32_t)config_int(c, CONF_PACK_CHUNK),
+    };
+}
+
 nq_rc
 hooks_apply(void *arg, unsigned hooks, char err[CONFIG_ERR])
 {
@@ -176,7 +194,7 @@ hooks_apply(void *arg, unsigned hooks, char err[CONFIG_ERR])
                       (enum wal_fsync)config_int(c, CONF_FSYNC),
                       (uint64_t)config_int(c, CONF_FSYNC_INTERVAL) / 1000);
     if ((hooks & HOOK_STORE) != 0) {
-        struct pack_opts pack = {.enabled = config_int(c, CONF_COMPRESS) != 0};
+        struct pack_opts pack = hooks_pack_opts(c);
 
         store_set_pack(s->store, &pack);
         store_set_parity(s->store, config_int(c, CONF_ECC) != 0);
@@ -234,6 +252,7 @@ host_resetstat(void)
 {
     engine_reset_stats(server->engine);
     sampler_reset(server);
+    store_reset_pack(server->store);
 }
 
 static void

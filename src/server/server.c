@@ -152,7 +152,7 @@ open_store(struct server *s)
         .dir = config_text(c, CONF_DIR),
         .wal_dir = wal_dir[0] == '\0' ? NULL : wal_dir,
         .pool_bytes = (uint64_t)config_int(c, CONF_POOL),
-        .pack.enabled = config_int(c, CONF_COMPRESS) != 0,
+        .pack = hooks_pack_opts(c),
         .force_log = s->cut_log,
         .max_bytes = (uint64_t)config_int(c, CONF_MAX_SIZE),
         .dirty_soft = dirty * 0.75,

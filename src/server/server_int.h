@@ -5,6 +5,7 @@
 
 #include "base/sm.h"
 #include "cmd/engine.h"
+#include "codec/pack.h"
 #include "server/config.h"
 
 struct db;
@@ -104,6 +105,8 @@ bool checkpoints_log_is_full(const struct server *s);
  * ------------------------------------------------------------ */
 
 /* Puts settings in force; a config_apply_fn with the server as `arg`. */
+/* How blocks are to be packed. */
+struct pack_opts hooks_pack_opts(const struct config *c);
 nq_rc hooks_apply(void *arg, unsigned hooks, char err[CONFIG_ERR]);
 void hooks_fill_host(struct engine_host *host);
 

@@ -239,7 +239,7 @@ new_store(const struct store_opts *opts, struct pool *pool)
     st->catalog = CATALOG_INIT;
     flush_init(&st->disk);
     st->disk.pool = pool;
-    st->disk.style.pack = opts->pack;
+    store_set_pack(st, &opts->pack);
     st->disk.is_page = opts->is_page;
     st->disk.is_read_only = opts->read_only;
     st->disk.space = space_new(SUPERBLOCK_AREA);
@@ -540,12 +540,27 @@ void
 store_set_pack(struct store *st, const struct pack_opts *pack)
 {
     st->disk.style.pack = *pack;
+    st->disk.style.pack.stats = &st->pack_stats;
 }
 
 void
 store_set_parity(struct store *st, bool on)
 {
     st->disk.style.parity = on;
+}
+
+void
+store_get_pack(const struct store *st, struct pack_opts *opts,
+               struct pack_stats *stats)
+{
+    *opts = st->disk.style.pack;
+    pack_stats_get(&st->pack_stats, stats);
+}
+
+void
+store_reset_pack(struct store *st)
+{
+    pack_stats_reset(&st->pack_stats);
 }
 
 void

@@ -99,7 +99,11 @@ bool store_page_on_disk(const struct store *st, pgno id, uint8_t *codec,
 /* Live settings. */
 void store_set_pool(struct store *st, uint64_t pool_bytes);
 void store_set_dirty(struct store *st, double soft, double hard);
+/* Its `stats` are the store's own, whatever is given. */
 void store_set_pack(struct store *st, const struct pack_opts *pack);
+void store_get_pack(const struct store *st, struct pack_opts *opts,
+                    struct pack_stats *stats);
+void store_reset_pack(struct store *st); /* the counters */
 /* Pages written from now on get parity, or none. */
 void store_set_parity(struct store *st, bool on);
 void store_set_max_bytes(struct store *st, uint64_t max_bytes);

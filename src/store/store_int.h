@@ -26,6 +26,7 @@ struct store {
     bool is_ready; /* replayed; the log takes appends */
     struct checkpoint ckpt;
     uint64_t max_log; /* store_set_max_log() */
+    struct pack_stats pack_stats;
 };
 
 #endif
