@@ -222,6 +222,13 @@ bench-stall:
 	@$(MAKE) --no-print-directory MODE=release build/obj/release/bench/stall
 	@build/obj/release/bench/stall $(BENCH_ARGS)
 
+## make bench-codec    packing nucleotides, checksums, beside memcpy:
+##                     BENCH_ARGS="-r 9 -s 65536,67108864 -v avx2"
+.PHONY: bench-codec
+bench-codec:
+	@$(MAKE) --no-print-directory MODE=release build/obj/release/bench/codec
+	@build/obj/release/bench/codec $(BENCH_ARGS)
+
 ## make lint           layers, banned calls, file lists, format
 .PHONY: lint
 lint:

@@ -1,17 +1,33 @@
 /* codec/bases_scalar.c - the inner loops without vector instructions: what
  * the other variants are compared with, and what any machine has.
  *
- * Text goes eight bytes a step in one register.  Of a letter's bits 2 and 1,
- * A has 00, C 01, G 11, T 10; adding (without carry) bit 2 to bit 1 gives the
- * two bits of the base.  The letter that belongs to them,
- *
- *   0x41 + 2 * low + 6 * high + 11 * (low and high)
- *
- * is compared with the upper-case form of the byte to see whether it was one.
- * Sums of bytes never exceed 0xff, so no carry goes from byte to byte. */
+ * Packing looks each byte up and puts what it finds, shifted, together with
+ * that of seven more: 16 bits of bases below 16 bits of flags. */
 #include "codec/bases_int.h"
 
 #define BYTES(v) (0x0101010101010101u * (v))
+
+/* Of a byte: its base in bits 0 and 1, and two flags that many bits up. */
+#define BASE(code) (1u << 16 | (code))
+#define LOWER (1u << 17)
+
+static const uint32_t letters[256] = {
+    ['A'] = BASE(0),         ['C'] = BASE(1),         ['G'] = BASE(2),
+    ['T'] = BASE(3),         ['a'] = BASE(0) | LOWER, ['b'] = LOWER,
+    ['c'] = BASE(1) | LOWER, ['d'] = LOWER,           ['e'] = LOWER,
+    ['f'] = LOWER,           ['g'] = BASE(2) | LOWER, ['h'] = LOWER,
+    ['i'] = LOWER,           ['j'] = LOWER,           ['k'] = LOWER,
+    ['l'] = LOWER,           ['m'] = LOWER,           ['n'] = LOWER,
+    ['o'] = LOWER,           ['p'] = LOWER,           ['q'] = LOWER,
+    ['r'] = LOWER,           ['s'] = LOWER,           ['t'] = BASE(3) | LOWER,
+    ['u'] = LOWER,           ['v'] = LOWER,           ['w'] = LOWER,
+    ['x'] = LOWER,           ['y'] = LOWER,           ['z'] = LOWER,
+};
+
+static const uint8_t is_counted[256] = {
+    ['A'] = 1, ['C'] = 1, ['G'] = 1, ['T'] = 1, ['N'] = 1,
+    ['a'] = 1, ['c'] = 1, ['g'] = 1, ['t'] = 1, ['n'] = 1,
+};
 
 static uint64_t
 word_at(const uint8_t *p)
@@ -22,55 +38,23 @@ word_at(const uint8_t *p)
     return w;
 }
 
-/* The bits 7 of eight bytes, the first one lowest. */
+/* Every second of sixteen bits. */
 static uint64_t
-gather_high_bits(uint64_t w)
+even_bits(uint32_t v)
 {
-    return (w >> 7 & BYTES(0x01)) * 0x0102040810204080u >> 56;
+    v &= 0x5555;
+    v = (v | v >> 1) & 0x3333;
+    v = (v | v >> 2) & 0x0f0f;
+    return (v | v >> 4) & 0x00ff;
 }
 
-/* Bit 7 of each byte that is not 0. */
-static uint64_t
-nonzero_bytes(uint64_t w)
+static uint32_t
+look_up_eight(uint64_t w)
 {
-    return ((w & BYTES(0x7f)) + BYTES(0x7f)) | w;
-}
-
-static uint64_t
-lower_letters(uint64_t w)
-{
-    uint64_t low = w & BYTES(0x7f);
-    uint64_t from_a = low + BYTES(0x80 - 'a');
-    uint64_t behind_z = low + BYTES(0x80 - 'z' - 1);
-
-    return from_a & ~behind_z & ~w;
-}
-
-/* Eight bases, one in each byte, to sixteen bits. */
-static uint64_t
-squeeze(uint64_t codes)
-{
-    codes = (codes | codes >> 6) & 0x000f000f000f000fu;
-    codes = (codes | codes >> 12) & 0x000000ff000000ffu;
-    return (codes | codes >> 24) & 0xffff;
-}
-
-struct eight {
-    uint64_t bases, other, lower;
-};
-
-static struct eight
-pack_eight(uint64_t w)
-{
-    uint64_t codes = (w >> 1 & BYTES(0x03)) ^ (w >> 2 & BYTES(0x01));
-    uint64_t low = codes & BYTES(0x01), high = codes >> 1 & BYTES(0x01);
-    uint64_t letters = BYTES('A') + 2 * low + 6 * high + 11 * (low & high);
-    uint64_t other = nonzero_bytes((w & BYTES(0xdf)) ^ letters);
-
-    /* Spread bit 7 of what is no base over the two bits of its code. */
-    codes &= ~((other >> 7 & BYTES(0x01)) * 3);
-    return (struct eight){squeeze(codes), gather_high_bits(other),
-                          gather_high_bits(lower_letters(w))};
+    return letters[w & 255] | letters[w >> 8 & 255] << 2 |
+           letters[w >> 16 & 255] << 4 | letters[w >> 24 & 255] << 6 |
+           letters[w >> 32 & 255] << 8 | letters[w >> 40 & 255] << 10 |
+           letters[w >> 48 & 255] << 12 | letters[w >> 56] << 14;
 }
 
 static unsigned
@@ -83,12 +67,14 @@ scalar_pack(uint8_t *dst, uint64_t *other, uint64_t *lower, const uint8_t *src,
         uint64_t not_base = 0, small = 0;
 
         for (unsigned i = 0; i < 8; i++) {
-            struct eight e = pack_eight(word_at(src + 8 * i));
-            uint16_t bases = (uint16_t)e.bases;
+            uint32_t v = look_up_eight(word_at(src + 8 * i));
+            uint16_t bases = (uint16_t)v;
 
             memcpy(dst + 2 * i, &bases, 2);
-            not_base |= e.other << 8 * i;
-            small |= e.lower << 8 * i;
+            if (v >> 16 == 0x5555)
+                continue;
+            not_base |= even_bits(~v >> 16) << 8 * i;
+            small |= even_bits(v >> 17) << 8 * i;
         }
         any_other |= other[b] = not_base;
         any_lower |= lower[b] = small;
@@ -99,6 +85,8 @@ scalar_pack(uint8_t *dst, uint64_t *other, uint64_t *lower, const uint8_t *src,
            (any_lower != 0 ? BASES_LOWER : 0u);
 }
 
+/* Bases are spread to a byte each; the letter of one is
+ * 'A' + 2 * low + 6 * high + 11 * (low and high). */
 static void
 scalar_unpack(uint8_t *dst, const uint8_t *packed, size_t blocks)
 {
@@ -123,14 +111,8 @@ scalar_count(const uint8_t *src, size_t blocks)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < blocks * BASES_BLOCK; i += 8) {
-        uint64_t w = word_at(src + i);
-        uint64_t not_base = pack_eight(w).other;
-        uint64_t not_n =
-            gather_high_bits(nonzero_bytes((w & BYTES(0xdf)) ^ BYTES('N')));
-
-        n += 8 - (unsigned)__builtin_popcountll(not_base & not_n);
-    }
+    for (size_t i = 0; i < blocks * BASES_BLOCK; i++)
+        n += is_counted[src[i]];
     return n;
 }
 

@@ -57,16 +57,15 @@ ssse3_pack(uint8_t *dst, uint64_t *other, uint64_t *lower, const uint8_t *src,
     uint64_t any_other = 0, any_lower = 0;
 
     for (size_t b = 0; b < blocks; b++) {
-        struct quarter q[4];
+        struct quarter q = pack_quarter(load(src));
+        struct quarter r = pack_quarter(load(src + 16));
+        struct quarter s = pack_quarter(load(src + 32));
+        struct quarter t = pack_quarter(load(src + 48));
 
-        for (unsigned i = 0; i < 4; i++)
-            q[i] = pack_quarter(load(src + 16 * i));
-        store(dst, _mm_packus_epi16(_mm_packs_epi32(q[0].words, q[1].words),
-                                    _mm_packs_epi32(q[2].words, q[3].words)));
-        other[b] =
-            q[0].other | q[1].other << 16 | q[2].other << 32 | q[3].other << 48;
-        lower[b] =
-            q[0].lower | q[1].lower << 16 | q[2].lower << 32 | q[3].lower << 48;
+        store(dst, _mm_packus_epi16(_mm_packs_epi32(q.words, r.words),
+                                    _mm_packs_epi32(s.words, t.words)));
+        other[b] = q.other | r.other << 16 | s.other << 32 | t.other << 48;
+        lower[b] = q.lower | r.lower << 16 | s.lower << 32 | t.lower << 48;
         any_other |= other[b];
         any_lower |= lower[b];
         src += BASES_BLOCK;
