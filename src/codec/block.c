@@ -53,7 +53,7 @@ nucleotides_encode(const struct block_effort *effort, void *dst, size_t cap,
 {
     struct dna_opts opts = {
         .patterns = effort->patterns,
-        .level = (uint8_t)nq_max(zpack_level(effort->level), 1),
+        .level = effort->level,
         .chunk = effort->chunk,
     };
 

@@ -16,7 +16,7 @@
 
 struct dna_opts {
     bool patterns;  /* look for repeats and reverse complements: slower */
-    uint8_t level;  /* of zstd, for what is beside the bases; 0: fastest */
+    uint8_t level;  /* for what is beside the bases: see codec/zpack.h */
     uint32_t chunk; /* bases that are packed at once; 0: 64 KiB */
 };
 
