@@ -7,6 +7,7 @@
 #include "cmd/command.h"
 #include "cmd/errorstats.h"
 #include "cmd/idle.h"
+#include "cmd/jobs.h"
 #include "cmd/latency.h"
 #include "cmd/multi.h"
 #include "cmd/notify.h"
@@ -54,6 +55,7 @@ engine_new(void)
     e->slowlog = slowlog_new();
     e->latency = latency_new();
     e->errors = errorstats_new();
+    e->jobs = jobs_new();
     return e;
 }
 
@@ -72,6 +74,7 @@ engine_free(struct engine *e)
     slowlog_free(e->slowlog);
     latency_free(e->latency);
     errorstats_free(e->errors);
+    jobs_free(e->jobs);
     arena_fini(&e->arena);
     nq_free(e->limits.requirepass);
     e->magic = 0;
@@ -88,6 +91,7 @@ engine_attach(struct engine *e, struct db *db, struct store *store)
 void
 engine_detach(struct engine *e)
 {
+    jobs_stop(e->jobs);
     if (e->store != NULL)
         park_stop(e);
     e->db = NULL;
@@ -157,6 +161,8 @@ engine_turn(struct engine *e)
         db_set_now(e->db, clock_wall_ms());
         more |= db_background(e->db, BACKGROUND_US);
     }
+    if (e->db != NULL && !e->is_loading)
+        jobs_turn(e->jobs);
     if (e->keys_ready > 0)
         wait_serve(e);
     return wait_turn(e) || more;
@@ -179,6 +185,13 @@ time_left(uint64_t due, uint64_t now)
     return due <= now ? 0 : (int)nq_min(due - now, (uint64_t)DUE_MS_MAX);
 }
 
+/* Of two waits, -1 being none. */
+static int
+sooner(int a, int b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 int
 engine_next_due_ms(struct engine *e)
 {
@@ -188,7 +201,8 @@ engine_next_due_ms(struct engine *e)
 
     if (e->db != NULL && !e->is_loading && e->pause_until_ms == 0)
         keys = time_left(db_next_due(e->db), clock_wall_ms());
-    return left < 0 || (keys >= 0 && keys < left) ? keys : left;
+    left = sooner(left, keys);
+    return e->is_loading ? left : sooner(left, jobs_next_due_ms(e->jobs));
 }
 
 /* --- cron ---------------------------------------------------------------- */

@@ -27,6 +27,7 @@ struct scan_cursors;
 struct parking;
 struct errorstats;
 struct wait_keys;
+struct jobs;
 
 /* The version whose behaviour clients may expect. */
 #define ENGINE_REDIS_VERSION "7.2.4"
@@ -120,7 +121,8 @@ struct engine {
     struct errorstats *errors;
     struct slowlog *slowlog;
     struct latency *latency;
-    uint32_t *idle; /* when keys were used last, see cmd/idle */
+    struct jobs *jobs; /* maintenance that runs long */
+    uint32_t *idle;    /* when keys were used last, see cmd/idle */
     char run_id[41];
     const char *version; /* of nqdb */
 };

@@ -17,11 +17,13 @@
 struct jobs;
 
 enum jobs_state {
+    JOBS_IDLE, /* of services only */
     JOBS_RUNNING,
     JOBS_PAUSED,
     JOBS_DONE,
     JOBS_FAILED,
     JOBS_CANCELLED,
+    JOBS_STATES
 };
 
 /* What a run tells of itself; all of it may stay zero. */
@@ -43,8 +45,8 @@ struct jobs_kind {
     nq_rc (*step)(struct jobs_run *run, void *arg);
     void (*progress)(void *arg, struct jobs_progress *out); /* or NULL */
     /* Called once, when it is over for whatever reason (also the end of the
-     * server: NQ_ECLOSED); `arg` is the kind's to free then. */
-    void (*end)(void *arg, enum jobs_state how, nq_rc rc);
+     * server: JOBS_CANCELLED, NQ_ECLOSED); `arg` is the kind's to free. */
+    void (*end)(struct jobs_run *run, void *arg, enum jobs_state how, nq_rc rc);
 };
 
 struct jobs_info {
@@ -60,15 +62,16 @@ struct jobs_info {
 };
 
 struct jobs *jobs_new(void);
-/* Ends what runs (NQ_ECLOSED); of NULL: does nothing. */
-void jobs_free(struct jobs *j);
+/* Ends what runs, before the databases are closed. */
+void jobs_stop(struct jobs *j);
+void jobs_free(struct jobs *j); /* of NULL: does nothing */
 
 /* Starts a run; *id (may be NULL) is its number.  NQ_EBUSY: there is one of
  * that kind, whose number *id is then; `arg` stays the caller's. */
 NQ_MUST_USE nq_rc jobs_start(struct jobs *j, const struct jobs_kind *kind,
                              void *arg, uint64_t *id);
-/* From step(): not before `ms` have passed; -1: not before jobs_wake() or
- * another turn of the loop that something else caused (a worker's end). */
+/* From step(): not before `ms` have passed; -1: not before another turn of
+ * the loop, caused by something else (a worker's end). */
 void jobs_wait(struct jobs_run *run, int ms);
 /* From step() or end(): what to show as its result. */
 void jobs_result(struct jobs_run *run, const char *fmt, ...)
@@ -79,7 +82,13 @@ NQ_MUST_USE nq_rc jobs_pause(struct jobs *j, uint64_t id);
 NQ_MUST_USE nq_rc jobs_resume(struct jobs *j, uint64_t id);
 NQ_MUST_USE nq_rc jobs_cancel(struct jobs *j, uint64_t id);
 
-/* Calls fn for those that run and those that ended last, youngest first. */
+/* Work that is always there and runs by itself: look() fills in kind, state,
+ * and what else there is to tell; its id stays 0. */
+void jobs_add_service(struct jobs *j,
+                      void (*look)(void *arg, struct jobs_info *out),
+                      void *arg);
+/* Calls fn for those that run, the services, and those that ended last, the
+ * youngest first. */
 void jobs_each(struct jobs *j, void (*fn)(void *arg, const struct jobs_info *i),
                void *arg);
 /* That of the number; false: none. */

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cmd/jobs.h"
 #include "cmd/notify.h"
 #include "server/config_int.h"
 #include "server/server_int.h"
@@ -65,6 +66,7 @@ apply_limits(struct server *s)
 
     nq_free(l->requirepass);
     l->requirepass = password[0] == '\0' ? NULL : nq_strdup(password);
+    jobs_set_rate(s->engine->jobs, (uint64_t)config_int(c, CONF_MAINT_RATE));
     l->maxclients = (uint32_t)config_int(c, CONF_MAXCLIENTS);
     l->maxmemory = (uint64_t)config_int(c, CONF_POOL);
     l->proto_max_bulk = (uint64_t)config_int(c, CONF_MAX_BULK);

@@ -27,6 +27,7 @@ static const struct section {
     {"log", "Log", info_log, true},
     {"checkpoint", "Checkpoint", info_checkpoint, true},
     {"pool", "Pool", info_pool, true},
+    {"jobs", "Jobs", info_jobs, true},
     {"batch", "Batch", info_batch, true},
     {"keyspace", "Keyspace", info_keyspace, true},
 };

@@ -30,6 +30,9 @@ void info_log(struct server *s, struct buf *out);
 void info_checkpoint(struct server *s, struct buf *out);
 void info_pool(struct server *s, struct buf *out);
 
+/* maintenance.c */
+void info_jobs(struct server *s, struct buf *out);
+
 /* One field; INFO ends lines as RESP does. */
 void info_u64(struct buf *out, const char *name, uint64_t v);
 void info_text(struct buf *out, const char *name, const char *v);

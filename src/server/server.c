@@ -300,6 +300,7 @@ start(struct server *s)
     resolve_settings(s->config);
     raise_files(s->config);
     s->engine = engine_new();
+    maintenance_init(s);
     s->engine->version = NQDB_VERSION;
     s->engine->is_loading = true;
     hooks_fill_host(&s->engine->host);

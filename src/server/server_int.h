@@ -101,6 +101,12 @@ void checkpoints_cut(struct server *s);
  * shorter: writers are to wait.  (If it will not, the store refuses.) */
 bool checkpoints_log_is_full(const struct server *s);
 
+/* --- maintenance.c
+ * ------------------------------------------------------------- */
+
+/* Lets NQ.JOBS show what goes on by itself. */
+void maintenance_init(struct server *s);
+
 /* --- config_hooks.c
  * ------------------------------------------------------------ */
 
