@@ -251,7 +251,7 @@ run_wal(struct tool *t)
     nq_rc rc;
 
     snprintf(path, sizeof path, "%s/wal", t->dir);
-    rc = wal_dump(path, t->from, effect_name, stdout);
+    rc = wal_dump(path, t->from, NULL, effect_name, stdout);
     return rc == NQ_OK ? 0 : complain(path, rc_text(rc));
 }
 

@@ -43,6 +43,7 @@ wal_free(struct wal *w)
     wal_segments_fini(&w->segments);
     wal_buffer_fini(&w->buffer);
     nq_free(w->reader.window);
+    buf_fini(&w->reader.plain);
     monitor_free(w->monitor);
     nq_free((char *)(uintptr_t)w->opts.dir);
     w->magic = 0;
@@ -154,7 +155,8 @@ make_room(struct wal *w, size_t need)
     if (w->frame_len == 0) {
         wal_buffer_reclaim(&w->buffer, atomic_load(&w->written), w->position);
         w->frame = wal_buffer_frame(&w->buffer, w->position, &w->frame_cap);
-        w->frame_len = WAL_FRAME_HEADER;
+        w->frame_len =
+            w->opts.keys != NULL ? WAL_SEALED_HEADER : WAL_FRAME_HEADER;
     }
     if (w->frame_cap - w->frame_len < need)
         w->frame = wal_buffer_grow(&w->buffer, w->position, w->frame_len, need,
@@ -236,6 +238,7 @@ wal_end_group(struct wal *w)
 void
 wal_commit(struct wal *w)
 {
+    uint64_t flags = w->opts.keys != NULL ? WAL_SEALED : 0;
     struct wal_frame h;
     size_t len;
 
@@ -245,7 +248,7 @@ wal_commit(struct wal *w)
         len = (w->frame_len + WAL_ALIGN - 1) & ~(size_t)(WAL_ALIGN - 1);
         memset(w->frame + w->frame_len, 0, len - w->frame_len);
         h = (struct wal_frame){.count = w->frame_count,
-                               .length = len,
+                               .length = len | flags,
                                .lsn = w->position,
                                .time_us = clock_wall_us()};
         memcpy(w->frame, &h, sizeof h);

@@ -22,6 +22,7 @@
 #include "store/pgno.h"
 
 struct wal;
+struct keyring;
 
 enum wal_fsync { WAL_FSYNC_ALWAYS, WAL_FSYNC_PERIODIC, WAL_FSYNC_NEVER };
 
@@ -31,6 +32,7 @@ struct wal_opts {
     uint64_t salt;         /* of this generation of the log */
     uint64_t segment_size; /* bytes, 16 MiB */
     uint64_t buffer_size;  /* bytes of the ring, a power of two */
+    struct keyring *keys;  /* NULL: not encrypted; outlives the log */
     enum wal_fsync fsync;
     uint64_t fsync_interval_ms;
     uint64_t group_delay_us; /* 0: none */
@@ -124,9 +126,10 @@ struct wal_stats {
 void wal_get_stats(const struct wal *w, struct wal_stats *out);
 
 /* Prints segments, frames from LSN `from` on and their records, of the log
- * of any database, for people; changes nothing.  `name` gives an effect its
- * name and may be NULL.  NQ_NOTFOUND: no segment in `dir`. */
-NQ_MUST_USE nq_rc wal_dump(const char *dir, lsn from,
+ * of any database, for people; changes nothing.  `keys` opens sealed frames
+ * and may be NULL: then only their headers are shown.  `name` gives an effect
+ * its name and may be NULL.  NQ_NOTFOUND: no segment in `dir`. */
+NQ_MUST_USE nq_rc wal_dump(const char *dir, lsn from, struct keyring *keys,
                            const char *(*name)(uint8_t effect), FILE *out);
 
 #endif

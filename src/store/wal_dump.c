@@ -43,11 +43,10 @@ print_bytes(FILE *out, struct slice s)
 }
 
 static void
-print_records(FILE *out, struct slice frame, uint32_t count,
+print_records(FILE *out, struct slice records, uint32_t count,
               const char *(*name)(uint8_t effect))
 {
-    struct cursor c = cursor_of(
-        slice_of(frame.p + WAL_FRAME_HEADER, frame.len - WAL_FRAME_HEADER));
+    struct cursor c = cursor_of(records);
     struct wal_record rec;
 
     for (uint32_t i = 0; i < count; i++) {
@@ -70,6 +69,44 @@ print_records(FILE *out, struct slice frame, uint32_t count,
     }
 }
 
+static void
+print_segment(FILE *out, const struct wal_segment *seg)
+{
+    fprintf(out,
+            "segment %08" PRIu64 " first-lsn %" PRIu64 " durable %" PRIu64
+            " salt %016" PRIx64 " after %016" PRIx64 " bytes %" PRIu64 "%s ",
+            seg->number, seg->first, seg->durable, seg->salt,
+            seg->previous_salt, seg->size, seg->is_sealed ? " sealed" : "");
+    print_time(out, seg->time_us);
+    fputc('\n', out);
+}
+
+static nq_rc
+print_frame(struct wal *w, unsigned i, const struct wal_frame *h,
+            struct slice frame, const char *(*name)(uint8_t effect), FILE *out)
+{
+    const char *problem;
+    struct slice records;
+    nq_rc rc;
+
+    fprintf(out,
+            "  frame lsn %" PRIu64 " bytes %zu durable %" PRIu64
+            " records %" PRIu32 " ",
+            h->lsn, frame.len, h->durable, h->count);
+    print_time(out, h->time_us);
+    if (wal_frame_is_sealed(h))
+        fprintf(out, " key %" PRIu32, wal_seal_key(frame));
+    fputc('\n', out);
+    rc = wal_frame_open(w, i, frame, &records, &problem);
+    if (rc == NQ_EKEY)
+        return NQ_OK; /* it is dumped as far as it can be read */
+    if (rc == NQ_OK && problem != NULL)
+        fprintf(out, "    (not %s)\n", problem);
+    else if (rc == NQ_OK)
+        print_records(out, records, h->count, name);
+    return rc;
+}
+
 static nq_rc
 dump_segment(struct wal *w, unsigned i, lsn from,
              const char *(*name)(uint8_t effect), FILE *out)
@@ -81,28 +118,15 @@ dump_segment(struct wal *w, unsigned i, lsn from,
     lsn at = seg->first;
     nq_rc rc;
 
-    fprintf(out,
-            "segment %08" PRIu64 " first-lsn %" PRIu64 " durable %" PRIu64
-            " salt %016" PRIx64 " after %016" PRIx64 " bytes %" PRIu64 " ",
-            seg->number, seg->first, seg->durable, seg->salt,
-            seg->previous_salt, seg->size);
-    print_time(out, seg->time_us);
-    fputc('\n', out);
+    print_segment(out, seg);
     while (at < seg->end) {
         rc = wal_frame_get(w, i, at, &h, &frame, &problem);
+        if (rc == NQ_OK && problem == NULL && at >= from)
+            rc = print_frame(w, i, &h, frame, name, out);
         if (rc != NQ_OK)
             return rc;
         if (problem != NULL)
             break;
-        if (at >= from) {
-            fprintf(out,
-                    "  frame lsn %" PRIu64 " bytes %zu durable %" PRIu64
-                    " records %" PRIu32 " ",
-                    at, frame.len, h.durable, h.count);
-            print_time(out, h.time_us);
-            fputc('\n', out);
-            print_records(out, frame, h.count, name);
-        }
         at += frame.len;
     }
     fprintf(out, "  ends at lsn %" PRIu64 " offset %" PRIu64 "%s%s\n", at,
@@ -112,13 +136,14 @@ dump_segment(struct wal *w, unsigned i, lsn from,
 }
 
 nq_rc
-wal_dump(const char *dir, lsn from, const char *(*name)(uint8_t effect),
-         FILE *out)
+wal_dump(const char *dir, lsn from, struct keyring *keys,
+         const char *(*name)(uint8_t effect), FILE *out)
 {
     struct wal *w = nq_calloc(1, sizeof *w);
     nq_rc rc;
 
     w->opts.dir = dir;
+    w->opts.keys = keys;
     w->any_database = true;
     w->reader.window_segment = UINT32_MAX;
     rc = wal_segments_scan(w);
@@ -130,6 +155,7 @@ wal_dump(const char *dir, lsn from, const char *(*name)(uint8_t effect),
     }
     wal_segments_fini(&w->segments);
     nq_free(w->reader.window);
+    buf_fini(&w->reader.plain);
     nq_free(w);
     return rc;
 }

@@ -3,11 +3,16 @@
  *   frame   0  u32 crc32c   of the segment's salt (8 bytes), then 4..length
  *           4  u32 count    records
  *           8  u64 length   48 bits: bytes with header and padding, a
- *                           multiple of 8; 16 bits: flags, 0
+ *                           multiple of 8; 16 bits: flags, 1 sealed
  *          16  u64 lsn      byte position of the frame in the log
  *          24  u64 durable  all below this was durable when it was written
  *          32  u64 time     wall clock, microseconds
  *          40  records, then zeros up to a multiple of 8
+ *
+ *   sealed 40  u32 number of the data key
+ *          44  u8[12] nonce
+ *          56  u8[16] tag   of the segment's salt, 4..55 and what follows
+ *          72  records and zeros, encrypted
  *
  *   record  effect u8, db varint, key length varint, key,
  *           arguments' length varint, arguments
@@ -32,12 +37,10 @@ frame_crc(const uint8_t *p, uint64_t length, uint64_t salt)
 }
 
 void
-wal_frame_seal(uint8_t *p, uint64_t length, uint64_t salt, lsn durable)
+wal_frame_finish(uint8_t *p, uint64_t length, uint64_t salt)
 {
-    uint32_t crc;
+    uint32_t crc = frame_crc(p, length, salt);
 
-    memcpy(p + offsetof(struct wal_frame, durable), &durable, sizeof durable);
-    crc = frame_crc(p, length, salt);
     memcpy(p, &crc, sizeof crc);
 }
 
@@ -45,17 +48,19 @@ const char *
 wal_frame_header(struct slice bytes, lsn want, uint64_t room,
                  struct wal_frame *out)
 {
-    uint64_t length;
+    uint64_t length, head;
 
     if (bytes.len < WAL_FRAME_HEADER || room < WAL_FRAME_HEADER)
         return "a frame header";
     memcpy(out, bytes.p, sizeof *out);
     length = wal_frame_length(out);
+    head = wal_frame_is_sealed(out) ? WAL_SEALED_HEADER : WAL_FRAME_HEADER;
     if (out->lsn != want)
         return "a frame with the LSN of this place";
-    if (length <= WAL_FRAME_HEADER || length % WAL_ALIGN != 0 || length > room)
+    if (length <= head || length % WAL_ALIGN != 0 || length > room)
         return "a frame whose length fits";
-    if (out->length != length || out->count == 0 || out->durable > want)
+    if ((out->length & ~WAL_SEALED) != length || out->count == 0 ||
+        out->durable > want)
         return "a frame of this version";
     return NULL;
 }

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "base/buf.h"
 #include "base/cursor.h"
 #include "base/sm.h"
 #include "store/wal.h"
@@ -18,9 +19,11 @@ struct thread;
 
 #define WAL_SEGMENT_HEADER 4096u /* bytes before the first frame */
 #define WAL_FRAME_HEADER 40u
-#define WAL_ALIGN 8u      /* frames begin at multiples of this */
-#define WAL_FIRST_LSN 64u /* of a new log: 0 stays "none" */
-#define WAL_SPARES_MAX 4u /* prepared segments kept ahead */
+#define WAL_SEALED_HEADER 72u
+#define WAL_SEALED ((uint64_t)1 << 48) /* flag in the length of a frame */
+#define WAL_ALIGN 8u                   /* frames begin at multiples of this */
+#define WAL_FIRST_LSN 64u              /* of a new log: 0 stays "none" */
+#define WAL_SPARES_MAX 4u              /* prepared segments kept ahead */
 #define WAL_PATH_MAX 1024u
 #define WAL_NEVER UINT64_MAX /* an LSN that is not reached */
 
@@ -30,7 +33,7 @@ struct wal_frame {
     uint32_t crc;     /* CRC32C of the segment's salt, then all behind it */
     uint32_t count;   /* records */
     uint64_t length;  /* bits 0-47: bytes, header and padding included;
-                         48-63: flags, none yet */
+                         48-63: flags, WAL_SEALED */
     lsn lsn;          /* its place in the log */
     lsn durable;      /* all below was durable when this was written */
     uint64_t time_us; /* wall clock at the end of its turn */
@@ -44,8 +47,14 @@ wal_frame_length(const struct wal_frame *h)
     return h->length & 0xffffffffffffu;
 }
 
-/* Fills in crc and durable of a frame in memory, `length` bytes at `p`. */
-void wal_frame_seal(uint8_t *p, uint64_t length, uint64_t salt, lsn durable);
+static inline bool
+wal_frame_is_sealed(const struct wal_frame *h)
+{
+    return (h->length & WAL_SEALED) != 0;
+}
+
+/* Fills in the crc of a frame in memory, `length` bytes at `p`. */
+void wal_frame_finish(uint8_t *p, uint64_t length, uint64_t salt);
 /* Decodes the header of a frame that should be `want`, with at most `room`
  * bytes.  Returns NULL, or what was expected and not found. */
 const char *wal_frame_header(struct slice bytes, lsn want, uint64_t room,
@@ -54,6 +63,20 @@ const char *wal_frame_header(struct slice bytes, lsn want, uint64_t room,
 bool wal_frame_checks(struct slice frame, uint64_t salt);
 /* The next record of a frame; false if the bytes are not one. */
 bool wal_record_get(struct cursor *c, struct wal_record *out);
+
+/* --- wal_seal.c: encrypted frames ----------------------------------------- */
+
+/* Seals a frame that is whole but for its crc, where it is.  NQ_EIO. */
+NQ_MUST_USE nq_rc wal_seal(struct keyring *keys, uint8_t *p, uint64_t length,
+                           uint64_t salt);
+/* The records of a frame whose checksum holds, as they were: a part of
+ * `frame`, or of `plain`, which is overwritten.  NQ_EKEY: its data key is not
+ * in `keys` (or NULL); NQ_ECORRUPT: the seal does not hold. */
+NQ_MUST_USE nq_rc wal_unseal(const struct keyring *keys, struct slice frame,
+                             uint64_t salt, struct buf *plain,
+                             struct slice *records);
+/* Number of the data key of a sealed frame. */
+uint32_t wal_seal_key(struct slice frame);
 
 /* --- wal_buffer.c: from the loop to the log thread ------------------------ */
 
@@ -97,6 +120,7 @@ struct wal_segment {
     uint64_t salt, previous_salt;
     uint64_t size, time_us;
     struct file *file; /* NULL when closed */
+    bool is_sealed;    /* no plaintext was ever in the file */
     bool is_dirty;     /* written since its last sync began */
     bool is_syncing;
 };
@@ -140,6 +164,7 @@ struct wal_reader {
     unsigned window_segment; /* index in the list */
     uint64_t window_off;     /* file offset of window[0] */
     struct wal_frame frame;
+    struct buf plain;      /* of a sealed frame */
     struct cursor records; /* what is left of the frame */
     uint32_t records_left;
     bool saw_torn; /* where the log ends a frame had been begun */
@@ -151,6 +176,9 @@ struct wal_reader {
 NQ_MUST_USE nq_rc wal_frame_get(struct wal *w, unsigned i, lsn at,
                                 struct wal_frame *h, struct slice *frame,
                                 const char **problem);
+/* The records of that frame, borrowed for as long.  NQ_EKEY is not logged. */
+NQ_MUST_USE nq_rc wal_frame_open(struct wal *w, unsigned i, struct slice frame,
+                                 struct slice *records, const char **problem);
 /* Finds where to begin; nothing but headers was read. */
 NQ_MUST_USE nq_rc wal_replay_begin(struct wal *w);
 

@@ -27,6 +27,7 @@
 #include "base/mem.h"
 #include "os/file.h"
 #include "store/corrupt.h"
+#include "store/keyring.h"
 
 #define WINDOW ((size_t)1 << 20)
 
@@ -105,6 +106,46 @@ wal_frame_get(struct wal *w, unsigned i, lsn at, struct wal_frame *h,
     if (!wal_frame_checks(*frame, seg->salt))
         *problem = "a frame whose checksum holds";
     return NQ_OK;
+}
+
+nq_rc
+wal_frame_open(struct wal *w, unsigned i, struct slice frame,
+               struct slice *records, const char **problem)
+{
+    nq_rc rc = wal_unseal(w->opts.keys, frame, w->segments.at[i].salt,
+                          &w->reader.plain, records);
+
+    *problem = rc == NQ_ECORRUPT ? "a frame whose seal holds" : NULL;
+    return rc == NQ_ECORRUPT ? NQ_OK : rc;
+}
+
+/* Opens a frame that is to be replayed.  Its checksum holds: so a key that is
+ * missing, or a seal that is broken, is never the torn end of the log. */
+static nq_rc
+open_frame(struct wal *w, struct slice frame, struct slice *records,
+           const char **problem)
+{
+    const struct wal_reader *r = &w->reader;
+    const struct wal_segment *seg = &w->segments.at[r->segment];
+    const struct keyring *keys = w->opts.keys;
+    bool is_sealed = wal_frame_is_sealed(&r->frame);
+    nq_rc rc = wal_frame_open(w, r->segment, frame, records, problem);
+    char path[WAL_PATH_MAX];
+
+    wal_segment_path(w, seg->number, path);
+    if (rc == NQ_EKEY) {
+        log_error("%s: offset %" PRIu64 ": the frame is sealed with data key "
+                  "%" PRIu32 ", which is not there",
+                  path, file_offset(seg, r->at), wal_seal_key(frame));
+        return rc;
+    }
+    if (rc == NQ_OK && !is_sealed && keys != NULL && keyring_is_complete(keys))
+        *problem = "a sealed frame";
+    if (rc != NQ_OK || *problem == NULL || w->start.force)
+        return rc;
+    return NQ_CORRUPT("%s: offset %" PRIu64 ": expected %s (LSN %" PRIu64
+                      "); its checksum holds, so somebody changed it",
+                      path, file_offset(seg, r->at), *problem, r->at);
 }
 
 /* A frame that checks was written by us; this guards against a version of us
@@ -208,6 +249,7 @@ finish(struct wal *w, lsn end)
     nq_free(w->reader.window);
     w->reader.window = NULL;
     w->reader.window_cap = w->reader.window_len = 0;
+    buf_fini(&w->reader.plain);
     w->reader.total = w->reader.done;
     if (w->start.read_only)
         return NQ_OK;
@@ -321,7 +363,7 @@ next_frame(struct wal *w)
     const struct wal_segments *s = &w->segments;
     struct wal_reader *r = &w->reader;
     const char *problem;
-    struct slice frame;
+    struct slice frame, records;
     nq_rc rc;
 
     if (s->count == 0)
@@ -335,9 +377,11 @@ next_frame(struct wal *w)
     rc = wal_frame_get(w, r->segment, r->at, &r->frame, &frame, &problem);
     if (rc != NQ_OK)
         return rc;
+    if (problem == NULL &&
+        (rc = open_frame(w, frame, &records, &problem)) != NQ_OK)
+        return rc;
     if (problem == NULL) {
-        r->records = cursor_of(
-            slice_of(frame.p + WAL_FRAME_HEADER, frame.len - WAL_FRAME_HEADER));
+        r->records = cursor_of(records);
         if (!records_are_good(r->records, r->frame.count))
             problem = "a frame of whole records";
     }

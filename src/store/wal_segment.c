@@ -8,8 +8,10 @@
  *            12  u32 header bytes       72  u64 all below was durable
  *            16  u8[16] uuid            80  u64 time, wall clock us
  *            32  u64 salt of the log    88  u64 file bytes
- *            40  u64 number             96  u32 0
+ *            40  u64 number             96  u32 flags
  *            48  u64 first LSN         100  u32 crc32c of 0..99
+ *
+ *   flags     1: sealed: no frame in the clear was ever in the file
  *
  * A file is prepared ahead of time: created, or renamed from a segment that
  * is not needed any more, given all its blocks, its name made durable with
@@ -23,7 +25,10 @@
  * I3  A segment ends where the next one begins, whatever bytes follow.
  * I4  A frame is never split; one too large for a segment gets a larger file
  *     of its own, which is removed instead of recycled.
- * I5  Old segments go from the oldest on, so the rest has no gaps. */
+ * I5  Old segments go from the oldest on, so the rest has no gaps.
+ * I6  An encrypted log recycles no file that held frames in the clear: such
+ *     segments are removed as soon as they are not needed, such spares when
+ *     the log is opened. */
 #include "store/wal_int.h"
 
 #include <inttypes.h>
@@ -39,6 +44,7 @@
 #include "os/clock.h"
 #include "os/dir.h"
 #include "os/file.h"
+#include "store/keyring.h"
 
 #define SEGMENT_MAGIC 0x4745534c4157514eu /* "NQWALSEG" */
 #define SEGMENT_VERSION 1u
@@ -50,8 +56,9 @@ struct header {
     uint8_t uuid[16];
     uint64_t log_salt, number, first, salt, previous_salt, durable, time_us,
         size;
-    uint32_t zero, crc;
+    uint32_t flags, crc;
 };
+enum header_flags { HEADER_SEALED = 1 };
 _Static_assert(sizeof(struct header) == 104, "on disk");
 
 static uint32_t
@@ -156,7 +163,8 @@ segment_load(struct wal *w, uint64_t number)
                                .salt = h.salt,
                                .previous_salt = h.previous_salt,
                                .size = size,
-                               .time_us = h.time_us};
+                               .time_us = h.time_us,
+                               .is_sealed = (h.flags & HEADER_SEALED) != 0};
     segment_push(&w->segments, &seg);
     return NQ_OK;
 }
@@ -203,11 +211,14 @@ wal_segment_open(struct wal *w, unsigned i)
 static bool
 is_spare(struct wal *w, uint64_t number)
 {
+    const struct keyring *keys = w->opts.keys;
     char path[WAL_PATH_MAX];
     struct file *file;
     uint64_t size = 0;
     bool ok;
 
+    if (keys != NULL && !keyring_is_complete(keys))
+        return false; /* from before encryption was switched on, perhaps */
     wal_segment_path(w, number, path);
     if (file_open(path, FILE_READ, &file) != NQ_OK)
         return false;
@@ -303,7 +314,8 @@ header_write(const struct wal *w, const struct wal_segment *seg)
                        .previous_salt = seg->previous_salt,
                        .durable = seg->durable,
                        .time_us = seg->time_us,
-                       .size = seg->size};
+                       .size = seg->size,
+                       .flags = seg->is_sealed ? HEADER_SEALED : 0};
 
     memcpy(h.uuid, w->opts.uuid, sizeof h.uuid);
     h.crc = header_crc(&h);
@@ -320,6 +332,7 @@ wal_segment_begin(struct wal *w, lsn first, uint64_t bytes)
     struct wal_segment seg = {.first = first,
                               .end = WAL_NEVER,
                               .size = w->opts.segment_size,
+                              .is_sealed = w->opts.keys != NULL,
                               .is_dirty = true};
     uint64_t need = WAL_SEGMENT_HEADER + bytes;
     char path[WAL_PATH_MAX];
@@ -352,6 +365,13 @@ wal_segment_begin(struct wal *w, lsn first, uint64_t bytes)
 
 /* --- releasing ------------------------------------------------------------ */
 
+/* Holds frames in the clear, though the log is encrypted now (I6). */
+static bool
+is_unwanted(const struct wal *w, const struct wal_segment *seg)
+{
+    return w->opts.keys != NULL && !seg->is_sealed;
+}
+
 /* Makes the oldest segment a spare, or removes it. */
 static nq_rc
 release_oldest(struct wal *w)
@@ -366,7 +386,8 @@ release_oldest(struct wal *w)
     old->file = NULL;
     wal_segment_path(w, old->number, from);
     wal_segment_path(w, next_spare_number(s), to);
-    if (s->spares < WAL_SPARES_MAX && old->size == w->opts.segment_size) {
+    if (s->spares < WAL_SPARES_MAX && old->size == w->opts.segment_size &&
+        !is_unwanted(w, old)) {
         rc = dir_rename(from, to);
         if (rc == NQ_OK) {
             s->spares++;
@@ -384,10 +405,13 @@ release_oldest(struct wal *w)
 /* Recovery from `keep` must find a segment that begins at or before it: if
  * the next one begins exactly there, its header has to be synced first. */
 static bool
-may_release_oldest(const struct wal_segments *s, lsn keep, unsigned n)
+may_release_oldest(const struct wal *w, lsn keep, unsigned n)
 {
-    if (s->count <= nq_max(n, 1u) || s->at[0].end > keep || s->at[0].is_dirty ||
-        s->at[0].is_syncing)
+    const struct wal_segments *s = &w->segments;
+    unsigned least = s->count > 0 && is_unwanted(w, &s->at[0]) ? 1 : n;
+
+    if (s->count <= nq_max(least, 1u) || s->at[0].end > keep ||
+        s->at[0].is_dirty || s->at[0].is_syncing)
         return false;
     return s->at[1].first < keep ||
            (!s->at[1].is_dirty && !s->at[1].is_syncing);
@@ -400,7 +424,7 @@ wal_segments_release(struct wal *w, lsn keep, unsigned n)
     unsigned before = s->count;
     nq_rc rc = NQ_OK;
 
-    while (rc == NQ_OK && may_release_oldest(s, keep, n))
+    while (rc == NQ_OK && may_release_oldest(w, keep, n))
         rc = release_oldest(w);
     if (rc == NQ_OK && s->count != before)
         rc = dir_sync(w->opts.dir);

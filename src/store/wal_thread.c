@@ -132,25 +132,33 @@ segment_room(struct wal *w)
     return seg->size - WAL_SEGMENT_HEADER - (w->next - seg->first);
 }
 
-/* Seals the whole frames at the start of [p, p+len) that fit `room`; at least
- * one if any fits.  Returns their bytes. */
-static uint64_t
-seal_frames(struct wal *w, uint8_t *p, uint64_t len, uint64_t room)
+/* Completes the whole frames at the start of [p, p+len) that fit `room`; at
+ * least one if any fits.  *n: their bytes. */
+static nq_rc
+finish_frames(struct wal *w, uint8_t *p, uint64_t len, uint64_t room,
+              uint64_t *n)
 {
-    uint64_t salt = wal_segment_last(&w->segments)->salt, n = 0;
+    uint64_t salt = wal_segment_last(&w->segments)->salt, length;
     lsn durable = atomic_load(&w->durable);
 
-    while (n < nq_min(len, RUN_MAX)) {
+    for (*n = 0; *n < nq_min(len, RUN_MAX); *n += length, p += length) {
         struct wal_frame h;
+        nq_rc rc = NQ_OK;
 
-        memcpy(&h, p + n, sizeof h);
-        nq_assert(h.lsn == w->next + n && h.length <= len - n);
-        if (h.length > room - n)
+        memcpy(&h, p, sizeof h);
+        length = wal_frame_length(&h);
+        nq_assert(h.lsn == w->next + *n && length <= len - *n);
+        if (length > room - *n)
             break;
-        wal_frame_seal(p + n, h.length, salt, durable);
-        n += h.length;
+        memcpy(p + offsetof(struct wal_frame, durable), &durable,
+               sizeof durable);
+        if (wal_frame_is_sealed(&h))
+            rc = wal_seal(w->opts.keys, p, length, salt);
+        if (rc != NQ_OK)
+            return rc;
+        wal_frame_finish(p, length, salt);
     }
-    return n;
+    return NQ_OK;
 }
 
 /* Goes on in a new segment that holds at least one frame of `bytes`. */
@@ -185,10 +193,13 @@ write_run(struct wal *w, lsn committed)
     nq_rc rc;
 
     memcpy(&h, p, sizeof h);
-    if (h.length > room)
-        return next_segment(w, h.length) == NQ_OK;
+    if (wal_frame_length(&h) > room)
+        return next_segment(w, wal_frame_length(&h)) == NQ_OK;
     seg = wal_segment_last(&w->segments);
-    n = seal_frames(w, p, len, room);
+    if ((rc = finish_frames(w, p, len, room, &n)) != NQ_OK) {
+        wal_thread_fail(w, "sealing", rc);
+        return false;
+    }
     rc = file_write(seg->file, p, n,
                     WAL_SEGMENT_HEADER + (w->next - seg->first));
     if (rc != NQ_OK) {

@@ -107,8 +107,9 @@ repair(uint8_t *p, size_t len)
             h.length % WAL_ALIGN != 0)
             return;
         h.lsn = WAL_FIRST_LSN + at;
+        h.durable = nq_min(h.durable, h.lsn);
         memcpy(p + at, &h, sizeof h);
-        wal_frame_seal(p + at, h.length, salt, nq_min(h.durable, h.lsn));
+        wal_frame_finish(p + at, h.length, salt);
         at += h.length;
     }
 }

@@ -435,7 +435,7 @@ a_dump_shows_segments_frames_and_records(void **state)
     at = wal_fixture_frame(&f, 1, 10);
     wal_fixture_close(&f);
     out = open_memstream(&text, &len);
-    assert_int_equal(wal_dump(f.dir, 0, name_of, out), NQ_OK);
+    assert_int_equal(wal_dump(f.dir, 0, NULL, name_of, out), NQ_OK);
     fclose(out);
     assert_non_null(strstr(text, "segment 00000001 first-lsn 64 "));
     assert_non_null(strstr(text, "effect 1 db 1 key \"1\" args "));
@@ -443,7 +443,7 @@ a_dump_shows_segments_frames_and_records(void **state)
     assert_non_null(strstr(text, "key \"3\""));
     free(text);
     out = open_memstream(&text, &len);
-    assert_int_equal(wal_dump(f.dir, at, NULL, out), NQ_OK);
+    assert_int_equal(wal_dump(f.dir, at, NULL, NULL, out), NQ_OK);
     fclose(out);
     assert_null(strstr(text, "key \"2\""));
     assert_non_null(strstr(text, "key \"3\""));

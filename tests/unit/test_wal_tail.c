@@ -346,11 +346,12 @@ static void
 a_frame_checks_only_under_its_salt(void **state)
 {
     uint8_t p[64] = {0};
-    struct wal_frame h = {.count = 1, .length = sizeof p, .lsn = 640};
+    struct wal_frame h = {
+        .count = 1, .length = sizeof p, .lsn = 640, .durable = 600};
 
     (void)state;
     memcpy(p, &h, sizeof h);
-    wal_frame_seal(p, sizeof p, 77, 600);
+    wal_frame_finish(p, sizeof p, 77);
     assert_true(wal_frame_checks(slice_of(p, sizeof p), 77));
     assert_false(wal_frame_checks(slice_of(p, sizeof p), 78));
     assert_null(wal_frame_header(slice_of(p, sizeof p), 640, 64, &h));
