@@ -28,6 +28,7 @@
 #include "os/clock.h"
 #include "os/dir.h"
 #include "os/file.h"
+#include "store/encrypt.h"
 #include "store/flush.h"
 #include "store/frames_int.h"
 #include "store/pagetable.h"
@@ -247,6 +248,7 @@ cut(struct checkpoint *c)
     c->next.is_clean = false;
     c->next.log_end = 0;
     c->next.next_id = d->frames->next_id;
+    c->next.key = encrypt_key(st);
     buf_clear(&c->catalog);
     catalog_encode(&st->catalog, &c->catalog);
     frames_cut(d->frames);
@@ -275,23 +277,28 @@ plan(struct checkpoint *c, nq_rc *rc)
 
     if (!c->is_planned) {
         c->was_limited = d->is_limited;
+        c->part = NULL;
         *rc = pagetable_plan(d->table, &c->st->sb, &c->next, &c->part);
+        if (*rc == NQ_OK)
+            *rc = encrypt_seal_catalog(c->st, &c->catalog);
         if (*rc != NQ_OK)
-            return true;
+            goto undo_table;
         cat->len = c->catalog.len;
         cat->crc = crc32c(0, c->catalog.p, c->catalog.len);
         *rc = space_alloc(d->space, cat->len, cat->len, &cat->off, &got);
-        if (*rc != NQ_OK) {
-            if (c->part != NULL)
-                free_part(c, c->part);
-            return true;
-        }
+        if (*rc != NQ_OK)
+            goto undo_table;
         c->is_planned = true;
     }
     end = cat->off + cat->len;
     if (c->part != NULL)
         end = nq_max(end, c->part->off + c->part->len);
     return flush_may_write(d, end, &c->grow_from, &c->grow_to);
+
+undo_table:
+    if (c->part != NULL)
+        free_part(c, c->part);
+    return true;
 }
 
 static void

@@ -369,7 +369,8 @@ decode(struct keyring *r, struct buf *b, const struct keyring_opts *o)
         return rc;
     memcpy(r->uuid, h.uuid.p, sizeof r->uuid);
     r->written = h.written;
-    r->is_complete = (h.flags & FLAG_COMPLETE) != 0;
+    r->is_complete =
+        o->least != 0 ? (h.flags & FLAG_COMPLETE) != 0 : o->is_empty;
     rc = take_rows(r, slice_of(b->p + HEADER, b->len - HEADER));
     if (rc == NQ_OK && r->last_number < o->least) {
         log_error("%s: is older than the database: it has keys up to number "

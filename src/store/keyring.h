@@ -27,8 +27,8 @@ struct keyring_opts {
     const uint8_t *uuid;   /* 16 bytes: of the database; NULL: any (tools) */
     const uint8_t *master; /* SEAL_KEY bytes; copied */
     /* Number of the newest key that the database was written with: a ring
-     * without it is older than the database.  0: it was not encrypted, and a
-     * missing keys.nq is made. */
+     * without it is older than the database.  0: it was not encrypted, so a
+     * missing keys.nq is made, and `is_empty` says whether all is sealed. */
     uint32_t least;
     bool is_empty;  /* nothing of the database was ever written in the clear */
     bool read_only; /* no new key; nothing can be sealed */

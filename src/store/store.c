@@ -4,6 +4,7 @@
  *   dir/LOCK           held (flock) while open
  *   dir/data.nq        superblocks at 0 and 8192, extents from 16384 on
  *   dir/data.nq.new    a database half created; removed and made anew
+ *   dir/keys.nq        the data keys of an encrypted one
  *   dir/wal/           the log
  *
  * Opening: newest valid superblock, page table, catalog; then the log is
@@ -27,7 +28,9 @@
 #include "os/file.h"
 #include "os/thread.h"
 #include "store/corrupt.h"
+#include "store/encrypt.h"
 #include "store/frames_int.h"
+#include "store/keyring.h"
 #include "store/pagetable.h"
 #include "store/space.h"
 #include "store/store_int.h"
@@ -144,6 +147,7 @@ static nq_rc
 load_catalog(struct store *st)
 {
     const struct part *p = &st->sb.catalog;
+    struct slice plain;
     uint8_t *bytes;
     nq_rc rc;
 
@@ -154,11 +158,14 @@ load_catalog(struct store *st)
                           ", %" PRIu64 " bytes",
                           st->data_path, p->off, p->len);
     bytes = nq_malloc(p->len);
+    plain = slice_of(bytes, p->len);
     rc = file_read(st->disk.file, bytes, p->len, p->off);
     if (rc == NQ_OK && crc32c(0, bytes, p->len) != p->crc)
         rc = NQ_ECORRUPT;
     if (rc == NQ_OK)
-        rc = catalog_decode(slice_of(bytes, p->len), &st->catalog);
+        rc = encrypt_open_catalog(st, bytes, p->len, &plain);
+    if (rc == NQ_OK)
+        rc = catalog_decode(plain, &st->catalog);
     if (rc == NQ_ECORRUPT)
         rc = NQ_CORRUPT("%s: catalog at %" PRIu64 ", %" PRIu64
                         " bytes: checksum or contents, expected %08x",
@@ -205,6 +212,7 @@ open_log(struct store *st)
     wo->dir = st->wal_dir;
     memcpy(wo->uuid, st->sb.uuid, sizeof wo->uuid);
     wo->salt = st->sb.log_salt;
+    wo->keys = st->disk.env.keys;
     return wal_open(wo, &start, &st->wal);
 }
 
@@ -213,6 +221,7 @@ free_all(struct store *st)
 {
     checkpoint_fini(&st->ckpt);
     frames_close(st->frames);
+    keyring_close(st->disk.env.keys);
     pagetable_delete(st->disk.table);
     space_delete(st->disk.space);
     file_close(st->disk.file);
@@ -259,7 +268,8 @@ store_open(const struct store_opts *opts, struct pool *pool, struct store **out)
     if (!opts->read_only && (rc = dir_create(st->dir)) != NQ_OK)
         goto undo;
     if ((rc = dir_lock(st->dir, &st->lock)) != NQ_OK ||
-        (rc = open_data(st)) != NQ_OK || (rc = load_catalog(st)) != NQ_OK ||
+        (rc = open_data(st)) != NQ_OK || (rc = encrypt_open(st)) != NQ_OK ||
+        (rc = load_catalog(st)) != NQ_OK ||
         (rc = pagetable_load(st->disk.table, st->disk.file, &st->sb)) !=
             NQ_OK ||
         (rc = open_frames(st)) != NQ_OK || (rc = open_log(st)) != NQ_OK)
@@ -293,6 +303,7 @@ publish_now(struct store *st, bool is_clean, lsn log_end)
     sb.is_clean = is_clean;
     sb.log_end = log_end;
     sb.wall_us = clock_wall_us();
+    sb.key = encrypt_key(st);
     if ((rc = superblock_publish(st->disk.file, &sb)) == NQ_OK)
         st->sb = sb;
     return rc;

@@ -4,6 +4,7 @@
  * Loop thread only.  Layout of the directory:
  *   LOCK            held while a server runs
  *   data.nq         two superblocks, then extents, page-table base and deltas
+ *   keys.nq         data keys, if it is encrypted (store/keyring.h)
  *   wal/N.wal         the log
  *
  * A checkpoint is an exact cut between two loop turns at one LSN:
@@ -26,6 +27,8 @@ struct store_opts {
     uint32_t page_size;        /* 0: as created, 8192 if new */
     uint64_t pool_bytes;
     struct pack_opts pack;         /* for pages written from now on */
+    const uint8_t *master_key;     /* SEAL_KEY bytes, copied: what is written
+                                      is encrypted; NULL: it is not */
     bool read_only;                /* tools: no lock upgrade, no log appends */
     bool force_log;                /* cut the log at damage */
     struct wal_opts wal;           /* dir, uuid, salt are filled in here */
@@ -42,7 +45,8 @@ struct store_opts {
 
 /* Opens or creates.  Afterwards the trees are those of the last checkpoint,
  * and the log must be replayed (store_replay until NQ_NOTFOUND).
- * NQ_ELOCKED, NQ_EMISMATCH (page size), NQ_EFORMAT, NQ_ECORRUPT, NQ_EIO. */
+ * NQ_ELOCKED, NQ_EMISMATCH (page size), NQ_EFORMAT, NQ_ECORRUPT, NQ_EKEY,
+ * NQ_EIO. */
 NQ_MUST_USE nq_rc store_open(const struct store_opts *opts, struct pool *pool,
                              struct store **out);
 NQ_MUST_USE nq_rc store_replay(struct store *st, struct wal_record *out);

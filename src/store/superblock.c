@@ -18,6 +18,7 @@
  *   109 part        page table base
  *   129 u32         deltas, 0 .. 64
  *   133 part[64]    their places, oldest first; unused ones are zero
+ *   1413 u32        number of the newest data key; 0: not encrypted
  *   ..              zero
  *   4092 u32        crc32c of all before it
  *
@@ -37,7 +38,9 @@ static const uint8_t magic[8] = "NQDBDATA";
 #define CRC_AT (SUPERBLOCK_SIZE - 4)
 #define PART_SIZE 20u
 
-_Static_assert(133 + PART_SIZE * SUPERBLOCK_DELTAS <= CRC_AT,
+#define KEY_AT (133 + PART_SIZE * SUPERBLOCK_DELTAS)
+
+_Static_assert(KEY_AT == 1413 && KEY_AT + 4 <= CRC_AT,
                "all deltas have their place");
 
 static uint8_t *
@@ -81,6 +84,7 @@ superblock_encode(uint8_t dst[SUPERBLOCK_SIZE], const struct superblock *sb)
     p = put(p, &sb->deltas_count, 4);
     for (uint32_t i = 0; i < sb->deltas_count; i++)
         p = put_part(p, &sb->deltas[i]);
+    memcpy(dst + KEY_AT, &sb->key, 4);
     crc = crc32c(0, dst, CRC_AT);
     memcpy(dst + CRC_AT, &crc, 4);
 }
@@ -141,6 +145,7 @@ get_fields(struct cursor *c, struct superblock *out, uint8_t *clean)
     cursor_get_u32(c, &out->deltas_count);
     for (uint32_t i = 0; i < SUPERBLOCK_DELTAS; i++)
         get_part(c, &out->deltas[i]);
+    cursor_get_u32(c, &out->key);
     out->is_clean = *clean == 1;
 }
 

@@ -17,7 +17,7 @@ struct file;
 #define SUPERBLOCK_AT_A 0u
 #define SUPERBLOCK_AT_B 8192u
 #define SUPERBLOCK_AREA 16384u /* extents begin here */
-#define SUPERBLOCK_VERSION 1u
+#define SUPERBLOCK_VERSION 2u
 #define SUPERBLOCK_DELTAS 64u
 
 /* A run of the file that is read as a whole. */
@@ -41,11 +41,13 @@ struct superblock {
     struct part catalog, base;
     uint32_t deltas_count;
     struct part deltas[SUPERBLOCK_DELTAS];
+    uint32_t key; /* newest data key in use (store/keyring.h); 0: what is in
+                     the file is not encrypted */
 };
 
 void superblock_encode(uint8_t dst[SUPERBLOCK_SIZE],
                        const struct superblock *sb);
-/* NQ_EFORMAT: no superblock of ours, or of a newer version; NQ_ECORRUPT: one
+/* NQ_EFORMAT: no superblock of ours, or of another version; NQ_ECORRUPT: one
  * of ours, damaged. */
 NQ_MUST_USE nq_rc superblock_decode(struct slice src, struct superblock *out);
 

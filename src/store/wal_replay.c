@@ -132,16 +132,16 @@ open_frame(struct wal *w, struct slice frame, struct slice *records,
     nq_rc rc = wal_frame_open(w, r->segment, frame, records, problem);
     char path[WAL_PATH_MAX];
 
+    if (rc == NQ_OK && !is_sealed && keys != NULL && keyring_is_complete(keys))
+        *problem = "a sealed frame";
+    if (rc == NQ_OK && (*problem == NULL || w->start.force))
+        return rc;
     wal_segment_path(w, seg->number, path);
-    if (rc == NQ_EKEY) {
+    if (rc == NQ_EKEY)
         log_error("%s: offset %" PRIu64 ": the frame is sealed with data key "
                   "%" PRIu32 ", which is not there",
                   path, file_offset(seg, r->at), wal_seal_key(frame));
-        return rc;
-    }
-    if (rc == NQ_OK && !is_sealed && keys != NULL && keyring_is_complete(keys))
-        *problem = "a sealed frame";
-    if (rc != NQ_OK || *problem == NULL || w->start.force)
+    if (rc != NQ_OK)
         return rc;
     return NQ_CORRUPT("%s: offset %" PRIu64 ": expected %s (LSN %" PRIu64
                       "); its checksum holds, so somebody changed it",
