@@ -8,8 +8,11 @@
  *
  * The walk goes page by page and can stop after any: where it is is a path of
  * page numbers.  All that a page needs is brought in before anything of it
- * is noted, so a miss leaves no trace.  Called by tests after steps, by
- * NQ.CHECK and the tools. */
+ * is noted, so a miss leaves no trace.
+ *
+ * At each level it keeps the separators on both sides of the page there, so
+ * that whatever happens to the page the keys are known that it stands for.
+ * Called by tests after steps, by NQ.CHECK and the tools. */
 #include "store/btree_check.h"
 
 #include <limits.h>
@@ -21,20 +24,32 @@
 #include "base/mem.h"
 #include "store/btree_int.h"
 
+/* The separators around a page. */
+struct bounds {
+    struct buf low, high;
+    bool has_high;
+};
+
 struct btree_walk {
     struct btree *t;
     struct btree_stats stats;
     const struct btree_walk_opts *opts;
     struct buf key, last, fence;
-    bool has_last, has_fence, has_begun;
+    bool has_last, has_fence, has_begun, has_gaps, is_tail;
     struct btree_path path; /* inner pages; slot: the next child */
+    /* By depth: that of path.at[i].  One more for a leaf. */
+    struct bounds bounds[BTREE_MAX_HEIGHT + 1];
+    unsigned at;          /* depth of the page that is told */
+    unsigned level;       /* of that page */
+    uint64_t rank, count; /* elements before it, and in it */
 };
 
-static nq_rc found(const struct page *pg, pgno id, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+static nq_rc found(struct btree_walk *w, const struct page *pg, pgno id,
+                   const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 static nq_rc
-found(const struct page *pg, pgno id, const char *fmt, ...)
+found(struct btree_walk *w, const struct page *pg, pgno id, const char *fmt,
+      ...)
 {
     char text[160];
     va_list ap;
@@ -42,19 +57,41 @@ found(const struct page *pg, pgno id, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    log_error("tree page %u (level %u, %u slots): %s", id, pg->level, pg->count,
-              text);
+    w->is_tail = false;
+    if (w->opts->on_damage != NULL)
+        w->opts->on_damage(w->opts->arg, id, NQ_ECORRUPT, text);
+    else
+        log_error("tree page %u (level %u, %u slots): %s", id, pg->level,
+                  pg->count, text);
     return NQ_ECORRUPT;
 }
 
-static void
-see(struct btree_walk *w, pgno id)
+/* Damage ends the walk, unless there is somebody to tell. */
+static nq_rc
+leave_out(struct btree_walk *w, nq_rc rc)
 {
+    if (w->opts->on_damage == NULL || (rc != NQ_ECORRUPT && rc != NQ_EIO))
+        return rc;
+    w->has_gaps = true;
+    return NQ_OK;
+}
+
+static void
+see(struct btree_walk *w, pgno id, bool is_tail)
+{
+    w->is_tail = is_tail;
     if (w->opts->on_page != NULL)
         w->opts->on_page(w->opts->arg, id);
 }
 
-/* The whole key of the slot into w->key. */
+static bool
+is_going_on(const struct btree_walk *w)
+{
+    return w->opts->on_damage != NULL;
+}
+
+/* The whole key of the slot into w->key.  NQ_ECORRUPT: told, and only the part
+ * in the page is there. */
 static nq_rc
 whole_key(struct btree_walk *w, const struct page *pg, unsigned slot)
 {
@@ -65,12 +102,17 @@ whole_key(struct btree_walk *w, const struct page *pg, unsigned slot)
     buf_clear(&w->key);
     page_key_at(pg, slot, buf_reserve(&w->key, KEY_ROOM), &k);
     w->key.len = k.in.len;
-    if ((rc = tree_key_tail(w->t, &k, &tail)) != NQ_OK)
-        return rc;
-    buf_put_slice(&w->key, tail);
-    if (k.tail != 0)
-        see(w, k.tail);
-    return w->key.len == k.len ? NQ_OK : NQ_ECORRUPT;
+    rc = tree_key_tail(w->t, &k, &tail);
+    if (rc == NQ_OK)
+        buf_put_slice(&w->key, tail);
+    if (k.tail != 0 && (rc == NQ_OK || leave_out(w, rc) == NQ_OK))
+        see(w, k.tail, true);
+    if (rc == NQ_ECORRUPT && is_going_on(w))
+        w->opts->on_damage(w->opts->arg, k.tail, rc, NULL);
+    if (rc == NQ_OK && w->key.len != k.len)
+        return found(w, pg, k.tail, "length of a key: %u, found %zu", k.len,
+                     w->key.len);
+    return rc;
 }
 
 static void
@@ -117,19 +159,20 @@ check_leaf(struct btree_walk *w, const struct page *pg, pgno id)
 
     for (unsigned i = 0; i < pg->count; i++) {
         if ((rc = whole_key(w, pg, i)) != NQ_OK)
-            return rc == NQ_ECORRUPT ? found(pg, id, "key %u: length", i) : rc;
+            return rc == NQ_ECORRUPT ? found(w, pg, id, "key %u: length", i)
+                                     : rc;
         page_record_at(pg, i, &r);
         if (pg->head[i] != page_head_of(r.suffix.p, r.suffix.len))
-            return found(pg, id, "head %u is not that of its key", i);
+            return found(w, pg, id, "head %u is not that of its key", i);
         if (w->has_last && !is_above(&w->key, &w->last, false))
-            return found(pg, id, "key %u is not above the one before", i);
+            return found(w, pg, id, "key %u is not above the one before", i);
         if (w->has_fence && !is_above(&w->key, &w->fence, true))
-            return found(pg, id, "key %u is below its separator", i);
+            return found(w, pg, id, "key %u is below its separator", i);
         if (r.v.expire_ms != 0 && r.v.expire_ms < pg->earliest)
-            return found(pg, id, "record %u is due before the bound", i);
+            return found(w, pg, id, "record %u is due before the bound", i);
         if ((PAGE_META_FLAGS(r.v.meta) & REC_OWNS || r.tail != 0) &&
             !(pg->flags & PAGE_OWNS))
-            return found(pg, id, "record %u owns pages, unmarked", i);
+            return found(w, pg, id, "record %u owns pages, unmarked", i);
         buf_copy(&w->last, &w->key);
         w->has_last = true;
         tell_record(w, pg, i);
@@ -148,12 +191,12 @@ check_separator(struct btree_walk *w, const struct page *pg, pgno id,
     if (slot == 0)
         return NQ_OK;
     if ((rc = whole_key(w, pg, slot)) != NQ_OK)
-        return rc == NQ_ECORRUPT ? found(pg, id, "separator %u: length", slot)
-                                 : rc;
+        return rc;
     if (pg->head[slot] != head_at(pg, &w->key))
-        return found(pg, id, "head %u is not that of its key", slot);
+        return found(w, pg, id, "head %u is not that of its key", slot);
     if (w->has_last && !is_above(&w->key, &w->last, false))
-        return found(pg, id, "separator %u is not above what is before", slot);
+        return found(w, pg, id, "separator %u is not above what is before",
+                     slot);
     buf_copy(&w->fence, &w->key);
     w->has_fence = true;
     return NQ_OK;
@@ -161,21 +204,21 @@ check_separator(struct btree_walk *w, const struct page *pg, pgno id,
 
 /* What the parent's entry tells of the child, against the child. */
 static nq_rc
-check_entry(const struct btree_walk *w, const struct page *pg, pgno id,
-            unsigned slot, const struct page_entry *is)
+check_entry(struct btree_walk *w, const struct page *pg, pgno id, unsigned slot,
+            const struct page_entry *is)
 {
     struct page_entry told;
 
     page_entry_at(pg, slot, &told);
     if (told.count != is->count && !w->opts->ignore_counts)
-        return found(pg, id, "slot %u counts %llu, has %llu", slot,
+        return found(w, pg, id, "slot %u counts %llu, has %llu", slot,
                      (unsigned long long)told.count,
                      (unsigned long long)is->count);
     if (told.earliest > is->earliest)
-        return found(pg, id, "slot %u: its bound is later than the page's",
+        return found(w, pg, id, "slot %u: its bound is later than the page's",
                      slot);
     if (is->owns && !told.owns)
-        return found(pg, id, "slot %u owns pages, unmarked", slot);
+        return found(w, pg, id, "slot %u owns pages, unmarked", slot);
     return NQ_OK;
 }
 
@@ -184,13 +227,14 @@ static nq_rc
 check_page(struct btree_walk *w, const struct page *pg, pgno id, unsigned level,
            struct page_entry *out)
 {
-    see(w, id);
+    w->level = level;
+    see(w, id, false);
     if (!page_verify(page_at_const(pg, 0), w->t->fr->page_size))
-        return found(pg, id, "structure");
+        return found(w, pg, id, "structure");
     if (pg->level != level)
-        return found(pg, id, "stands at level %u", level);
+        return found(w, pg, id, "stands at level %u", level);
     if (pg->count == 0)
-        return found(pg, id, "is empty");
+        return found(w, pg, id, "is empty");
     w->stats.page_bytes += page_size(pg);
     w->stats.used_bytes += page_used(pg) + PAGE_HEADER;
     if (pg->kind == PAGE_LEAF) {
@@ -220,26 +264,72 @@ bring(struct btree_walk *w, pgno id, const struct page **out)
         !((*out)->flags & PAGE_OWNS))
         return rc;
     if (!page_verify(page_at_const(*out, 0), w->t->fr->page_size))
-        return found(*out, id, "structure");
-    for (unsigned i = 0; i < (*out)->count && rc == NQ_OK; i++) {
+        return found(w, *out, id, "structure");
+    for (unsigned i = 0; i < (*out)->count; i++) {
         buf_clear(&w->key);
         page_key_at(*out, i, buf_reserve(&w->key, KEY_ROOM), &k);
         rc = tree_key_tail(w->t, &k, &tail);
+        if (rc != NQ_OK && !(rc == NQ_ECORRUPT && is_going_on(w)))
+            return rc;
     }
-    return rc;
+    return NQ_OK;
 }
 
+/* Of a separator whose tail is damaged: what is in the page. */
 static nq_rc
-bring_separator(struct btree_walk *w, const struct page *pg, unsigned slot)
+put_bound(struct btree_walk *w, const struct page *pg, unsigned slot,
+          struct buf *dst)
 {
     struct page_key k;
     struct slice tail;
+    nq_rc rc;
 
-    if (slot == 0)
-        return NQ_OK;
-    buf_clear(&w->key);
-    page_key_at(pg, slot, buf_reserve(&w->key, KEY_ROOM), &k);
-    return tree_key_tail(w->t, &k, &tail);
+    buf_clear(dst);
+    page_key_at(pg, slot, buf_reserve(dst, KEY_ROOM), &k);
+    dst->len = k.in.len;
+    rc = tree_key_tail(w->t, &k, &tail);
+    if (rc == NQ_OK)
+        buf_put_slice(dst, tail);
+    return rc == NQ_ECORRUPT ? NQ_OK : rc;
+}
+
+/* Of the child in `slot` of the last page of the path. */
+static nq_rc
+set_bounds(struct btree_walk *w, const struct page *pg, unsigned slot)
+{
+    unsigned depth = w->path.depth;
+    struct bounds *of = &w->bounds[depth], *parent = &w->bounds[depth - 1];
+    nq_rc rc = NQ_OK;
+
+    if (slot > 0)
+        rc = put_bound(w, pg, slot, &of->low);
+    else
+        buf_copy(&of->low, &parent->low);
+    if (rc != NQ_OK)
+        return rc;
+    of->has_high = slot + 1 < pg->count || parent->has_high;
+    if (slot + 1 < pg->count)
+        return put_bound(w, pg, slot + 1, &of->high);
+    buf_copy(&of->high, &parent->high);
+    return NQ_OK;
+}
+
+/* A page that cannot be had. */
+static nq_rc
+lose(struct btree_walk *w, pgno id, unsigned level, nq_rc rc)
+{
+    if (leave_out(w, rc) != NQ_OK)
+        return rc;
+    w->level = level;
+    w->is_tail = false;
+    w->opts->on_damage(w->opts->arg, id, rc, NULL);
+    return NQ_OK;
+}
+
+static bool
+is_for_now(nq_rc rc)
+{
+    return rc == NQ_MISS || rc == NQ_EPOOL;
 }
 
 static nq_rc
@@ -251,38 +341,79 @@ begin(struct btree_walk *w)
 
     if (w->t->root == 0)
         return NQ_OK;
-    if ((rc = bring(w, w->t->root, &root)) != NQ_OK)
+    rc = bring(w, w->t->root, &root);
+    if (is_for_now(rc))
         return rc;
     w->has_begun = true;
+    if (rc != NQ_OK) {
+        see(w, w->t->root, false);
+        return lose(w, w->t->root, BTREE_MAX_HEIGHT, rc);
+    }
     w->stats.height = root->level + 1u;
-    return check_page(w, root, w->t->root, root->level, &e);
+    return leave_out(w, check_page(w, root, w->t->root, root->level, &e));
 }
 
-/* The next child of the last page of the path, or its end. */
+/* The child that was brought, or could not be. */
 static nq_rc
-advance(struct btree_walk *w)
+visit(struct btree_walk *w, const struct page *pg, struct btree_step here,
+      const struct page *child, nq_rc brought)
+{
+    pgno id = page_child(pg, here.slot);
+    struct page_entry is;
+    nq_rc rc = check_separator(w, pg, here.id, here.slot);
+
+    if (rc != NQ_OK && leave_out(w, rc) != NQ_OK)
+        return rc;
+    if (brought != NQ_OK) {
+        w->level = pg->level - 1u;
+        see(w, id, false);
+        return lose(w, id, w->level, brought);
+    }
+    rc = check_page(w, child, id, pg->level - 1u, &is);
+    if (rc == NQ_OK)
+        rc = check_entry(w, pg, here.id, here.slot, &is);
+    return leave_out(w, rc);
+}
+
+/* The next child of the last page of the path; all that it needs is there. */
+static nq_rc
+next_child(struct btree_walk *w, const struct page *pg)
 {
     struct btree_step *at = &w->path.at[w->path.depth - 1];
     struct btree_step here = *at;
-    const struct page *pg, *child;
-    struct page_entry is;
+    const struct page *child = NULL;
+    unsigned depth = w->path.depth;
+    struct page_entry told;
     nq_rc rc;
 
-    if ((rc = tree_page(w->t, here.id, &pg)) != NQ_OK)
+    if ((rc = set_bounds(w, pg, here.slot)) != NQ_OK)
         return rc;
-    if (here.slot == pg->count) {
-        w->path.depth--;
-        return NQ_OK;
-    }
-    if ((rc = bring_separator(w, pg, here.slot)) != NQ_OK ||
-        (rc = bring(w, page_child(pg, here.slot), &child)) != NQ_OK)
+    rc = bring(w, page_child(pg, here.slot), &child);
+    if (is_for_now(rc))
         return rc;
     at->slot++;
-    if ((rc = check_separator(w, pg, here.id, here.slot)) != NQ_OK ||
-        (rc = check_page(w, child, page_child(pg, here.slot), pg->level - 1u,
-                         &is)) != NQ_OK)
+    page_entry_at(pg, here.slot, &told);
+    w->at = depth;
+    w->count = told.count;
+    rc = visit(w, pg, here, child, rc);
+    if (w->path.depth == depth) /* its children are not next */
+        w->rank += told.count;
+    return rc;
+}
+
+static nq_rc
+advance(struct btree_walk *w)
+{
+    struct btree_step here = w->path.at[w->path.depth - 1];
+    const struct page *pg;
+    nq_rc rc = tree_page(w->t, here.id, &pg);
+
+    if (is_for_now(rc))
         return rc;
-    return check_entry(w, pg, here.id, here.slot, &is);
+    if (rc == NQ_OK && here.slot < pg->count)
+        return next_child(w, pg);
+    w->at = --w->path.depth;
+    return rc == NQ_OK ? rc : lose(w, here.id, w->level + 1, rc);
 }
 
 struct btree_walk *
@@ -311,6 +442,34 @@ btree_walk_step(struct btree_walk *w, unsigned pages)
 }
 
 void
+btree_walk_range(const struct btree_walk *w, struct btree_range *out)
+{
+    const struct bounds *of = &w->bounds[w->at];
+
+    *out = (struct btree_range){
+        .low = buf_slice(&of->low),
+        .high = buf_slice(&of->high),
+        .has_high = of->has_high,
+        .rank = w->rank,
+        .count = w->count,
+        .level = w->level,
+        .is_tail = w->is_tail,
+    };
+}
+
+struct slice
+btree_walk_key(const struct btree_walk *w)
+{
+    return buf_slice(&w->last);
+}
+
+bool
+btree_walk_has_gaps(const struct btree_walk *w)
+{
+    return w->has_gaps;
+}
+
+void
 btree_walk_free(struct btree_walk *w, struct btree_stats *stats)
 {
     if (w == NULL)
@@ -320,6 +479,10 @@ btree_walk_free(struct btree_walk *w, struct btree_stats *stats)
     buf_fini(&w->key);
     buf_fini(&w->last);
     buf_fini(&w->fence);
+    for (unsigned i = 0; i < nq_countof(w->bounds); i++) {
+        buf_fini(&w->bounds[i].low);
+        buf_fini(&w->bounds[i].high);
+    }
     nq_free(w);
 }
 
