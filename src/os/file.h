@@ -42,6 +42,9 @@ NQ_MUST_USE nq_rc file_allocate(struct file *f, uint64_t off, uint64_t n);
 NQ_MUST_USE nq_rc file_truncate(struct file *f, uint64_t size);
 /* Gives the blocks of [off, off+n) back; a file system that cannot is fine. */
 void file_punch(struct file *f, uint64_t off, uint64_t n);
+/* The kernel need not keep what it has of the range: the next read is one of
+ * the disk.  Advice. */
+void file_forget_cache(struct file *f, uint64_t off, uint64_t n);
 /* Advice to start writing dirty pages of the range out; never waits long. */
 void file_write_hint(struct file *f, uint64_t off, uint64_t n);
 

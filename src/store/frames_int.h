@@ -234,6 +234,11 @@ NQ_MUST_USE nq_rc frames_read_now(struct frames_all *all, pgno id,
                                   struct entry e);
 /* The same if the kernel has it in memory; else false. */
 bool frames_read_tier(struct frames_all *all, pgno id, struct entry e);
+/* The page's extent is damaged, but its bytes are known: those in memory, or
+ * `got` (not NULL), which was rebuilt.  Makes it dirty. */
+struct extent_got;
+void frames_mend(struct frames_all *all, pgno id, struct entry e,
+                 const struct extent_got *got);
 /* By a worker; `id` is FRAME_LOADING until then. */
 void frames_read_start(struct frames_all *all, pgno id, struct entry e,
                        enum policy_origin origin);

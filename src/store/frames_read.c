@@ -126,6 +126,27 @@ install_got(struct frames_all *all, pgno id, struct entry e,
         frame_set_dirty(all, f);
 }
 
+void
+frames_mend(struct frames_all *all, pgno id, struct entry e,
+            const struct extent_got *got)
+{
+    uint32_t f = all->pub.frame_of[id];
+
+    if (f == FRAME_LOADING)
+        return; /* that read mends it */
+    if (frame_is_mark(f)) {
+        nq_assert(got != NULL);
+        all->pub.frame_of[id] = 0;
+        install_got(all, id, e, POLICY_AHEAD, got);
+        return;
+    }
+    damages_forget(&all->damages, id);
+    all->repaired_pages++;
+    if (frame_get(all, f)->list == FRAME_ON_NONE &&
+        !frame_get(all, f)->is_flushing)
+        frame_set_dirty(all, f);
+}
+
 /* `bytes` are those of the extent: checks and decodes them into a frame. */
 static nq_rc
 take_extent(struct frames_all *all, pgno id, struct entry e, struct slice bytes,

@@ -241,6 +241,8 @@ bool
 pagetable_release(struct pagetable *pt, unsigned budget)
 {
     pt->cut_running = false;
+    if (pt->has_base)
+        pt->wants_base = false;
     while (pt->undo_count > 0 && budget-- > 0) {
         struct table_undo u = pt->undo[--pt->undo_count];
         struct table_node *n = node_of(pt, u.id);

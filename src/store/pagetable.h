@@ -51,6 +51,8 @@ void pagetable_stage(struct pagetable *pt, pgno id, struct entry e);
  * true when all is done. */
 bool pagetable_settle(struct pagetable *pt, unsigned budget);
 
+/* The next checkpoint writes the whole table: a part on disk is damaged. */
+void pagetable_want_base(struct pagetable *pt);
 /* Where the table is to be written, given where it is (*now): the parts of
  * *next get their lengths, and space; *part is the one to write.  After
  * settling. */

@@ -36,6 +36,7 @@ struct pagetable {
     struct table_undo *undo;
     uint32_t undo_count, undo_cap;
     pgno next_id; /* at the cut */
+    bool wants_base, has_base; /* the next plan's; the last plan's */
 };
 
 struct table_node *pagetable_node(struct pagetable *pt, pgno id);

@@ -36,6 +36,12 @@ deltas_len(const struct superblock *sb)
     return sum;
 }
 
+void
+pagetable_want_base(struct pagetable *pt)
+{
+    pt->wants_base = true;
+}
+
 nq_rc
 pagetable_plan(struct pagetable *pt, const struct superblock *now,
                struct superblock *next, struct part **part)
@@ -46,16 +52,19 @@ pagetable_plan(struct pagetable *pt, const struct superblock *now,
     nq_rc rc;
 
     *part = NULL;
+    pt->has_base = false;
     next->base = now->base;
     next->deltas_count = now->deltas_count;
     memcpy(next->deltas, now->deltas, sizeof next->deltas);
-    if (pt->undo_count == 0 && now->base.len > 0)
+    if (pt->undo_count == 0 && now->base.len > 0 && !pt->wants_base)
         return NQ_OK;
-    if (now->base.len == 0 || now->deltas_count == SUPERBLOCK_DELTAS ||
+    if (now->base.len == 0 || pt->wants_base ||
+        now->deltas_count == SUPERBLOCK_DELTAS ||
         deltas_len(now) + delta > base / 2 + DELTAS_FREE) {
         next->deltas_count = 0;
         memset(next->deltas, 0, sizeof next->deltas);
         *part = &next->base;
+        pt->has_base = true;
         len = base;
     } else {
         *part = &next->deltas[next->deltas_count++];

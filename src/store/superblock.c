@@ -215,6 +215,15 @@ superblock_read(struct file *f, struct superblock *out)
     return NQ_OK;
 }
 
+void
+superblock_check_copies(struct file *f, nq_rc rc[2])
+{
+    struct superblock sb;
+
+    rc[0] = read_copy(f, SUPERBLOCK_AT_A, &sb);
+    rc[1] = read_copy(f, SUPERBLOCK_AT_B, &sb);
+}
+
 nq_rc
 superblock_write(struct file *f, const struct superblock *sb)
 {

@@ -54,6 +54,8 @@ NQ_MUST_USE nq_rc superblock_decode(struct slice src, struct superblock *out);
 /* The newest valid copy; says in the log what is wrong with the other.
  * NQ_ECORRUPT, NQ_EFORMAT, NQ_EIO. */
 NQ_MUST_USE nq_rc superblock_read(struct file *f, struct superblock *out);
+/* How each of the copies is: [0] A, [1] B. */
+void superblock_check_copies(struct file *f, nq_rc rc[2]);
 /* Writes the copy that sb->sequence chooses; does not sync. */
 NQ_MUST_USE nq_rc superblock_write(struct file *f, const struct superblock *sb);
 /* Writes both copies, the one that is older on disk first, each under the
