@@ -21,9 +21,11 @@
 #include "os/thread.h"
 #include "server/cli_dump.h"
 #include "server/config_int.h"
+#include "server/master_key.h"
 #include "server/version.h"
 #include "store/page.h"
 #include "store/frames.h"
+#include "store/keyring.h"
 #include "store/store.h"
 
 #define REPLAY_SLICE_US 100000
@@ -36,6 +38,8 @@ struct tool {
     int64_t only_db; /* -1: all */
     struct slice prefix;
     uint64_t from;
+    struct master_key_source key_source;
+    uint8_t *master_key; /* secret; NULL: none was named */
     struct pool *pool;
     struct store *store;
     struct db *db;
@@ -76,6 +80,7 @@ open_tool(struct tool *t)
     struct db_opts dbo = {.databases = DATABASES};
     nq_rc rc = pool_open(2, NULL, NULL, &t->pool);
 
+    so.master_key = t->master_key;
     if (rc == NQ_OK)
         rc = store_open(&so, t->pool, &t->store);
     if (rc != NQ_OK)
@@ -91,9 +96,23 @@ open_tool(struct tool *t)
     return 0;
 }
 
+static int
+take_master_key(struct tool *t)
+{
+    char why[MASTER_KEY_WHY];
+
+    if (!master_key_is_named(&t->key_source))
+        return 0;
+    t->master_key = seal_secret_new(SEAL_KEY);
+    if (master_key_read(&t->key_source, t->master_key, why) != NQ_OK)
+        return complain("security.encryption", why);
+    return 0;
+}
+
 static void
 close_tool(struct tool *t)
 {
+    seal_secret_free(t->master_key, SEAL_KEY);
     if (t->db != NULL)
         db_close(t->db);
     if (t->store != NULL)
@@ -247,11 +266,18 @@ effect_name(uint8_t effect)
 static int
 run_wal(struct tool *t)
 {
+    struct keyring_opts o = {
+        .dir = t->dir, .master = t->master_key, .read_only = true};
+    struct keyring *keys = NULL;
     char path[1100];
-    nq_rc rc;
+    nq_rc rc = NQ_OK;
 
     snprintf(path, sizeof path, "%s/wal", t->dir);
-    rc = wal_dump(path, t->from, NULL, effect_name, stdout);
+    if (t->master_key != NULL)
+        rc = keyring_open(&o, &keys);
+    if (rc == NQ_OK)
+        rc = wal_dump(path, t->from, keys, effect_name, stdout);
+    keyring_close(keys);
     return rc == NQ_OK ? 0 : complain(path, rc_text(rc));
 }
 
@@ -279,7 +305,8 @@ static const struct subcommand {
      "value,\n    or type and elements"},
     {"wal", run_wal, false,
      "wal DIR [--from LSN]\n"
-     "    the log: segments, frames and their records"},
+     "    the log: segments, frames and their records; of encrypted frames "
+     "only\n    the headers without the key"},
 };
 
 static int
@@ -292,6 +319,10 @@ print_help(FILE *out)
         fprintf(out, "  nqdb-cli %s\n", subcommands[i].help);
     fputs("\n  --pool SIZE   memory for pages (256mb)\n"
           "  --path DIR    the same as DIR\n"
+          "\n  The master key of an encrypted database comes from one of:\n"
+          "  --key-path FILE      a file only owner and group may read\n"
+          "  --key-env NAME       an environment variable\n"
+          "  --key-command TEXT   the output of a command (no shell)\n"
           "\n  Exit code 0, or 1 for damage and anything else that is "
           "wrong.\n",
           out);
@@ -307,6 +338,12 @@ take_option(struct tool *t, const char *name, const char *value)
 
     if (strcmp(name, "--path") == 0)
         t->dir = value;
+    else if (strcmp(name, "--key-path") == 0)
+        t->key_source.path = value;
+    else if (strcmp(name, "--key-env") == 0)
+        t->key_source.env = value;
+    else if (strcmp(name, "--key-command") == 0)
+        t->key_source.command = value;
     else if (strcmp(name, "--prefix") == 0)
         t->prefix = text;
     else if (strcmp(name, "--format") == 0)
@@ -372,7 +409,9 @@ main(int argc, char **argv)
     log_set_level(LOG_WARN);
     if (!take_options(&t, argc, argv))
         return 1;
-    code = sub->opens ? open_tool(&t) : 0;
+    code = take_master_key(&t);
+    if (code == 0 && sub->opens)
+        code = open_tool(&t);
     if (code == 0)
         code = sub->run(&t);
     close_tool(&t);

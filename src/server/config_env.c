@@ -24,7 +24,8 @@ static const struct {
 };
 
 /* Ours, but read elsewhere. */
-static const char *const others[] = {"NQDB_CONFIG", "NQDB_SERVER", "NQDB_CLI"};
+static const char *const others[] = {"NQDB_CONFIG", "NQDB_SERVER", "NQDB_CLI",
+                                     "NQDB_MASTER_KEY"};
 
 /* Whether `variable` is "NQDB_" and `key` in capitals, dots as _. */
 static bool

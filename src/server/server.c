@@ -31,6 +31,7 @@
 #include "os/process.h"
 #include "os/thread.h"
 #include "server/config_int.h"
+#include "server/master_key.h"
 #include "server/server_int.h"
 #include "server/version.h"
 #include "store/page.h"
@@ -141,10 +142,35 @@ before_cut(void *arg)
     checkpoints_cut(s);
 }
 
+/* *key is NULL if data is not to be encrypted, else SEAL_KEY secret bytes. */
+static nq_rc
+read_master_key(const struct config *c, uint8_t **key)
+{
+    struct master_key_source src;
+    char why[MASTER_KEY_WHY];
+    nq_rc rc;
+
+    *key = NULL;
+    master_key_source_of(c, &src);
+    if (!config_int(c, CONF_ENCRYPT)) {
+        if (master_key_is_named(&src))
+            log_warn("a master key is named, but security.encryption.enabled "
+                     "is no: nothing is encrypted");
+        return NQ_OK;
+    }
+    *key = seal_secret_new(SEAL_KEY);
+    rc = master_key_read(&src, *key, why);
+    if (rc != NQ_OK)
+        log_error("security.encryption: %s", why);
+    return rc;
+}
+
 static nq_rc
 open_store(struct server *s)
 {
     const struct config *c = s->config;
+    uint8_t *master;
+    nq_rc rc;
     const char *wal_dir = config_text(c, CONF_WAL_DIR);
     double dirty = config_real(c, CONF_DIRTY);
     struct store_opts o = {
@@ -173,7 +199,12 @@ open_store(struct server *s)
     /* A size that nobody asked for does not contradict an old database. */
     if (!config_is_default(c, CONF_PAGE_SIZE))
         o.page_size = (uint32_t)config_int(c, CONF_PAGE_SIZE);
-    return store_open(&o, s->pool, &s->store);
+    rc = read_master_key(c, &master);
+    o.master_key = master;
+    if (rc == NQ_OK)
+        rc = store_open(&o, s->pool, &s->store);
+    seal_secret_free(master, SEAL_KEY);
+    return rc;
 }
 
 static nq_rc
