@@ -229,6 +229,18 @@ bench-codec:
 	@$(MAKE) --no-print-directory MODE=release build/obj/release/bench/codec
 	@build/obj/release/bench/codec $(BENCH_ARGS)
 
+# Traces are read and replayed as the unit tests do it.
+$(OBJ)/bench/trace_replay: $(OBJ)/tests/lib/trace.o
+$(OBJ)/bench/trace_replay: BENCH_LIBS = $(LIB)
+
+## make trace-replay   miss ratios of the eviction policies beside Belady's:
+##                     TRACE="a.txt b.txt.zst" BENCH_ARGS="-s 1%,1000 -p arc"
+.PHONY: trace-replay
+trace-replay:
+	@$(MAKE) --no-print-directory MODE=release \
+		build/obj/release/bench/trace_replay
+	@build/obj/release/bench/trace_replay $(BENCH_ARGS) $(TRACE)
+
 ## make lint           layers, banned calls, file lists, format
 .PHONY: lint
 lint:

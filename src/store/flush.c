@@ -387,9 +387,9 @@ next_frame(struct frames_all *all, bool from_cut)
         uint32_t f = l->head;
 
         if (f == 0 || f == l->tail || frame_is_chunk(f) ||
-            all->pub.referenced[f] == 0)
+            (all->pub.used[f] & USE_FLUSHER) == 0)
             break;
-        all->pub.referenced[f] = 0;
+        all->pub.used[f] &= (uint8_t)~USE_FLUSHER;
         frame_unlist(all, f);
         frame_set_dirty(all, f);
     }

@@ -264,7 +264,7 @@ frame_take(struct frames_all *all, pgno id, enum page_kind kind)
     uint32_t f = pop_free_frame(all);
 
     all->frame[f] = (struct frame){.id = id, .kind = (uint8_t)kind};
-    all->pub.referenced[f] = 1;
+    all->pub.used[f] = 0;
     all->used++;
     return f;
 }
@@ -280,7 +280,6 @@ release_frame(struct frames_all *all, uint32_t f)
     memset(frame_bytes(all, f), 0xdb, all->pub.page_size);
 #endif
     *m = (struct frame){.next = all->free_warm};
-    all->pub.referenced[f] = 0;
     all->free_warm = f;
     all->warm_count++;
     all->used--;
@@ -291,9 +290,12 @@ frame_drop_if_unused(struct frames_all *all, uint32_t f)
 {
     struct frame *m = frame_get(all, f);
 
-    if (m->pins > 0 || m->is_flushing || m->list != FRAME_ON_NONE ||
-        frame_is_mapped(all, f, m))
+    if (m->pins > 0 || m->is_flushing || m->list != FRAME_ON_NONE)
         return;
+    if (frame_is_mapped(all, f, m)) {
+        frame_may_go(all, f);
+        return;
+    }
     if (frame_is_chunk(f))
         chunk_release(all, f);
     else
@@ -307,6 +309,7 @@ frame_unmapped(struct frames_all *all, uint32_t f)
 
     nq_dassert(!frame_is_mapped(all, f, m));
     m->writable = 0;
+    frame_leave(all, f);
     if (!frame_is_in_cut(all, m))
         frame_unlist(all, f);
     frame_drop_if_unused(all, f);
@@ -322,9 +325,8 @@ reserve_all(struct frames_all *all)
 
     all->pub.base = reserve(bytes, PROT_NONE);
     all->frame = reserve(n * sizeof *all->frame, PROT_READ | PROT_WRITE);
-    all->pub.referenced = reserve(n, PROT_READ | PROT_WRITE);
-    if (all->pub.base == NULL || all->frame == NULL ||
-        all->pub.referenced == NULL)
+    all->pub.used = reserve(n, PROT_READ | PROT_WRITE);
+    if (all->pub.base == NULL || all->frame == NULL || all->pub.used == NULL)
         return false;
     if (all->pool_bytes >= HUGE_POOL_MIN)
         (void)madvise(all->pub.base, bytes, MADV_HUGEPAGE);
@@ -348,11 +350,12 @@ close_all(struct frames_all *all)
     nq_free(all->chunk);
     unmap(all->pub.base, n << all->pub.page_shift);
     unmap(all->frame, n * sizeof *all->frame);
-    unmap(all->pub.referenced, n);
+    unmap(all->pub.used, n);
     unmap(all->pub.frame_of, all->pub.ids * sizeof *all->pub.frame_of);
     frames_fetch_fini(all);
     nq_free(all->ids_free.ids);
     nq_free(all->ids_limbo.ids);
+    frames_evict_fini(all);
     all->magic = 0;
     nq_free(all);
 }
@@ -377,11 +380,12 @@ frames_open(const struct frames_opts *opts, struct frames **out)
     all->next_id = 1;
     all->disk = opts->disk;
     list_init(&all->running);
-    all->hand = all->chunk_hand = 1;
     all->tier_cap = opts->disk == NULL ? 0 : 2 * size;
     all->tier_buf = nq_malloc(all->tier_cap);
     frames_set_limits(all, opts->pool_bytes, opts->dirty_soft,
                       opts->dirty_hard);
+    if (opts->disk != NULL)
+        frames_evict_init(all, opts->policy);
     if (!reserve_all(all)) {
         log_error("no address space for a pool of %llu bytes",
                   (unsigned long long)opts->pool_bytes);
@@ -429,9 +433,8 @@ copy_frame(struct frames_all *all, uint32_t f)
     uint32_t g = frame_take(all, id, m->kind);
 
     memcpy(frame_bytes(all, g), frame_bytes(all, f), all->pub.page_size);
-    all->frame[g].holds = m->holds;
-    m->holds = 0;
     all->pub.frame_of[id] = g;
+    frame_succeed(all, f, g);
     all->copies++;
     frame_unmapped(all, f);
     return g;
@@ -450,7 +453,8 @@ frames_mut(struct frames *fr, pgno id)
             f = copy_frame(all, f);
         make_writable(all, f);
     }
-    fr->referenced[f] = 1;
+    if (nq_unlikely(fr->used[f] != FRAMES_USED))
+        frames_note_use(fr, f);
     page = frame_bytes(all, f);
     stamp_page(all, page);
     return page;
@@ -465,6 +469,7 @@ frames_new(struct frames *fr, enum page_kind kind, uint8_t **out)
 
     nq_dassert(kind != PAGE_CHUNK);
     fr->frame_of[id] = f;
+    frame_enter(all, f, POLICY_NEW);
     make_writable(all, f);
     *out = frame_bytes(all, f);
     memset(*out, 0, fr->page_size);
@@ -556,32 +561,4 @@ frames_unpin(struct frames *fr, uint32_t frame)
         return;
     all->pinned--;
     frame_drop_if_unused(all, frame);
-}
-
-void
-frames_get_stats(const struct frames *fr, struct frames_stats *out)
-{
-    struct frames_all *all = frames_all((struct frames *)(uintptr_t)fr);
-
-    *out = (struct frames_stats){
-        .hits_sampled = all->references,
-        .misses = all->misses,
-        .reads = all->read_jobs,
-        .second_tier_hits = all->tier_hits,
-        .evictions = all->evictions,
-        .flushes = all->flushes,
-        .copies = all->copies,
-        .blocking_reads = all->blocking_reads,
-        .frames = all->pool_bytes >> fr->page_shift,
-        .frames_used = all->used,
-        .frames_dirty = all->lists[0].count + all->lists[1].count,
-        .frames_pinned = all->pinned,
-        .chunk_bytes = all->chunk_bytes,
-        .pages = all->pages,
-        .damaged_pages = damages_count(&all->damages),
-        .repaired_pages = all->repaired_pages,
-        .pool_bytes = all->pool_bytes,
-        .used_bytes =
-            ((uint64_t)all->used << fr->page_shift) + all->chunk_bytes,
-    };
 }

@@ -20,9 +20,10 @@
  * size (bounded, then NQ_EPOOL from the calls that may miss) and gives back
  * at the next frames_make_room().
  *
- * Memory: the pool, and on top of it 32 bytes a frame, 4 + 33 bytes a page
- * of the database (frame_of, page table), at most four flush batches of
- * 1 MiB, and what the heap loses between chunks (a fifth at worst seen). */
+ * Memory: the pool, and on top of it 41 bytes a frame, up to 120 for the
+ * eviction policy (policy.h), 4 + 33 bytes a page of the database (frame_of,
+ * page table), flush batches of 1 MiB under way, and what the heap loses
+ * between chunks (a fifth at worst seen). */
 #ifndef NQ_STORE_FRAMES_H
 #define NQ_STORE_FRAMES_H
 
@@ -30,19 +31,22 @@
 #include "base/rc.h"
 #include "base/slice.h"
 #include "store/pgno.h"
+#include "store/policy.h"
 
 #define BLOB_CHUNK (1u << 20)
 #define FRAMES_PAGE_MIN 512u /* tests; databases have 4096 and more */
 #define FRAMES_PAGE_MAX 65536u
 #define FRAMES_MAX 0x7fffffffu /* numbers of frames are at most that */
+#define FRAMES_USED 3u
 #define PAGE_LSN_OFFSET 32 /* u64, little-endian: the stamp in a tree page */
 
 enum page_kind { PAGE_LEAF = 1, PAGE_INNER = 2, PAGE_CHUNK = 3 };
 
-struct frames {          /* the part that inline code needs */
-    uint32_t *frame_of;  /* by pgno; 0: not resident */
-    uint8_t *base;       /* frame f of a tree page stands at base + f*size */
-    uint8_t *referenced; /* second-chance bits, by frame */
+struct frames {         /* the part that inline code needs */
+    uint32_t *frame_of; /* by pgno; 0: not resident */
+    uint8_t *base;      /* frame f of a tree page stands at base + f*size */
+    uint8_t *used;      /* by frame: FRAMES_USED, or a use is to be noted */
+    uint64_t hits;      /* requests for pages that were in memory */
     uint32_t page_size;
     uint32_t page_shift; /* log2(page_size) */
     uint32_t ids;        /* length of frame_of */
@@ -58,6 +62,7 @@ struct frames_opts {
     struct disk *disk;   /* where pages live when not in memory; NULL: all of
                             them stay in memory and nothing can miss */
     double dirty_soft, dirty_hard; /* shares of the pool; 0: 0.6 and 0.8 */
+    enum policy_kind policy;       /* which pages are given up */
 };
 
 /* Reserves address space; memory is taken as pages come.  NQ_ENOMEM. */
@@ -77,6 +82,9 @@ NQ_MUST_USE nq_rc frames_missed(struct frames *fr, pgno id,
 bool frames_last_damage(const struct frames *fr, pgno *id, uint64_t *off);
 void frames_forget_damage(struct frames *fr);
 
+/* Notes that the page in `frame` is used, if that was not noted lately. */
+void frames_note_use(struct frames *fr, uint32_t frame);
+
 /* The bytes of a tree page, for reading. */
 static inline NQ_MUST_USE nq_rc
 frames_page(struct frames *fr, pgno id, const uint8_t **out)
@@ -86,7 +94,9 @@ frames_page(struct frames *fr, pgno id, const uint8_t **out)
     nq_dassert(id < fr->ids);
     if (nq_unlikely(f - 1 >= FRAMES_MAX)) /* none, a mark, or a chunk */
         return frames_missed(fr, id, out);
-    fr->referenced[f] = 1;
+    fr->hits++;
+    if (nq_unlikely(fr->used[f] != FRAMES_USED))
+        frames_note_use(fr, f);
     *out = fr->base + ((size_t)f << fr->page_shift);
     return NQ_OK;
 }
@@ -165,9 +175,23 @@ void frames_make_room(struct frames *fr);
 /* Above the hard limit of dirty frames: writers must wait at their sockets. */
 bool frames_is_throttling(const struct frames *fr);
 
+/* Requests are calls of frames_page() and frames_chunk(): each is a hit, or
+ * its page is brought in, which is a miss once, however often the command
+ * asks until it is there.  misses = demand_reads + second_tier_hits +
+ * blocking_reads + ahead_late; reads = demand_reads + ahead_issued. */
 struct frames_stats {
-    uint64_t hits_sampled, misses, reads, second_tier_hits, evictions, flushes,
-        copies, blocking_reads;
+    uint64_t hits, misses;
+    uint64_t demand_reads;     /* by workers, for a command */
+    uint64_t second_tier_hits; /* found in the kernel's page cache */
+    uint64_t blocking_reads;   /* by the loop itself */
+    uint64_t reads;            /* by workers */
+    uint64_t parked;           /* waits of commands for pages */
+    uint64_t ahead_issued, ahead_used, ahead_wasted, ahead_late;
+    uint64_t evictions, flushes, copies;
+    uint64_t inner_resident, hot_pinned;
+    uint64_t flush_jobs; /* batches under way */
+    double dirty_ratio;  /* dirty bytes, a share of the pool */
+    struct policy_stats policy;
     uint64_t frames, frames_used, frames_dirty, frames_pinned, chunk_bytes,
         pages, pool_bytes, used_bytes;
     uint64_t damaged_pages;  /* known to be, now */

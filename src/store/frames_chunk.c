@@ -32,7 +32,6 @@ chunk_take(struct frames_all *all, pgno id, uint32_t len, uint32_t cap,
         .len = len,
         .cap = cap,
         .stamp = all->pub.stamp,
-        .referenced = 1,
     };
     all->chunk_bytes += cap;
     all->chunks_used++;
@@ -65,13 +64,16 @@ frames_chunk(struct frames *fr, pgno id, struct slice *out)
         if (rc != NQ_OK)
             return rc;
         f = fr->frame_of[id];
+    } else {
+        fr->hits++;
     }
     if (!frame_is_chunk(f))
         return NQ_CORRUPT("page %u is part of a tree, but a value names it as "
                           "a chunk of its own",
                           id);
     c = chunk_get(all, f);
-    c->referenced = 1;
+    if (c->used != FRAMES_USED)
+        frames_note_use(fr, f);
     *out = slice_of(c->bytes, c->len);
     return NQ_OK;
 }
@@ -90,6 +92,8 @@ writable_chunk(struct frames_all *all, pgno id, uint32_t cap)
             if (c->frame.list != FRAME_ON_NONE)
                 all->dirty_bytes += cap - c->cap;
             c->cap = cap;
+            if (c->frame.item != 0)
+                policy_set_weight(all->policy, c->frame.item, cap);
         }
         if (c->frame.list == FRAME_ON_NONE)
             frame_set_dirty(all, f);
@@ -100,9 +104,8 @@ writable_chunk(struct frames_all *all, pgno id, uint32_t cap)
     d = chunk_get(all, g);
     d->len = nq_min(c->len, cap);
     memcpy(d->bytes, c->bytes, d->len);
-    d->frame.holds = c->frame.holds;
-    c->frame.holds = 0;
     all->pub.frame_of[id] = g;
+    frame_succeed(all, f, g);
     all->copies++;
     frame_set_dirty(all, g);
     frame_unmapped(all, f);
@@ -119,7 +122,8 @@ frames_chunk_mut(struct frames *fr, pgno id, uint32_t len, uint32_t reserve)
         memset(c->bytes + c->len, 0, len - c->len);
     c->len = len;
     c->stamp = fr->stamp;
-    c->referenced = 1;
+    if (c->used != FRAMES_USED)
+        frames_note_use(fr, fr->frame_of[id]);
     return c->bytes;
 }
 
@@ -131,6 +135,7 @@ frames_chunk_new(struct frames *fr, uint32_t len, uint8_t **out)
     uint32_t f = chunk_take(all, id, len, nq_max(len, 1), true);
 
     fr->frame_of[id] = f;
+    frame_enter(all, f, POLICY_NEW);
     frame_set_dirty(all, f);
     *out = chunk_get(all, f)->bytes;
     return id;

@@ -3,20 +3,23 @@
  *
  *   E1  only clean pages go: their bytes are in the extent that the page
  *       table names
- *   E2  pages that are pinned, flushing, part of the cut, or held for a
- *       parked command stay
+ *   E2  pages that are pinned, dirty, flushing, part of the cut, hot, or held
+ *       for a parked command stay
  *   E3  all of it happens in frames_make_room(), between commands
  *
- * Two hands go round, one over frames and one over chunks, in proportion. */
+ * Who goes is the policy's choice (policy.h).  A page that must stay when its
+ * turn comes is set aside, and is back in the game as soon as it may go: so
+ * each costs one look, however many there are. */
+#include "base/mem.h"
 #include "os/pool.h"
 #include "store/flush.h"
 #include "store/frames_int.h"
-#include "store/policy.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define VISITS_MAX 4096u  /* by one call: bounds its time */
+#define STEPS_MAX 4096u   /* by one call: bounds its time */
+#define INNER_SHARE 4u    /* of the pool may be kept for inner pages */
 #define RETURNS_MAX 64u   /* frames given back to the kernel by one call */
 #define RESERVE_SHARE 50u /* 2 % of the pool is kept free */
 
@@ -38,59 +41,56 @@ needs_room(const struct frames_all *all)
 
 /* --- eviction ------------------------------------------------------------- */
 
+/* Inner pages are on every way down: so many of them stay. */
 static bool
-is_evictable(const struct frames_all *all, uint32_t f, const struct frame *m)
+is_kept(const struct frames_all *all, const struct frame *m)
 {
-    return m->id != 0 && m->list == FRAME_ON_NONE && m->pins == 0 &&
-           m->holds == 0 && !m->is_flushing && frame_is_mapped(all, f, m);
+    return m->kind == PAGE_INNER &&
+           all->inner <= nq_min(all->inner_least, all->used / INNER_SHARE);
 }
 
 static void
-visit(struct frames_all *all, uint32_t f, uint8_t *referenced)
+give_up(struct frames_all *all, uint32_t f)
 {
     struct frame *m = frame_get(all, f);
 
-    if (!is_evictable(all, f, m))
-        return;
-    all->references += *referenced;
-    if (!policy_visit(&m->heat, referenced))
-        return;
+    all->ahead_wasted += policy_is_unused(all->policy, m->item);
+    all->inner -= m->kind == PAGE_INNER;
+    policy_evict(all->policy, m->item);
+    m->item = 0;
     all->pub.frame_of[m->id] = 0;
     frame_drop_if_unused(all, f);
     all->evictions++;
 }
 
-static void
-visit_frame(struct frames_all *all)
+/* One page goes, or is out of the way; false: there is none, or no time. */
+static bool
+evict_one(struct frames_all *all, unsigned *steps)
 {
-    if (++all->hand >= all->frames_top)
-        all->hand = 1;
-    if (all->hand < all->frames_top)
-        visit(all, all->hand, &all->pub.referenced[all->hand]);
-}
+    uint32_t item = policy_victim(all->policy, steps), f;
+    const struct frame *m;
 
-static void
-visit_chunk(struct frames_all *all)
-{
-    if (++all->chunk_hand >= all->chunks_top)
-        all->chunk_hand = 1;
-    if (all->chunk_hand < all->chunks_top)
-        visit(all, FRAME_CHUNK0 + all->chunk_hand,
-              &all->chunk[all->chunk_hand].referenced);
+    if (item == 0)
+        return false;
+    f = policy_owner(all->policy, item);
+    m = frame_get(all, f);
+    nq_dassert(m->item == item); /* U1 */
+    if (!frame_is_evictable(all, f, m))
+        policy_set_aside(all->policy, item);
+    else if (is_kept(all, m))
+        policy_spare(all->policy, item);
+    else
+        give_up(all, f);
+    return true;
 }
 
 static void
 evict(struct frames_all *all)
 {
-    for (unsigned n = 0; n < VISITS_MAX && needs_room(all); n++) {
-        visit_frame(all);
-        all->chunk_share += all->chunks_used;
-        if (all->chunk_share >= nq_max(all->used, 1u)) {
-            all->chunk_share -= nq_min(all->chunk_share, nq_max(all->used, 1u));
-            if (all->chunks_used > 0)
-                visit_chunk(all);
-        }
-    }
+    unsigned steps = STEPS_MAX;
+
+    while (needs_room(all) && evict_one(all, &steps))
+        continue;
 }
 
 /* Frames without a page keep their memory for the next one, unless chunks
@@ -141,10 +141,10 @@ start_flushes(struct frames_all *all)
 static void
 evict_for_nothing(struct frames_all *all)
 {
-    if (++all->harsh % 7 == 0) {
-        visit_frame(all);
-        visit_chunk(all);
-    }
+    unsigned steps = 4;
+
+    if (++all->harsh % 7 == 0)
+        (void)evict_one(all, &steps);
 }
 #else
 static void
@@ -161,6 +161,7 @@ frames_make_room(struct frames *fr)
 
     if (all->disk == NULL)
         return;
+    frames_drain_uses(all);
     evict_for_nothing(all);
     if (needs_room(all)) {
         evict(all);
@@ -215,4 +216,21 @@ frames_set_limits(struct frames_all *all, uint64_t pool_bytes,
     all->pool_bytes = nq_min(pool_bytes, most / 2);
     all->soft_bytes = (uint64_t)((double)all->pool_bytes * soft);
     all->hard_bytes = (uint64_t)((double)all->pool_bytes * hard);
+    if (all->policy != NULL)
+        policy_set_capacity(all->policy, target_bytes(all));
+}
+
+void
+frames_evict_init(struct frames_all *all, enum policy_kind kind)
+{
+    all->policy = policy_new(kind, target_bytes(all), all->pub.page_size);
+    hot_init(all);
+}
+
+void
+frames_evict_fini(struct frames_all *all)
+{
+    policy_free(all->policy);
+    hot_fini(all);
+    nq_free(all->noted);
 }

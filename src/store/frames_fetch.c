@@ -19,7 +19,6 @@
 #include "store/flush.h"
 #include "store/frames_int.h"
 #include "store/pagetable.h"
-#include "store/policy.h"
 
 #define READY_MAX 512u /* commands run by one call */
 #define ADMIT_MAX 16u
@@ -124,8 +123,9 @@ release_holds(struct frames_all *all, struct frames_wait *w)
         uint32_t f = all->pub.frame_of[w->ids[i]];
 
         /* The id may have been freed, and even be another page's now. */
-        if (!frame_is_mark(f) && frame_get(all, f)->holds > 0)
-            frame_get(all, f)->holds--;
+        if (!frame_is_mark(f) && frame_get(all, f)->holds > 0 &&
+            --frame_get(all, f)->holds == 0)
+            frame_may_go(all, f);
     }
     nq_free(w->ids);
     w->ids = NULL;
@@ -213,7 +213,6 @@ frames_missed(struct frames *fr, pgno id, const uint8_t **out)
                           : pagetable_get(all->disk->table, id);
     if (entry_is_none(e))
         return bad_reference(all, id);
-    all->misses++;
     if (all->is_blocking)
         return missed_blocking(all, id, e, out);
     weight = frames_read_weight(all, e);
@@ -302,6 +301,7 @@ frames_fetch(struct frames *fr, struct frames_wait *w)
     frames_forget_wanted(fr);
     if (w->pending == 0)
         queue_push(&all->ready, w, QUEUE_READY);
+    all->parked += w->pending > 0;
 }
 
 /* They will run again, miss again, and this time be let in. */

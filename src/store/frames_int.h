@@ -1,5 +1,5 @@
 /* store/frames_int.h - what the files of the frame pool share: frames.c,
- * frames_chunk.c, frames_read.c, frames_fetch.c, frames_evict.c, flush.c. */
+ * frames_*.c, flush.c, redo.c. */
 #ifndef NQ_STORE_FRAMES_INT_H
 #define NQ_STORE_FRAMES_INT_H
 
@@ -9,6 +9,7 @@
 #include "store/damage.h"
 #include "store/extent.h"
 #include "store/frames.h"
+#include "store/frames_hot.h"
 #include "store/policy.h"
 
 struct disk;
@@ -31,11 +32,12 @@ struct frame {
     uint32_t writable; /* the epoch in which it may be written in place */
     uint32_t pins;
     uint8_t list;
-    uint8_t kind;     /* enum page_kind */
-    bool is_flushing; /* a worker reads it: as good as a pin */
-    bool is_protected;
-    uint8_t heat;   /* what the eviction policy remembers */
-    uint32_t holds; /* parked commands that need it in memory */
+    uint8_t kind;         /* enum page_kind */
+    bool is_flushing : 1; /* a worker reads it: as good as a pin */
+    bool is_protected : 1;
+    bool is_hot : 1; /* stays, because it is used so often */
+    uint32_t item;   /* in the policy, valid while mapped; 0: none */
+    uint32_t holds;  /* parked commands that need it in memory */
 };
 
 struct chunk {
@@ -43,7 +45,7 @@ struct chunk {
     uint8_t *bytes;
     uint32_t len, cap;
     lsn stamp;
-    uint8_t referenced;
+    uint8_t used; /* like frames.used */
 };
 
 struct frame_list {
@@ -104,9 +106,17 @@ struct frames_all {
     uint8_t *tier_buf;         /* one extent, for reads on the loop */
     uint32_t tier_cap;
     /* eviction */
-    uint32_t hand, chunk_hand, chunk_share, harsh;
-    uint64_t copies, misses, read_jobs, tier_hits, evictions, flushes,
-        blocking_reads, references;
+    struct policy *policy; /* NULL: nothing is ever evicted */
+    bool is_noting;        /* uses are noted: the pool is nearly full */
+    uint32_t *noted;       /* frames used since the last drain */
+    uint32_t noted_count;
+    uint32_t harsh;
+    uint32_t inner, inner_least; /* inner pages in memory, and kept there */
+    struct hot_pages hot;
+    /* counters, see struct frames_stats */
+    uint64_t copies, demand_reads, tier_hits, evictions, flushes,
+        blocking_reads, parked, ahead_issued, ahead_used, ahead_wasted,
+        ahead_late;
 };
 
 static inline struct frames_all *
@@ -165,6 +175,16 @@ frame_is_mutable(const struct frames_all *all, const struct frame *m)
     return m->pins == 0 && !m->is_flushing && !frame_is_in_cut(all, m);
 }
 
+/* May its page be given up? (E2) */
+static inline bool
+frame_is_evictable(const struct frames_all *all, uint32_t f,
+                   const struct frame *m)
+{
+    return m->id != 0 && m->list == FRAME_ON_NONE && m->pins == 0 &&
+           m->holds == 0 && !m->is_flushing && !m->is_hot &&
+           frame_is_mapped(all, f, m);
+}
+
 /* Debug builds keep bytes that must not change (I1) write-protected, as long
  * as the pool is small; elsewhere these do nothing. */
 #ifdef NQ_DEBUG
@@ -184,6 +204,22 @@ frame_unprotect(struct frames_all *all, uint32_t f)
     (void)f;
 }
 #endif
+
+#define USE_NOTED 1u   /* in `noted`, or need not be */
+#define USE_FLUSHER 2u /* since the flusher looked */
+
+/* The page of `f` has become resident, or is mapped no more: for the
+ * policy. */
+void frame_enter(struct frames_all *all, uint32_t f, enum policy_origin origin);
+void frame_leave(struct frames_all *all, uint32_t f);
+/* The page of `f` is now that of `g`. */
+void frame_succeed(struct frames_all *all, uint32_t f, uint32_t g);
+/* Nothing may keep the frame any more: it takes part in eviction again. */
+void frame_may_go(struct frames_all *all, uint32_t f);
+/* Those frames that were used and noted, to the policy. */
+void frames_drain_uses(struct frames_all *all);
+void frames_evict_init(struct frames_all *all, enum policy_kind kind);
+void frames_evict_fini(struct frames_all *all);
 
 /* A frame without a page: never fails (borrows beyond the pool). */
 uint32_t frame_take(struct frames_all *all, pgno id, enum page_kind kind);

@@ -91,13 +91,11 @@ install(struct frames_all *all, pgno id, const struct extent *x,
     if (x->kind == PAGE_CHUNK) {
         f = chunk_take(all, id, x->raw_len, x->raw_len, false);
         chunk_get(all, f)->stamp = x->lsn;
-        chunk_get(all, f)->referenced = 0;
     } else {
         f = frame_take(all, id, (enum page_kind)x->kind);
-        all->pub.referenced[f] = 0;
     }
-    frame_get(all, f)->heat = policy_first(origin);
     all->pub.frame_of[id] = f;
+    frame_enter(all, f, origin);
     return x->kind == PAGE_CHUNK ? chunk_get(all, f)->bytes
                                  : frame_bytes(all, f);
 }
@@ -150,7 +148,7 @@ frames_mend(struct frames_all *all, pgno id, struct entry e,
 /* `bytes` are those of the extent: checks and decodes them into a frame. */
 static nq_rc
 take_extent(struct frames_all *all, pgno id, struct entry e, struct slice bytes,
-            struct extent_fault *fault)
+            enum policy_origin origin, struct extent_fault *fault)
 {
     struct extent_from from = from_of(all);
     struct extent x;
@@ -160,7 +158,7 @@ take_extent(struct frames_all *all, pgno id, struct entry e, struct slice bytes,
     if (extent_verify(bytes, id, e, &x, fault) != NQ_OK ||
         extent_check_size(&from, &x, fault) != NQ_OK)
         return NQ_ECORRUPT;
-    page = install(all, id, &x, POLICY_FETCHED);
+    page = install(all, id, &x, origin);
     f = all->pub.frame_of[id];
     if (extent_decode(bytes, &x, from.env, page, fault) == NQ_OK &&
         extent_check_page(&from, &x, page, fault) == NQ_OK) {
@@ -198,7 +196,8 @@ frames_read_now(struct frames_all *all, pgno id, struct entry e)
 
     all->blocking_reads++;
     if (rc == NQ_OK)
-        rc = take_extent(all, id, e, slice_of(buf, entry_len(e)), &fault);
+        rc = take_extent(all, id, e, slice_of(buf, entry_len(e)), POLICY_USED,
+                         &fault);
     if (rc == NQ_ECORRUPT && entry_has_parity(e))
         rc = read_rebuilding(all, id, e);
     else if (rc == NQ_ECORRUPT)
@@ -217,7 +216,8 @@ frames_read_tier(struct frames_all *all, pgno id, struct entry e)
         file_try_read(all->disk->file, all->tier_buf, entry_len(e),
                       entry_off(e)) != NQ_OK)
         return false;
-    rc = take_extent(all, id, e, slice_of(all->tier_buf, entry_len(e)), &fault);
+    rc = take_extent(all, id, e, slice_of(all->tier_buf, entry_len(e)),
+                     POLICY_FETCHED, &fault);
     if (rc == NQ_ECORRUPT && entry_has_parity(e))
         return false; /* a worker rebuilds it */
     all->tier_hits++;
@@ -317,7 +317,10 @@ frames_read_start(struct frames_all *all, pgno id, struct entry e,
     r->origin = origin;
     hash_insert(&all->reads, &r->node, hash_u64(id));
     all->pub.frame_of[id] = FRAME_LOADING;
-    all->read_jobs++;
+    if (origin == POLICY_AHEAD)
+        all->ahead_issued++;
+    else
+        all->demand_reads++;
     all->reading_bytes += frames_read_weight(all, e);
     list_push_back(&all->running, &r->link);
     r->job = (struct job){.run = run_read, .done = read_done};

@@ -58,10 +58,10 @@ pool_of_16_frames_holds_all_the_data_in_turn(void **state)
             assert_int_equal(toy_checkpoint(&t), NQ_OK);
         toy_check(&t);
     }
+    toy_settle(&t);
     frames_get_stats(t.fr, &s);
     assert_true(s.evictions > 1000 && t.misses > 1000);
     assert_true(s.used_bytes < 40 * 4096);
-    toy_settle(&t);
     toy_abandon(&t);
     assert_int_equal(toy_open(&t), NQ_OK);
     assert_int_equal(t.writes, 1500);
