@@ -146,12 +146,37 @@ NQ_MUST_USE nq_rc tree_split(struct btree *t, struct btree_path *path,
                              struct slice key, const struct page_key *in,
                              const struct page_value *v, bool replaces);
 
+struct page_mix;
+
+/* A key between two leaves.  What does not stand in the page is in `rest`,
+ * for a chunk of its own. */
+struct tree_separator {
+    struct page_key key; /* its bytes are those below */
+    struct slice rest;
+    uint8_t bytes[KEY_ROOM];
+};
+
+/* The shortest key that is above record i - 1 of the mix and not above record
+ * i; `key` is the whole key of the mix's change, if it has one. */
+NQ_MUST_USE nq_rc tree_separator_plan(struct btree *t, const struct page_mix *m,
+                                      struct slice key, unsigned i,
+                                      struct tree_separator *out);
+/* Makes it the key of the parent's slot; the old one's tail goes.  False, and
+ * nothing changed: there is no room for it. */
+bool tree_rekey(struct btree *t, struct page *parent, unsigned slot,
+                struct tree_separator *sep);
+
 /* --- btree_merge.c ------------------------------------------------------- */
 
 /* After records left the page at `level` of the path, whose slots are right
  * from the root down: frees it if it is empty, joins it with a resident
  * neighbour if it is under-full, and so on upwards; lowers the root. */
 void tree_shrink(struct btree *t, struct btree_path *path, unsigned level);
+
+/* Joins the children `slot` and slot + 1 of the page at `level` - 1, if both
+ * are in memory and fit one page. */
+bool tree_join(struct btree *t, const struct btree_path *path, unsigned level,
+               unsigned slot);
 
 /* Takes the entry of the path's slot out of the page at `level`; the child
  * itself is the caller's. */

@@ -56,9 +56,9 @@ join_inners(struct btree *t, pgno left, const struct page_key *sep,
     return true;
 }
 
-/* Joins children `slot` and slot + 1 of the page at `level` - 1. */
-static bool
-join(struct btree *t, struct btree_path *path, unsigned level, unsigned slot)
+bool
+tree_join(struct btree *t, const struct btree_path *path, unsigned level,
+          unsigned slot)
 {
     pgno parent_id = path->at[level - 1].id;
     const struct page *parent = tree_peek(t, parent_id);
@@ -69,7 +69,7 @@ join(struct btree *t, struct btree_path *path, unsigned level, unsigned slot)
     struct page_key sep;
     struct page *w;
 
-    if (a == NULL || b == NULL || !may_join(a, b))
+    if (a == NULL || b == NULL)
         return false;
     page_key_at(parent, slot + 1, bytes, &sep);
     if (a->kind == PAGE_LEAF ? !join_leaves(t, left, b)
@@ -89,6 +89,19 @@ join(struct btree *t, struct btree_path *path, unsigned level, unsigned slot)
     t->version++;
     t->shape++;
     return true;
+}
+
+/* The same, if the result has room for some inserts. */
+static bool
+join(struct btree *t, const struct btree_path *path, unsigned level,
+     unsigned slot)
+{
+    const struct page *parent = tree_peek(t, path->at[level - 1].id);
+    const struct page *a = tree_peek(t, page_child(parent, slot));
+    const struct page *b = tree_peek(t, page_child(parent, slot + 1));
+
+    return a != NULL && b != NULL && may_join(a, b) &&
+           tree_join(t, path, level, slot);
 }
 
 void

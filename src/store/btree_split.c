@@ -31,11 +31,7 @@ struct split {
     pgno id[PAGE_MIX_PARTS]; /* of the sources, then of new pages */
     bool keeps_leaf;         /* the first part is the leaf as it is */
     unsigned parts, cut[PAGE_MIX_PARTS + 1];
-    /* The keys between the parts: sep[i] before part i + 1.  What does not
-     * stand in the page is in `rest`, for a chunk of its own. */
-    struct page_key sep[PAGE_MIX_PARTS];
-    struct slice rest[PAGE_MIX_PARTS];
-    uint8_t sep_bytes[PAGE_MIX_PARTS][KEY_ROOM];
+    struct tree_separator sep[PAGE_MIX_PARTS]; /* [i] before part i + 1 */
     _Alignas(64) uint8_t copy[PAGE_MIX_SOURCES][1 << PAGE_MAX_SHIFT];
 };
 
@@ -159,43 +155,43 @@ plan_parts(struct split *s, const struct page *leaf)
 
 /* The bytes of record `i`'s key that are not in the page. */
 static nq_rc
-tail_of(struct split *s, unsigned i, const struct page_key *k,
-        struct slice *out)
+tail_of(struct btree *t, const struct page_mix *m, struct slice key, unsigned i,
+        const struct page_key *k, struct slice *out)
 {
-    if (!s->mix.replaces && i == s->mix.at) {
-        *out = slice_of(s->key.p + k->in.len, s->key.len - k->in.len);
+    if (m->changes && !m->replaces && i == m->at) {
+        *out = slice_of(key.p + k->in.len, key.len - k->in.len);
         return NQ_OK;
     }
-    return tree_key_tail(s->t, k, out);
+    return tree_key_tail(t, k, out);
 }
 
-/* The shortest key that is above record i - 1 and not above record i. */
-static nq_rc
-plan_separator(struct split *s, unsigned i, unsigned n)
+nq_rc
+tree_separator_plan(struct btree *t, const struct page_mix *m, struct slice key,
+                    unsigned i, struct tree_separator *out)
 {
     uint8_t below[KEY_ROOM];
-    struct page_key a, b, *sep = &s->sep[n];
+    struct page_key a, b, *sep = &out->key;
     struct slice x, y;
     size_t common;
     nq_rc rc;
 
-    page_mix_key(&s->mix, i - 1, below, &a);
-    page_mix_key(&s->mix, i, s->sep_bytes[n], &b);
+    page_mix_key(m, i - 1, below, &a);
+    page_mix_key(m, i, out->bytes, &b);
     common = bytes_common(a.in.p, a.in.len, b.in.p, b.in.len);
     *sep = b;
     sep->tail = 0;
-    s->rest[n] = slice_of(NULL, 0);
+    out->rest = slice_of(NULL, 0);
     if (common < b.in.len) {
         sep->in.len = common + 1;
         sep->len = (uint32_t)sep->in.len;
         return NQ_OK;
     }
-    if ((rc = tail_of(s, i - 1, &a, &x)) != NQ_OK ||
-        (rc = tail_of(s, i, &b, &y)) != NQ_OK)
+    if ((rc = tail_of(t, m, key, i - 1, &a, &x)) != NQ_OK ||
+        (rc = tail_of(t, m, key, i, &b, &y)) != NQ_OK)
         return rc;
     common = bytes_common(x.p, x.len, y.p, y.len);
     nq_assert(common < y.len);
-    s->rest[n] = slice_of(y.p, common + 1);
+    out->rest = slice_of(y.p, common + 1);
     sep->len = (uint32_t)(sep->in.len + common + 1);
     return NQ_OK;
 }
@@ -309,33 +305,33 @@ make_inner_room(struct btree *t, struct btree_path *path, unsigned level,
 
 /* --- applying ------------------------------------------------------------ */
 
+/* What does not stand in the page gets a chunk of its own. */
 static void
-give_tails(struct split *s)
+give_tail(struct btree *t, struct tree_separator *sep)
 {
-    for (unsigned i = 0; i + 1 < s->parts; i++) {
-        struct slice rest = s->rest[i];
-        uint8_t *bytes;
+    uint8_t *bytes;
 
-        if (rest.len == 0)
-            continue;
-        s->sep[i].tail = frames_chunk_new(s->t->fr, (uint32_t)rest.len, &bytes);
-        memcpy(bytes, rest.p, rest.len);
-    }
+    if (sep->rest.len == 0)
+        return;
+    sep->key.tail = frames_chunk_new(t->fr, (uint32_t)sep->rest.len, &bytes);
+    memcpy(bytes, sep->rest.p, sep->rest.len);
 }
 
-/* The key of a parent's slot changes; the old one's tail goes. */
-static void
-rekey(struct btree *t, struct page *parent, unsigned slot,
-      const struct page_key *sep)
+bool
+tree_rekey(struct btree *t, struct page *parent, unsigned slot,
+           struct tree_separator *sep)
 {
     uint8_t bytes[KEY_ROOM];
     struct page_key old;
-    bool fits;
 
     page_key_at(parent, slot, bytes, &old);
-    fits = page_entry_rekey(parent, slot, sep);
-    nq_assert(fits);
+    give_tail(t, sep);
+    if (!page_entry_rekey(parent, slot, &sep->key)) {
+        tree_free_tail(t, sep->key.tail);
+        return false;
+    }
     tree_free_tail(t, old.tail);
+    return true;
 }
 
 static void
@@ -359,12 +355,13 @@ write_parts(struct split *s)
                            (struct page *)(void *)bytes);
         e = tree_leaf_entry(s->t, page_of(bytes), s->id[i]);
         if (is_new) {
-            fits = page_entry_insert(parent, first + i, &s->sep[i - 1], &e);
+            give_tail(s->t, &s->sep[i - 1]);
+            fits = page_entry_insert(parent, first + i, &s->sep[i - 1].key, &e);
             nq_assert(fits);
             continue;
         }
-        if (i > 0)
-            rekey(s->t, parent, first + i, &s->sep[i - 1]);
+        fits = i == 0 || tree_rekey(s->t, parent, first + i, &s->sep[i - 1]);
+        nq_assert(fits);
         page_entry_set(parent, first + i, &e);
     }
 }
@@ -375,12 +372,25 @@ plan(struct split *s)
 {
     plan_parts(s, tree_peek(s->t, s->path->at[s->level].id));
     for (unsigned i = 1; i < s->parts; i++) {
-        nq_rc rc = plan_separator(s, s->cut[i], i - 1);
+        nq_rc rc = tree_separator_plan(s->t, &s->mix, s->key, s->cut[i],
+                                       &s->sep[i - 1]);
 
         if (rc != NQ_OK)
             return rc;
     }
     return NQ_OK;
+}
+
+/* For the keys between the parts, in the parent of the leaf. */
+static unsigned
+make_leaf_room(struct split *s)
+{
+    struct page_key seps[PAGE_MIX_PARTS];
+
+    for (unsigned i = 0; i + 1 < s->parts; i++)
+        seps[i] = s->sep[i].key;
+    return make_inner_room(s->t, s->path, s->level - 1, seps, s->parts - 1,
+                           s->first < 0 ? 0 : 1);
 }
 
 nq_rc
@@ -415,9 +425,7 @@ tree_split(struct btree *t, struct btree_path *path, struct slice key,
         grow_root(t, path);
         s.level = 1;
     }
-    s.level = 1 + make_inner_room(t, path, s.level - 1, s.sep, s.parts - 1,
-                                  s.first < 0 ? 0 : 1);
-    give_tails(&s);
+    s.level = 1 + make_leaf_room(&s);
     write_parts(&s);
     tree_add(t, path, s.level - 1, gain);
     tree_raise(t, path, s.level - 1, &e);

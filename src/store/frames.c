@@ -460,6 +460,16 @@ frames_mut(struct frames *fr, pgno id)
     return page;
 }
 
+void
+frames_set_kind(struct frames *fr, pgno id, enum page_kind kind)
+{
+    struct frames_all *all = frames_all(fr);
+    struct frame *m = frame_get(all, fr->frame_of[id]);
+
+    nq_dassert(m->writable == all->epoch && kind != PAGE_CHUNK);
+    m->kind = (uint8_t)kind;
+}
+
 pgno
 frames_new(struct frames *fr, enum page_kind kind, uint8_t **out)
 {

@@ -116,6 +116,9 @@ frames_peek(const struct frames *fr, pgno id)
  * fr->stamp, at an address that may be new.  Cannot fail. */
 uint8_t *frames_mut(struct frames *fr, pgno id);
 
+/* Of a page that frames_mut() just gave: it is one of the other kind now. */
+void frames_set_kind(struct frames *fr, pgno id, enum page_kind kind);
+
 /* A new tree page: zeroed but for its stamp, dirty.  Cannot fail: space on
  * disk is found at flush. */
 pgno frames_new(struct frames *fr, enum page_kind kind, uint8_t **out);

@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "store/btree_check.h"
+#include "store/btree_compact.h"
 #include "base/hash.h"
 #include "store/frames_int.h"
 
@@ -37,7 +38,8 @@ struct run {
     struct frames *fr;
     struct btree tree;
     struct kv_model model;
-    size_t key_max; /* lengths of keys are up to this */
+    struct btree_compact packing; /* between the steps */
+    size_t key_max;               /* lengths of keys are up to this */
     uint8_t key_bytes[BTREE_MAX_KEY + 1];
     uint8_t val_bytes[1 << 14];
     nq_rc rc;                 /* of the last RUN */
@@ -493,6 +495,26 @@ step_visit(struct run *r)
     btree_cursor_fini(&c);
 }
 
+/* Some slices of packing; the rest may come after any number of changes. */
+static void
+step_compact(struct run *r)
+{
+    uint64_t slices = 1 + below(r, 40);
+
+    while (slices-- > 0) {
+        begin(r);
+        do
+            r->rc = btree_compact_step(&r->tree, &r->packing, NULL, NULL);
+        while (is_miss(r, true));
+        if (r->rc == NQ_AGAIN)
+            continue;
+        assert_int_equal(r->rc, NQ_OK);
+        btree_compact_fini(&r->packing);
+        r->packing = (struct btree_compact){.level = 0};
+        return;
+    }
+}
+
 /* Every record forwards and backwards. */
 static void
 compare_all(struct run *r)
@@ -541,6 +563,9 @@ step_other(struct run *r)
     case 3:
         step_visit(r);
         break;
+    case 4:
+        step_compact(r);
+        break;
     case 2:
         if (below(r, 10) == 0)
             step_del_range(r);
@@ -586,6 +611,7 @@ run_model(uint32_t page_size, size_t key_max, bool hides, uint64_t seed)
     }
     while (r->model.count > 0)
         step_del(r);
+    btree_compact_fini(&r->packing);
     assert_int_equal(r->tree.root, 0);
     assert_true(r->misses > 0 || !hides);
     show_all(r);
