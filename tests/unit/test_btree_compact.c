@@ -159,10 +159,10 @@ a_root_with_one_child_becomes_it(void **state)
 
     (void)state;
     open_tree(&x, 4096);
-    for (unsigned i = 0; i < 60; i++)
+    for (unsigned i = 0; i < 66; i++)
         put(&x, i, 100);
     root = x.t.root;
-    for (unsigned i = 0; i < 60; i++) {
+    for (unsigned i = 0; i < 66; i++) {
         if (i % 2 != 0)
             assert_int_equal(btree_del(&x.t, key_of(&x, i), NULL), NQ_OK);
     }
