@@ -43,6 +43,7 @@ struct tool {
     struct pool *pool;
     struct store *store;
     struct db *db;
+    nq_rc open_rc; /* why it could not be opened */
 };
 
 static int
@@ -83,12 +84,12 @@ open_tool(struct tool *t)
     so.master_key = t->master_key;
     if (rc == NQ_OK)
         rc = store_open(&so, t->pool, &t->store);
-    if (rc != NQ_OK)
-        return complain(t->dir, rc_text(rc));
     dbo.store = t->store;
-    rc = db_open(&dbo, &t->db);
+    if (rc == NQ_OK)
+        rc = db_open(&dbo, &t->db);
     if (rc == NQ_OK)
         rc = replay(t);
+    t->open_rc = rc;
     if (rc != NQ_OK)
         return complain(t->dir, rc_text(rc));
     (void)frames_set_blocking(store_frames(t->store), true);
@@ -125,24 +126,31 @@ close_tool(struct tool *t)
  * ------------------------------------------------------------------------ */
 
 static void
-print_finding(void *arg, const char *text)
+print_finding(void *arg, const struct db_finding *f)
 {
     nq_unused(arg);
-    puts(text);
+    puts(f->text);
 }
 
 static int
 run_check(struct tool *t)
 {
+    struct db_check_opts opts = {.read_extents = !t->is_quick,
+                                 .report = print_finding};
     struct db_check_stats st;
-    nq_rc rc = db_check(t->db, !t->is_quick, print_finding, NULL, &st);
+    nq_rc rc = db_check(t->db, &opts, &st);
 
     if (rc != NQ_OK && rc != NQ_ECORRUPT)
-        return complain(t->dir, rc_text(rc));
-    printf("%s: %llu keys, %llu pages, %llu findings\n",
+        return complain(t->dir, rc_text(rc)) + 1; /* not looked at */
+    printf("%s: %llu keys, %llu pages, %llu findings, %llu pages damaged\n",
            rc == NQ_OK ? "good" : "damaged",
            (unsigned long long)st.trees.records, (unsigned long long)st.pages,
-           (unsigned long long)st.findings);
+           (unsigned long long)st.findings, (unsigned long long)st.damaged);
+    printf("leaves %llu, inner pages %llu, extents read %llu, fill %.3f\n",
+           (unsigned long long)st.trees.leaves,
+           (unsigned long long)st.trees.inners, (unsigned long long)st.extents,
+           (double)st.trees.used_bytes /
+               (double)nq_max(st.trees.page_bytes, (uint64_t)1));
     return rc == NQ_OK ? 0 : 1;
 }
 
@@ -156,10 +164,10 @@ put_number(const char *name, uint64_t v)
 }
 
 static void
-ignore_finding(void *arg, const char *text)
+ignore_finding(void *arg, const struct db_finding *f)
 {
     nq_unused(arg);
-    nq_unused(text);
+    nq_unused(f);
 }
 
 /* The names are those of INFO where they mean the same. */
@@ -169,7 +177,8 @@ run_stats(struct tool *t)
     struct store_stats st;
     struct wal_stats ws;
     struct db_check_stats cs;
-    nq_rc rc = db_check(t->db, false, ignore_finding, NULL, &cs);
+    struct db_check_opts opts = {.report = ignore_finding};
+    nq_rc rc = db_check(t->db, &opts, &cs);
 
     store_get_stats(t->store, &st);
     wal_get_stats(store_wal(t->store), &ws);
@@ -292,9 +301,12 @@ static const struct subcommand {
 } subcommands[] = {
     {"check", run_check, true,
      "check DIR [--quick]\n"
-     "    walks trees, values, page table and space, and reads every page on\n"
-     "    disk (not with --quick); prints what is wrong; exit code 1 if "
-     "any is"},
+     "    reads every page on disk (not with --quick), walks trees and "
+     "values,\n"
+     "    compares page table and space; prints what is damaged, and the keys\n"
+     "    that it costs.  Exit code 0: all is good; 1: damage; 2: it could "
+     "not\n"
+     "    be looked at"},
     {"stats", run_stats, true,
      "stats DIR\n"
      "    sizes, keys and fill, one name:value a line"},
@@ -324,7 +336,7 @@ print_help(FILE *out)
           "  --key-env NAME       an environment variable\n"
           "  --key-command TEXT   the output of a command (no shell)\n"
           "\n  Exit code 0, or 1 for damage and anything else that is "
-          "wrong.\n",
+          "wrong; check\n  tells them apart.\n",
           out);
     return 0;
 }
@@ -414,6 +426,8 @@ main(int argc, char **argv)
         code = open_tool(&t);
     if (code == 0)
         code = sub->run(&t);
+    else if (sub->run == run_check && t.open_rc != NQ_ECORRUPT)
+        code = 2;
     close_tool(&t);
     if (fflush(stdout) != 0)
         code = complain("standard output", "cannot be written");

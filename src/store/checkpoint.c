@@ -222,7 +222,7 @@ may_begin(struct checkpoint *c)
 {
     nq_rc rc;
 
-    if (!c->is_asked || !c->st->is_ready || !redo_is_done(&c->redo) ||
+    if (!c->is_asked || !c->st->is_ready || c->st->disk.still > 0 || !redo_is_done(&c->redo) ||
         (c->retry_us != 0 && clock_mono_us() < c->retry_us))
         return false;
     if ((rc = why_never(c)) == NQ_OK)

@@ -403,7 +403,7 @@ flush_start(struct disk *d, bool from_cut)
     struct flush_job *j;
     uint32_t f;
 
-    if (d->jobs_count >= JOBS_MAX || !flush_is_allowed(d) ||
+    if (d->jobs_count >= JOBS_MAX || (d->still > 0 && !from_cut) || !flush_is_allowed(d) ||
         (f = next_frame(all, from_cut)) == 0)
         return false;
     j = nq_calloc(1, sizeof *j);

@@ -32,6 +32,7 @@ struct disk {
     /* Whether bytes that were read are a tree page; NULL: any are. */
     bool (*is_page)(const uint8_t *bytes, size_t size);
     bool is_read_only;
+    int still;          /* so many checks want no page on its way to disk */
     uint64_t allocated; /* the file has real blocks up to here */
     bool is_growing;    /* a job extends it; others that write behind
                            `allocated` wait in `held` */

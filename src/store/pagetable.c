@@ -115,6 +115,7 @@ settle_one(struct pagetable *pt, struct table_node *n, pgno id)
     n->flags[i] |= TABLE_UNDO;
     push_undo(pt, id, n->kept[i]);
     n->kept[i] = n->live[i];
+    pt->version++;
 }
 
 static void
@@ -127,6 +128,7 @@ set_live(struct pagetable *pt, struct table_node *n, pgno id, struct entry e)
     pt->bytes += entry_space(e);
     pt->bytes -= entry_space(*live);
     *live = e;
+    pt->version++;
 }
 
 struct entry
@@ -212,6 +214,7 @@ pagetable_stage(struct pagetable *pt, pgno id, struct entry e)
     if (!had_undo)
         push_undo(pt, id, old_kept);
     n->kept[i] = e;
+    pt->version++;
     if (!is_newer)
         set_live(pt, n, id, e);
     if (had_undo && old_kept.place != n->live[i].place)

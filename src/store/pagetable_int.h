@@ -29,13 +29,14 @@ struct pagetable {
     struct space *space;
     struct table_node **nodes; /* NODES of them, NULL while unused */
     uint64_t count, bytes;     /* of live entries */
+    uint64_t version;          /* moves with each entry, live or kept */
     struct table_ids changed[2];
     unsigned parity;  /* changed[parity] is that of now */
     bool cut_running; /* from the cut until release or give_up */
     uint32_t settled; /* of changed[parity ^ 1] */
     struct table_undo *undo;
     uint32_t undo_count, undo_cap;
-    pgno next_id; /* at the cut */
+    pgno next_id;              /* at the cut */
     bool wants_base, has_base; /* the next plan's; the last plan's */
 };
 

@@ -521,6 +521,28 @@ store_get_stats(const struct store *st, struct store_stats *out)
 }
 
 bool
+store_find_damage(const struct store *st, pgno id, struct store_damage *out)
+{
+    const struct damage *d = damages_find(&st->disk.frames->damages, id);
+
+    if (d == NULL)
+        return false;
+    *out = (struct store_damage){
+        .off = entry_is_none(d->entry) ? 0 : entry_off(d->entry),
+        .what = d->fault.what,
+        .expected = d->fault.expected,
+        .found = d->fault.found,
+    };
+    return true;
+}
+
+void
+store_wait(struct store *st)
+{
+    wait_a_little(st);
+}
+
+bool
 store_page_on_disk(const struct store *st, pgno id, uint8_t *codec,
                    uint32_t *bytes)
 {

@@ -96,6 +96,16 @@ struct store_stats {
     uint64_t progress_pages, progress_total;
 };
 void store_get_stats(const struct store *st, struct store_stats *out);
+/* What is known to be wrong with the page; false: nothing. */
+struct store_damage {
+    uint64_t off; /* in the data file; 0: the page has no place there */
+    const char *what;
+    uint64_t expected, found;
+};
+bool store_find_damage(const struct store *st, pgno id,
+                       struct store_damage *out);
+/* For tools, between slices: waits for a worker, or a little. */
+void store_wait(struct store *st);
 /* How the newest bytes of the page on disk are kept; false: it has not been
  * written yet. */
 bool store_page_on_disk(const struct store *st, pgno id, uint8_t *codec,
@@ -116,12 +126,27 @@ void store_set_max_bytes(struct store *st, uint64_t max_bytes);
 void store_set_max_log(struct store *st, uint64_t max_bytes);
 
 /* Everything that can be wrong with table and space: extents that overlap,
- * entries outside the file, pages named by nobody or twice.  `seen` is a
- * bitmap by pgno of the pages that the trees own.  Each finding goes to
- * report(arg, text); returns NQ_ECORRUPT if there was any. */
-NQ_MUST_USE nq_rc store_check(struct store *st, const uint8_t *seen,
-                              uint32_t seen_ids, bool read_extents,
-                              void (*report)(void *arg, const char *text),
-                              void *arg);
+ * entries outside the file, pages named by nobody or twice. */
+struct store_check;
+struct store_check_opts {
+    const uint8_t *seen; /* bit by pgno: the pages that the trees own */
+    uint32_t seen_ids;
+    bool has_gaps;     /* not all of them are known */
+    bool read_extents; /* each is read, here and now */
+    void (*report)(void *arg, const char *text);
+    void *arg;
+};
+/* In slices; nothing may be written meanwhile, and from the first step until
+ * the table is compared no page goes to the disk. */
+struct store_check *store_check_new(struct store *st,
+                                    const struct store_check_opts *opts);
+/* NQ_AGAIN; NQ_OK, or NQ_ECORRUPT if there was any finding: over. */
+NQ_MUST_USE nq_rc store_check_step(struct store_check *k);
+/* It cannot go on before flushes and checkpoint that run have ended. */
+bool store_check_is_waiting(const struct store_check *k);
+void store_check_free(struct store_check *k); /* of NULL: does nothing */
+/* In one piece; the table is left out if pages are on their way to disk. */
+NQ_MUST_USE nq_rc store_check(struct store *st,
+                              const struct store_check_opts *opts);
 
 #endif

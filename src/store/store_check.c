@@ -6,31 +6,41 @@
  *   - with read_extents: extents that do not check
  *
  * While a checkpoint or a flush is under way sectors are on their way from
- * one owner to another, so the sums are compared only when all is quiet. */
+ * one owner to another.  So a comparison in slices first keeps new ones from
+ * beginning, and waits for the end of those that run (is_still); should the
+ * table change all the same, it begins again.
+ *
+ *   WAIT -> ENTRIES -> OWNERS -> over */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "base/check.h"
 #include "base/mem.h"
-#include "os/file.h"
-#include "store/extent.h"
+#include "store/extent_io.h"
 #include "store/frames_int.h"
-#include "store/pagetable.h"
+#include "store/pagetable_int.h"
 #include "store/space.h"
 #include "store/store_int.h"
 
-struct check {
+#define SLICE_IDS 4096u
+#define RESTARTS 3u
+
+struct store_check {
     struct store *st;
+    struct store_check_opts opts;
+    enum { CHECK_WAIT, CHECK_ENTRIES, CHECK_OWNERS } phase;
     struct space *named; /* what was found to be in use */
-    bool read_extents;
+    uint8_t *used;       /* OWNERS: bit by id */
+    uint64_t version;    /* of the table, when ENTRIES began */
+    unsigned restarts;
+    bool is_still; /* it keeps the store still */
+    pgno next;
     uint64_t findings;
-    void (*report)(void *arg, const char *text);
-    void *arg;
 };
 
 static void __attribute__((format(printf, 2, 3)))
-finding(struct check *k, const char *fmt, ...)
+finding(struct store_check *k, const char *fmt, ...)
 {
     char text[256];
     va_list ap;
@@ -39,11 +49,11 @@ finding(struct check *k, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     k->findings++;
-    k->report(k->arg, text);
+    k->opts.report(k->opts.arg, text);
 }
 
 static void
-name_run(struct check *k, const char *what, uint64_t id, uint64_t off,
+name_run(struct store_check *k, const char *what, uint64_t id, uint64_t off,
          uint64_t len)
 {
     if (len == 0)
@@ -63,52 +73,42 @@ name_run(struct check *k, const char *what, uint64_t id, uint64_t off,
 }
 
 static void
-check_extent(struct check *k, pgno id, struct entry e)
+check_extent(struct store_check *k, pgno id, struct entry e)
 {
-    uint8_t *buf = nq_malloc(entry_len(e));
-    struct extent_fault why = {"bytes before the end of the file", entry_len(e),
-                               0};
-    struct extent x;
-    nq_rc rc = file_read(k->st->disk.file, buf, entry_len(e), entry_off(e));
+    const struct disk *d = &k->st->disk;
+    struct extent_from from = {.file = d->file,
+                               .env = &d->env,
+                               .page_size = d->frames->pub.page_size,
+                               .is_page = d->is_page};
+    struct extent_got got;
+    nq_rc rc = extent_get(&from, id, e, &got);
 
-    if (rc == NQ_OK)
-        rc = extent_verify(slice_of(buf, entry_len(e)), id, e, &x, &why);
-    if (rc == NQ_OK) {
-        uint8_t *raw = nq_malloc(x.raw_len);
-
-        rc = extent_decode(slice_of(buf, entry_len(e)), &x, &k->st->disk.env,
-                           raw, &why);
-        nq_free(raw);
-    }
-    if (rc != NQ_OK)
+    if (rc != NQ_OK || got.rebuilt > 0)
         finding(k,
                 "page %u at offset %" PRIu64 ": %s: %s: expected %" PRIu64
                 ", found %" PRIu64,
-                id, entry_off(e), rc_name(rc), why.what, why.expected,
-                why.found);
-    nq_free(buf);
+                id, entry_off(e), rc_name(NQ_ECORRUPT), got.fault.what,
+                got.fault.expected, got.fault.found);
+    nq_free(got.raw);
 }
 
 static void
-check_entries(struct check *k)
+check_entry(struct store_check *k, pgno id)
 {
     const struct pagetable *pt = k->st->disk.table;
+    struct entry live = pagetable_get(pt, id);
+    struct entry kept = pagetable_get_kept(pt, id);
 
-    for (pgno id = 1; id < k->st->disk.frames->next_id; id++) {
-        struct entry live = pagetable_get(pt, id);
-        struct entry kept = pagetable_get_kept(pt, id);
-
-        name_run(k, "page", id, entry_off(live), entry_space(live));
-        if (kept.place != live.place)
-            name_run(k, "checkpointed page", id, entry_off(kept),
-                     entry_space(kept));
-        if (k->read_extents && !entry_is_none(live))
-            check_extent(k, id, live);
-    }
+    name_run(k, "page", id, entry_off(live), entry_space(live));
+    if (kept.place != live.place)
+        name_run(k, "checkpointed page", id, entry_off(kept),
+                 entry_space(kept));
+    if (k->opts.read_extents && !entry_is_none(live))
+        check_extent(k, id, live);
 }
 
 static void
-check_parts(struct check *k)
+check_parts(struct store_check *k)
 {
     const struct superblock *sb = &k->st->sb;
 
@@ -140,50 +140,153 @@ get_bit(const uint8_t *bits, uint32_t n, pgno id)
 }
 
 static void
-check_owners(struct check *k, const uint8_t *seen, uint32_t seen_ids)
+note_used(struct store_check *k)
 {
     const struct frames_all *all = k->st->disk.frames;
     uint32_t n = all->next_id;
-    uint8_t *used = nq_malloc(n / 8 + 1);
 
-    memset(used, 0xff, n / 8 + 1);
-    clear_bits(used, &all->ids_free);
-    clear_bits(used, &all->ids_limbo);
-    for (pgno id = 1; id < nq_max(n, seen_ids); id++) {
-        bool is_used = get_bit(used, n, id);
-        bool is_seen = get_bit(seen, seen_ids, id);
+    k->used = nq_malloc(n / 8 + 1);
+    memset(k->used, 0xff, n / 8 + 1);
+    clear_bits(k->used, &all->ids_free);
+    clear_bits(k->used, &all->ids_limbo);
+}
 
-        if (is_used && !is_seen)
-            finding(k, "page %u belongs to nobody", id);
-        if (is_seen && !is_used)
-            finding(k, "page %u is in a tree, but counts as free", id);
+static void
+check_owner(struct store_check *k, pgno id)
+{
+    bool is_used = get_bit(k->used, k->st->disk.frames->next_id, id);
+    bool is_seen = get_bit(k->opts.seen, k->opts.seen_ids, id);
+
+    if (is_used && !is_seen && !k->opts.has_gaps)
+        finding(k, "page %u belongs to nobody", id);
+    if (is_seen && !is_used)
+        finding(k, "page %u is in a tree, but counts as free", id);
+}
+
+/* --- the steps, in the order they run ------------------------------------- */
+
+static void
+begin_entries(struct store_check *k)
+{
+    space_delete(k->named);
+    k->named = space_new(SUPERBLOCK_AREA);
+    k->version = k->st->disk.table->version;
+    k->next = 1;
+    k->phase = CHECK_ENTRIES;
+    check_parts(k);
+}
+
+static void
+end_entries(struct store_check *k)
+{
+    uint64_t used = space_used_bytes(k->st->disk.space);
+
+    if (space_used_bytes(k->named) != used)
+        finding(k,
+                "%" PRIu64 " bytes of the data file are in use, but "
+                "%" PRIu64 " are accounted for",
+                used, space_used_bytes(k->named));
+}
+
+static void
+set_still(struct store_check *k, bool on)
+{
+    if (k->is_still == on)
+        return;
+    k->is_still = on;
+    k->st->disk.still += on ? 1 : -1;
+}
+
+static void
+begin_owners(struct store_check *k)
+{
+    set_still(k, false);
+    note_used(k);
+    k->next = 1;
+    k->phase = CHECK_OWNERS;
+}
+
+/* Some ids; false: it begins again, since the table has changed. */
+static bool
+check_entries(struct store_check *k, uint32_t n)
+{
+    pgno end = k->st->disk.frames->next_id;
+
+    if (k->version != k->st->disk.table->version && k->restarts < RESTARTS) {
+        k->restarts++;
+        k->phase = CHECK_WAIT;
+        return false;
     }
-    nq_free(used);
+    if (k->restarts == RESTARTS)
+        n = UINT32_MAX; /* in one piece, then */
+    for (; n > 0 && k->next < end; n--)
+        check_entry(k, k->next++);
+    return k->next >= end;
+}
+
+static bool
+check_owners(struct store_check *k, uint32_t n)
+{
+    pgno end = nq_max(k->st->disk.frames->next_id, k->opts.seen_ids);
+
+    for (; n > 0 && k->next < end; n--)
+        check_owner(k, k->next++);
+    return k->next >= end;
+}
+
+struct store_check *
+store_check_new(struct store *st, const struct store_check_opts *opts)
+{
+    struct store_check *k = nq_calloc(1, sizeof *k);
+
+    k->st = st;
+    k->opts = *opts;
+    set_still(k, true);
+    return k;
 }
 
 nq_rc
-store_check(struct store *st, const uint8_t *seen, uint32_t seen_ids,
-            bool read_extents, void (*report)(void *arg, const char *text),
-            void *arg)
+store_check_step(struct store_check *k)
 {
-    struct check k = {.st = st,
-                      .named = space_new(SUPERBLOCK_AREA),
-                      .read_extents = read_extents,
-                      .report = report,
-                      .arg = arg};
+    uint32_t n = k->opts.read_extents ? 1 : SLICE_IDS;
 
-    if (is_quiet(st)) {
-        check_parts(&k);
-        check_entries(&k);
-        if (space_used_bytes(k.named) != space_used_bytes(st->disk.space))
-            finding(&k,
-                    "%" PRIu64 " bytes of the data file are in use, but "
-                    "%" PRIu64 " are accounted for",
-                    space_used_bytes(st->disk.space),
-                    space_used_bytes(k.named));
-    }
-    if (seen != NULL)
-        check_owners(&k, seen, seen_ids);
-    space_delete(k.named);
-    return k.findings == 0 ? NQ_OK : NQ_ECORRUPT;
+    if (k->phase == CHECK_WAIT && is_quiet(k->st))
+        begin_entries(k);
+    else if (k->phase == CHECK_ENTRIES && check_entries(k, n)) {
+        end_entries(k);
+        begin_owners(k);
+    } else if (k->phase == CHECK_OWNERS && check_owners(k, SLICE_IDS))
+        return k->findings == 0 ? NQ_OK : NQ_ECORRUPT;
+    return NQ_AGAIN;
+}
+
+bool
+store_check_is_waiting(const struct store_check *k)
+{
+    return k->phase == CHECK_WAIT && !is_quiet(k->st);
+}
+
+void
+store_check_free(struct store_check *k)
+{
+    if (k == NULL)
+        return;
+    set_still(k, false);
+    space_delete(k->named);
+    nq_free(k->used);
+    nq_free(k);
+}
+
+nq_rc
+store_check(struct store *st, const struct store_check_opts *opts)
+{
+    struct store_check *k = store_check_new(st, opts);
+    nq_rc rc;
+
+    if (!is_quiet(st))
+        begin_owners(k); /* nobody is there to wait for */
+    while ((rc = store_check_step(k)) == NQ_AGAIN)
+        ;
+    store_check_free(k);
+    return rc;
 }

@@ -142,9 +142,10 @@ look_at(struct sweep *s, const struct batch_item *it)
 {
     struct entry now = pagetable_get(s->st->disk.table, it->id);
     struct sweep_finding f = {.id = it->id,
-                              .entry = it->entry,
                               .off = entry_off(it->entry),
-                              .fault = it->got.fault};
+                              .what = it->got.fault.what,
+                              .expected = it->got.fault.expected,
+                              .found = it->got.fault.found};
 
     s->progress.extents++;
     if ((it->rc == NQ_OK && it->got.rebuilt == 0) ||
@@ -152,7 +153,7 @@ look_at(struct sweep *s, const struct batch_item *it)
         now.codec_generation != it->entry.codec_generation)
         return;
     if (it->rc != NQ_OK && it->rc != NQ_ECORRUPT)
-        f.fault = (struct extent_fault){rc_text(it->rc), 0, 0};
+        f.what = rc_text(it->rc);
     if (it->got.x.kind >= PAGE_LEAF && it->got.x.kind <= PAGE_CHUNK)
         f.kind = it->got.x.kind;
     f.outcome = mend(s, it);
@@ -389,7 +390,9 @@ tell_part(struct sweep *s, const char *name, uint64_t off, uint64_t expected,
     struct sweep_finding f = {
         .part = name,
         .off = off,
-        .fault = {"checksum", expected, found},
+        .what = "checksum",
+        .expected = expected,
+        .found = found,
         .outcome = s->opts.repair && !s->st->disk.is_read_only
                        ? SWEEP_REWRITTEN
                        : SWEEP_REPAIRABLE,

@@ -9,7 +9,9 @@
 #define NQ_STORE_SWEEP_H
 
 #include "base/rc.h"
-#include "store/extent.h"
+#include "store/pgno.h"
+
+#include <stdbool.h>
 
 struct store;
 struct sweep;
@@ -25,10 +27,10 @@ enum sweep_outcome {
 struct sweep_finding {
     const char *part; /* "catalog"; NULL: the extent of page `id` */
     pgno id;
-    struct entry entry; /* of a part: nothing */
-    uint64_t off;
-    uint8_t kind; /* enum page_kind, as its header tells; 0: not known */
-    struct extent_fault fault;
+    uint64_t off;     /* in the data file */
+    uint8_t kind;     /* enum page_kind, as its header tells; 0: not known */
+    const char *what; /* is wrong */
+    uint64_t expected, found;
     enum sweep_outcome outcome;
 };
 

@@ -333,10 +333,10 @@ live(const struct script *s, struct engine_env *env, unsigned *issued,
 }
 
 static void
-print_finding(void *arg, const char *text)
+print_finding(void *arg, const struct db_finding *f)
 {
     (void)arg;
-    print_error("%s\n", text);
+    print_error("%s\n", f->text);
 }
 
 static void
@@ -375,6 +375,7 @@ static uint64_t
 live_and_die(const struct script *s, const struct end *end)
 {
     unsigned issued = 0, acked = 0;
+    struct db_check_opts opts = {.report = print_finding};
     struct db_check_stats stats;
     struct engine_env env;
     uint64_t count;
@@ -397,8 +398,7 @@ live_and_die(const struct script *s, const struct end *end)
 
     assert_int_equal(engine_env_try_open(&env), NQ_OK);
     assert_is_between(s, &env, end, acked, issued);
-    assert_int_equal(db_check(env.db, false, print_finding, NULL, &stats),
-                     NQ_OK);
+    assert_int_equal(db_check(env.db, &opts, &stats), NQ_OK);
     engine_env_fini(&env);
     return count;
 }

@@ -408,17 +408,17 @@ env_encoding(struct env *e, uint32_t dbi, struct slice key)
 /* --- checks -------------------------------------------------------------- */
 
 static void
-print_finding(void *arg, const char *text)
+print_finding(void *arg, const struct db_finding *f)
 {
     nq_unused(arg);
-    print_error("%s\n", text);
+    print_error("%s\n", f->text);
 }
 
 void
 env_check(struct env *e)
 {
+    struct db_check_opts opts = {.report = print_finding};
     struct db_check_stats stats;
 
-    assert_int_equal(db_check(e->db, false, print_finding, NULL, &stats),
-                     NQ_OK);
+    assert_int_equal(db_check(e->db, &opts, &stats), NQ_OK);
 }

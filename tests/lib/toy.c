@@ -391,11 +391,14 @@ check_space(struct toy *t, bool read_extents)
 {
     uint32_t n = t->fr->ids;
     uint8_t *seen = nq_calloc(1, n / 8 + 1);
+    struct store_check_opts opts = {.seen = seen,
+                                    .seen_ids = n,
+                                    .read_extents = read_extents,
+                                    .report = on_finding};
 
     for (unsigned i = 0; i < TOY_SLOTS; i++)
         seen[t->id[i] / 8] |= (uint8_t)(1u << (t->id[i] % 8));
-    assert_int_equal(
-        store_check(t->st, seen, n, read_extents, on_finding, NULL), NQ_OK);
+    assert_int_equal(store_check(t->st, &opts), NQ_OK);
     nq_free(seen);
 }
 

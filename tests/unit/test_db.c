@@ -501,9 +501,9 @@ events_are_those_of_redis(void **state)
 /* --- the check ----------------------------------------------------------- */
 
 static void
-take_finding(void *arg, const char *text)
+take_finding(void *arg, const struct db_finding *f)
 {
-    buf_put_str(arg, text);
+    buf_put_str(arg, f->text);
     buf_put_str(arg, "\n");
 }
 
@@ -527,8 +527,9 @@ static void
 the_check_finds_pages_owned_twice_or_by_none(void **state)
 {
     struct env *e = *state;
-    struct db_check_stats stats;
     struct buf found = BUF_INIT;
+    struct db_check_opts opts = {.report = take_finding, .arg = &found};
+    struct db_check_stats stats;
     uint8_t *page, *big = nq_calloc(1, 50000);
     pgno id;
 
@@ -539,8 +540,7 @@ the_check_finds_pages_owned_twice_or_by_none(void **state)
     assert_int_equal(
         env_run(e, alias_once(e, slice_lit("big"), slice_lit("alias"))), NQ_OK);
     id = frames_new(store_frames(e->st), PAGE_LEAF, &page);
-    assert_int_equal(db_check(e->db, false, take_finding, &found, &stats),
-                     NQ_ECORRUPT);
+    assert_int_equal(db_check(e->db, &opts, &stats), NQ_ECORRUPT);
     assert_int_equal(stats.findings, 2);
     buf_put_u8(&found, 0);
     assert_non_null(strstr((char *)found.p, "is owned twice"));
