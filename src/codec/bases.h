@@ -40,7 +40,7 @@ void bases_unpack(char *dst, const uint8_t *packed, size_t first, size_t n);
 static inline unsigned
 bases_get(const uint8_t *packed, size_t i)
 {
-    return packed[i / 4] >> 2 * (i % 4) & 3u;
+    return (unsigned)packed[i / 4] >> 2 * (i % 4) & 3u;
 }
 
 /* The next run of set bits in a bitmap of `n` bits at or after bit `*at`:

@@ -23,6 +23,7 @@
 #define LONG_ENOUGH 48u /* bytes of a stream that zstd may shrink */
 #define WORTH 8u        /* one in so many bytes must be a residue */
 
+#define RNA_PART 16u /* bytes of a part that is looked at for U and T */
 #define SAMPLES 16u
 #define SAMPLE 48u
 #define SAMPLE_RUN 10u /* letters in a row that are no accident */
@@ -53,7 +54,6 @@ dna_swap_rna(uint8_t *p, size_t n)
 
 struct sample {
     size_t in_runs, seen; /* bytes; ends of lines do not count */
-    size_t t, u;
 };
 
 static void
@@ -62,41 +62,48 @@ look_at(struct sample *s, const uint8_t *p, size_t n)
     size_t run = 0;
 
     for (size_t i = 0; i < n; i++) {
-        uint8_t upper = p[i] & 0xdf;
+        bool is_end = p[i] == '\n' || p[i] == '\r';
+        bool is_base = dna_class[p[i]] == DNA_PLAIN && p[i] != '-';
 
-        if (p[i] == '\n' || p[i] == '\r')
-            continue;
-        s->seen++;
-        run = dna_class[p[i]] == DNA_PLAIN && p[i] != '-' ? run + 1 : 0;
-        if (run == SAMPLE_RUN)
-            s->in_runs += SAMPLE_RUN;
-        else if (run > SAMPLE_RUN)
-            s->in_runs++;
-        s->t += run > 0 && upper == 'T';
-        s->u += run > 0 && upper == 'U';
+        run = is_end ? run : is_base ? run + 1 : 0;
+        s->seen += !is_end;
+        s->in_runs += !is_end * ((run >= SAMPLE_RUN) +
+                                 (run == SAMPLE_RUN) * (SAMPLE_RUN - 1));
     }
-}
-
-static struct sample
-sample(struct slice block)
-{
-    struct sample s = {0};
-
-    if (block.len <= SAMPLES * SAMPLE) {
-        look_at(&s, block.p, block.len);
-        return s;
-    }
-    for (size_t i = 0; i < SAMPLES; i++)
-        look_at(&s, block.p + (block.len - SAMPLE) / (SAMPLES - 1) * i, SAMPLE);
-    return s;
 }
 
 bool
 dna_sniff(struct slice block)
 {
-    struct sample s = sample(block);
+    size_t step = block.len / SAMPLES;
+    struct sample s = {0};
 
+    if (block.len <= SAMPLES * SAMPLE) {
+        look_at(&s, block.p, block.len);
+    } else {
+        /* Not at equal distances: records have lengths of their own. */
+        for (size_t i = 0; i < SAMPLES; i++)
+            look_at(&s, block.p + step * i + i * 977 % (step - SAMPLE + 1),
+                    SAMPLE);
+    }
     return s.in_runs > 0 && s.in_runs >= s.seen / 8;
+}
+
+/* Is there more U than T? */
+static bool
+is_rna(struct slice block)
+{
+    size_t parts = nq_min(block.len / RNA_PART, SAMPLES), t = 0, u = 0;
+
+    for (size_t i = 0; i < parts; i++) {
+        const uint8_t *p = block.p + (block.len - RNA_PART) / parts * i;
+
+        for (size_t j = 0; j < RNA_PART; j++) {
+            t += (p[j] & 0xdf) == 'T';
+            u += (p[j] & 0xdf) == 'U';
+        }
+    }
+    return u > t;
 }
 
 /* --- packing
@@ -182,14 +189,13 @@ dna_encode(const struct dna_opts *opts, void *dst, size_t cap, const void *src,
 {
     struct slice block = slice_of(src, len);
     struct parts p = {0};
-    struct sample s;
     size_t n = 0;
 
     if (len == 0 || len > DNA_BLOCK_MAX)
         return 0;
-    s = sample(block);
-    p.layout.flags = s.u > s.t ? DNA_RNA : 0;
-    dna_residues_init(&p.residues, len, nq_min(chunk_of(opts), len), s.u > s.t);
+    p.layout.flags = is_rna(block) ? DNA_RNA : 0;
+    dna_residues_init(&p.residues, len, nq_min(chunk_of(opts), len),
+                      p.layout.flags != 0);
     dna_layout_split(&p.layout, &p.residues, block);
     dna_residues_end(&p.residues);
     if (p.residues.count > 0 && p.residues.count >= len / WORTH) {

@@ -95,9 +95,9 @@ void dna_residues_init(struct dna_residues *r, size_t most, size_t chunk,
                        bool is_rna);
 void dna_residues_fini(struct dna_residues *r);
 void dna_residues_add(struct dna_residues *r, const uint8_t *p, size_t n);
-/* The same in two steps: where to write `n`, NULL if that is more than a chunk
- * may hold; and that they were. */
-uint8_t *dna_residues_room(struct dna_residues *r, size_t n);
+/* The same in two steps: where to write `n` or even *room of them, NULL if `n`
+ * is more than a chunk may hold; and that so many were written. */
+uint8_t *dna_residues_room(struct dna_residues *r, size_t n, size_t *room);
 void dna_residues_fill(struct dna_residues *r, size_t n);
 void dna_residues_end(struct dna_residues *r);
 

@@ -185,20 +185,29 @@ ends_here(const uint8_t *p, size_t end)
 static const uint8_t *
 take_whole_lines(struct splitter *s, const uint8_t *p, size_t width, size_t end)
 {
-    size_t most = width + 2 * end;
+    const uint8_t *last =
+        s->end - nq_min(width + 2 * end, (size_t)(s->end - p));
+    uint8_t *to = NULL;
+    size_t room = 0, held = 0;
 
-    while (width >= sizeof(vector) && (size_t)(s->end - p) > most &&
-           ends_here(p, end) && ends_here(p + end + width, end)) {
+    if (width < sizeof(vector))
+        return p;
+    while (p < last && ends_here(p, end) && ends_here(p + end + width, end)) {
         const uint8_t *line = p + end;
-        uint8_t *to = dna_residues_room(s->residues, width);
 
+        if (room < held + width) {
+            dna_residues_fill(s->residues, held);
+            held = 0;
+            to = dna_residues_room(s->residues, width, &room);
+        }
         if (to == NULL || dna_class[*line] != DNA_PLAIN ||
             dna_class[line[width / 2]] != DNA_PLAIN ||
-            !copy_line(to, line, width))
+            !copy_line(to + held, line, width))
             break;
-        dna_residues_fill(s->residues, width);
+        held += width;
         p = line + width;
     }
+    dna_residues_fill(s->residues, held);
     return p;
 }
 
@@ -449,17 +458,44 @@ put_eol(struct joiner *j)
     return true;
 }
 
+/* Whole lines and their ends, for which there is room; returns how many bytes
+ * of `from` that took. */
+static size_t
+put_whole_lines(struct joiner *j, const uint8_t *from, size_t lines)
+{
+    const size_t width = j->width, vectors = width & ~(sizeof(vector) - 1);
+    uint8_t *dst = j->dst;
+
+    for (size_t l = 0; l < lines; l++) {
+        for (size_t i = 0; i < vectors; i += sizeof(vector))
+            memcpy(dst + i, from + i, sizeof(vector));
+        if (vectors >= sizeof(vector))
+            memcpy(dst + width - sizeof(vector), from + width - sizeof(vector),
+                   sizeof(vector));
+        else
+            memcpy(dst, from, width);
+        dst += width;
+        from += width;
+        if (j->eol == 2)
+            *dst++ = '\r';
+        *dst++ = '\n';
+    }
+    j->dst = dst;
+    return lines * width;
+}
+
 static bool
 put_lines(struct joiner *j, uint64_t n)
 {
-    if (n > cursor_left(&j->residues))
+    size_t lines = j->width == 0 || n == 0 ? 0 : ((size_t)n - 1) / j->width;
+
+    if (n > cursor_left(&j->residues) ||
+        n + lines * j->eol > (size_t)(j->end - j->dst))
         return false;
-    while (j->width != 0 && n > j->width) {
-        if (!put(j, &j->residues, j->width) || !put_eol(j))
-            return false;
-        n -= j->width;
-    }
-    return put(j, &j->residues, (size_t)n);
+    if (lines > 0)
+        (void)cursor_skip(&j->residues,
+                          put_whole_lines(j, j->residues.p, lines));
+    return put(j, &j->residues, (size_t)n - lines * j->width);
 }
 
 static bool

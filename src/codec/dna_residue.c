@@ -42,7 +42,7 @@ dna_residues_init(struct dna_residues *r, size_t most, size_t chunk,
     r->packed = nq_calloc(BASES_BYTES(room) + 1, 1);
     r->other = nq_malloc(BASES_WORDS(room) * sizeof *r->other);
     r->lower = nq_malloc(BASES_WORDS(room) * sizeof *r->lower);
-    r->bases = nq_calloc(BASES_BYTES(most) + 2, 1);
+    r->bases = nq_malloc(BASES_BYTES(most) + 2);
 }
 
 void
@@ -75,7 +75,6 @@ store_bases(struct dna_residues *r, size_t first, size_t n)
 
     if (shift == 0 && first % 4 == 0 && n > 0) {
         memcpy(to, r->packed + first / 4, BASES_BYTES(n));
-        to += n / 4;
     } else {
         for (size_t i = 0; i < n; i += 4) {
             uint8_t four = four_from(r->packed, first + i);
@@ -83,10 +82,11 @@ store_bases(struct dna_residues *r, size_t first, size_t n)
             *to = (uint8_t)((shift == 0 ? 0 : *to) | four << shift);
             *++to = (uint8_t)(four >> (8 - shift));
         }
-        to = r->bases + (r->stored + n) / 4;
     }
     r->stored += n;
-    *to &= (uint8_t)((1u << 2 * (r->stored % 4)) - 1);
+    /* The last byte may have got more than it should. */
+    if (r->stored % 4 != 0)
+        r->bases[r->stored / 4] &= (uint8_t)((1u << 2 * (r->stored % 4)) - 1);
 }
 
 static void
@@ -165,12 +165,20 @@ store_case(struct dna_residues *r, size_t n)
 static void
 store(struct dna_residues *r, const uint8_t *p, size_t n)
 {
-    unsigned has = bases_pack(r->packed, r->other, r->lower, p, n);
+    uint8_t *to = r->bases + r->stored / 4;
+    bool is_even = r->stored % 4 == 0;
+    unsigned has =
+        bases_pack(is_even ? to : r->packed, r->other, r->lower, p, n);
 
-    if ((has & BASES_OTHER) != 0)
-        store_odd(r, p, n);
-    else
+    if ((has & BASES_OTHER) == 0 && is_even) {
+        r->stored += n;
+    } else if ((has & BASES_OTHER) == 0) {
         store_bases(r, 0, n);
+    } else {
+        if (is_even)
+            memcpy(r->packed, to, BASES_BYTES(n));
+        store_odd(r, p, n);
+    }
     if ((has & BASES_LOWER) != 0)
         store_case(r, n);
     r->count += n;
@@ -188,12 +196,13 @@ store_pending(struct dna_residues *r, size_t n)
 }
 
 uint8_t *
-dna_residues_room(struct dna_residues *r, size_t n)
+dna_residues_room(struct dna_residues *r, size_t n, size_t *room)
 {
     if (n > r->chunk)
         return NULL;
     if (r->held + n > r->chunk)
         store_pending(r, r->held & ~(size_t)(STRIDE - 1));
+    *room = nq_max(n, r->chunk - nq_min(r->held, r->chunk));
     return r->pending + r->held;
 }
 
@@ -208,12 +217,12 @@ void
 dna_residues_add(struct dna_residues *r, const uint8_t *p, size_t n)
 {
     while (n > 0) {
-        size_t part = nq_min(n, r->chunk);
+        size_t part = nq_min(n, r->chunk), room;
 
         if (r->held == 0 && part == r->chunk && !r->is_rna) {
             store(r, p, part);
         } else {
-            memcpy(dna_residues_room(r, part), p, part);
+            memcpy(dna_residues_room(r, part, &room), p, part);
             dna_residues_fill(r, part);
         }
         p += part;
