@@ -1,4 +1,4 @@
-/* codec/dict.c - the registry of dictionaries, and their training.
+/* codec/dict.c - the registry of dictionaries.
  *
  * Slots are written by the loop thread and read by all, by atomic loads; who
  * removes one knows that nobody holds it.  What zstd prepares for packing
@@ -235,8 +235,6 @@ dict_memory(const struct dict *dict)
     return n;
 }
 
-/* --- prefixes and training ------------------------------------------------ */
-
 struct slice
 dict_prefix_of(struct slice key)
 {
@@ -247,13 +245,4 @@ dict_prefix_of(struct slice key)
             return slice_of(key.p, i + 1);
     }
     return slice_of(key.p, 0);
-}
-
-size_t
-dict_train(const void *samples, const size_t *lens, unsigned count, void *dst,
-           size_t cap)
-{
-    size_t n = ZDICT_trainFromBuffer(dst, cap, samples, lens, count);
-
-    return ZDICT_isError(n) ? 0 : n;
 }

@@ -66,9 +66,4 @@ size_t dict_memory(const struct dict *dict);
  */
 struct slice dict_prefix_of(struct slice key);
 
-/* Trains from `count` samples that stand one behind the other; returns how
- * many bytes it wrote, or 0: there is too little in common. */
-size_t dict_train(const void *samples, const size_t *lens, unsigned count,
-                  void *dst, size_t cap);
-
 #endif

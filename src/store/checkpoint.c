@@ -28,6 +28,7 @@
 #include "os/clock.h"
 #include "os/dir.h"
 #include "os/file.h"
+#include "store/dict_keeper.h"
 #include "store/encrypt.h"
 #include "store/flush.h"
 #include "store/frames_int.h"
@@ -222,7 +223,8 @@ may_begin(struct checkpoint *c)
 {
     nq_rc rc;
 
-    if (!c->is_asked || !c->st->is_ready || c->st->disk.still > 0 || !redo_is_done(&c->redo) ||
+    if (!c->is_asked || !c->st->is_ready || c->st->disk.still > 0 ||
+        !redo_is_done(&c->redo) ||
         (c->retry_us != 0 && clock_mono_us() < c->retry_us))
         return false;
     if ((rc = why_never(c)) == NQ_OK)
@@ -248,6 +250,7 @@ cut(struct checkpoint *c)
     c->next.is_clean = false;
     c->next.log_end = 0;
     c->next.next_id = d->frames->next_id;
+    dict_keeper_cut(st->dict_keeper);
     c->next.key = encrypt_key(st);
     buf_clear(&c->catalog);
     catalog_encode(&st->catalog, &c->catalog);

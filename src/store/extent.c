@@ -29,6 +29,8 @@
 #include "base/mem.h"
 #include "codec/block.h"
 #include "codec/crc32c.h"
+#include "os/clock.h"
+#include "store/dict_samples.h"
 #include "store/frames.h"
 #include "store/keyring.h"
 
@@ -97,14 +99,34 @@ seal_more(const struct extent *x)
     return x->key != 0 ? SEAL_MORE : 0;
 }
 
+/* The dictionary that `style` names, or that of the keys in a leaf. */
+static const struct dict *
+find_dict(const struct extent *x, struct slice raw,
+          const struct extent_env *env, const struct extent_style *style)
+{
+    uint8_t buf[DICT_PREFIX_MAX];
+    struct slice prefix;
+
+    if (env->dicts == NULL || !style->pack.dictionaries)
+        return NULL;
+    if (style->dict != NULL || x->kind != PAGE_LEAF ||
+        !dict_samples_prefix(raw, buf, &prefix))
+        return style->dict;
+    return dicts_pick(env->dicts, prefix);
+}
+
 /* Packs `raw` to where a payload goes; returns how many bytes. */
 static size_t
-pack_payload(struct extent *x, struct slice raw,
+pack_payload(struct extent *x, struct slice raw, const struct extent_env *env,
              const struct extent_style *style, uint8_t *dst)
 {
-    size_t n = pack_block(&style->pack, style->dict, raw.p, raw.len, dst,
-                          raw.len - 1, &x->codec);
+    struct pack_stats *stats = style->pack.stats;
+    uint64_t began = stats == NULL ? 0 : clock_mono_ns();
+    size_t n = pack_block(&style->pack, find_dict(x, raw, env, style), raw.p,
+                          raw.len, dst, raw.len - 1, &x->codec);
 
+    if (stats != NULL)
+        pack_stats_add(&stats->pack_ns, clock_mono_ns() - began);
     if (n > 0)
         return n;
     x->codec = BLOCK_RAW;
@@ -154,8 +176,9 @@ extent_encode(struct extent *x, struct slice raw, const struct extent_env *env,
     x->has_parity = style->parity;
     x->raw_len = (uint32_t)raw.len;
     x->len = EXTENT_HEADER + seal_more(x);
-    x->len += (uint32_t)pack_payload(
-        x, raw, style, dst + EXTENT_HEADER + (x->key != 0 ? SEAL_NONCE : 0));
+    x->len += (uint32_t)pack_payload(x, raw, env, style,
+                                     dst + EXTENT_HEADER +
+                                         (x->key != 0 ? SEAL_NONCE : 0));
     put_header(dst, x);
     if (x->key != 0)
         rc = seal_payload(x, &use, dst);
@@ -338,6 +361,10 @@ extent_decode(struct slice bytes, const struct extent *x,
     if (rc == NQ_OK && unpack_block(x->codec, env->dicts, dst, x->raw_len,
                                     payload.p, payload.len) != NQ_OK) {
         *fault = (struct extent_fault){"payload decodes to", x->raw_len, 0};
+        if (x->codec > BLOCK_DICT0 &&
+            dicts_get(env->dicts, x->codec - BLOCK_DICT0) == NULL)
+            *fault = (struct extent_fault){"dictionary number",
+                                           x->codec - BLOCK_DICT0, 0};
         rc = NQ_ECORRUPT;
     }
     nq_free(owned);

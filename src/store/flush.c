@@ -14,6 +14,7 @@
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/pool.h"
+#include "store/dict_keeper.h"
 #include "store/extent.h"
 #include "store/frames_int.h"
 #include "store/pagetable.h"
@@ -345,13 +346,29 @@ written(struct job *job)
     finish(j);
 }
 
+/* Before frames may change again. */
+static void
+offer_samples(const struct flush_job *j)
+{
+    const struct pack_opts *o = &j->disk->style.pack;
+
+    if (j->disk->dict_keeper == NULL || !o->enabled || !o->dictionaries)
+        return;
+    for (unsigned i = 0; i < j->items_count; i++) {
+        if (j->items[i].x.kind == PAGE_LEAF)
+            dict_keeper_offer(j->disk->dict_keeper, j->items[i].raw);
+    }
+}
+
 static void
 encoded(struct job *job)
 {
     struct flush_job *j = job_of(job);
 
-    if (j->rc == NQ_OK)
+    if (j->rc == NQ_OK) {
+        offer_samples(j);
         j->rc = place_items(j);
+    }
     if (j->rc == NQ_OK)
         submit_write(j);
     else

@@ -14,6 +14,7 @@
 #include "store/pgno.h"
 #include "store/store.h"
 
+struct dict_keeper;
 struct file;
 struct frames_all;
 struct pagetable;
@@ -28,7 +29,8 @@ struct disk {
     struct pool *pool;
     struct frames_all *frames;
     struct extent_env env;
-    struct extent_style style; /* of extents written from now on */
+    struct extent_style style;       /* of extents written from now on */
+    struct dict_keeper *dict_keeper; /* gets samples; NULL: nobody does */
     /* Whether bytes that were read are a tree page; NULL: any are. */
     bool (*is_page)(const uint8_t *bytes, size_t size);
     bool is_read_only;

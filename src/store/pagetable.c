@@ -100,6 +100,17 @@ push_undo(struct pagetable *pt, pgno id, struct entry old)
     pt->undo[pt->undo_count++] = (struct table_undo){old, id};
 }
 
+static void
+set_kept(struct pagetable *pt, struct table_node *n, pgno id, struct entry e)
+{
+    struct entry *kept = &n->kept[id % NODE_IDS];
+
+    pt->kept_of[entry_codec(e)] += !entry_is_none(e);
+    pt->kept_of[entry_codec(*kept)] -= !entry_is_none(*kept);
+    *kept = e;
+    pt->version++;
+}
+
 /* P2: carries the live entry, which is still that of the cut, over. */
 static void
 settle_one(struct pagetable *pt, struct table_node *n, pgno id)
@@ -114,8 +125,7 @@ settle_one(struct pagetable *pt, struct table_node *n, pgno id)
     nq_assert((n->flags[i] & TABLE_UNDO) == 0);
     n->flags[i] |= TABLE_UNDO;
     push_undo(pt, id, n->kept[i]);
-    n->kept[i] = n->live[i];
-    pt->version++;
+    set_kept(pt, n, id, n->live[i]);
 }
 
 static void
@@ -127,6 +137,8 @@ set_live(struct pagetable *pt, struct table_node *n, pgno id, struct entry e)
     pt->count -= !entry_is_none(*live);
     pt->bytes += entry_space(e);
     pt->bytes -= entry_space(*live);
+    pt->live_of[entry_codec(e)] += !entry_is_none(e);
+    pt->live_of[entry_codec(*live)] -= !entry_is_none(*live);
     *live = e;
     pt->version++;
 }
@@ -213,8 +225,7 @@ pagetable_stage(struct pagetable *pt, pgno id, struct entry e)
     n->flags[i] |= TABLE_UNDO;
     if (!had_undo)
         push_undo(pt, id, old_kept);
-    n->kept[i] = e;
-    pt->version++;
+    set_kept(pt, n, id, e);
     if (!is_newer)
         set_live(pt, n, id, e);
     if (had_undo && old_kept.place != n->live[i].place)
@@ -270,7 +281,7 @@ pagetable_give_up(struct pagetable *pt)
         struct entry staged = n->kept[i];
 
         n->flags[i] &= (uint8_t)~TABLE_UNDO;
-        n->kept[i] = u.old;
+        set_kept(pt, n, u.id, u.old);
         if (staged.place != n->live[i].place && staged.place != u.old.place)
             free_extent(pt, staged);
         mark_changed(pt, n, u.id);
@@ -326,6 +337,18 @@ pagetable_bytes(const struct pagetable *pt)
     return pt->bytes;
 }
 
+uint32_t
+pagetable_count_live(const struct pagetable *pt, uint8_t codec)
+{
+    return pt->live_of[codec];
+}
+
+uint32_t
+pagetable_count_kept(const struct pagetable *pt, uint8_t codec)
+{
+    return pt->kept_of[codec];
+}
+
 void
 pagetable_each(const struct pagetable *pt,
                void (*fn)(void *arg, pgno id, struct entry e), void *arg)
@@ -369,4 +392,6 @@ pagetable_loaded(struct pagetable *pt, pgno id)
     struct table_node *n = node_of(pt, id);
 
     set_live(pt, n, id, n->kept[id % NODE_IDS]);
+    pt->kept_of[entry_codec(n->kept[id % NODE_IDS])] +=
+        !entry_is_none(n->kept[id % NODE_IDS]);
 }

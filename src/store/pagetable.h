@@ -36,6 +36,10 @@ uint32_t pagetable_next_generation(const struct pagetable *pt, pgno id);
 /* Number of pages with a live extent, and the bytes of these. */
 uint64_t pagetable_count(const struct pagetable *pt);
 uint64_t pagetable_bytes(const struct pagetable *pt);
+/* Live or kept entries of that codec.  While a cut runs, what it has replaced
+ * so far is in neither, though the published checkpoint names it. */
+uint32_t pagetable_count_live(const struct pagetable *pt, uint8_t codec);
+uint32_t pagetable_count_kept(const struct pagetable *pt, uint8_t codec);
 
 /* The page was flushed and is not part of an unfinished cut. */
 void pagetable_set(struct pagetable *pt, pgno id, struct entry e);

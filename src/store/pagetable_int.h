@@ -27,9 +27,11 @@ struct table_undo {
 
 struct pagetable {
     struct space *space;
-    struct table_node **nodes; /* NODES of them, NULL while unused */
-    uint64_t count, bytes;     /* of live entries */
-    uint64_t version;          /* moves with each entry, live or kept */
+    struct table_node **nodes;           /* NODES of them, NULL while unused */
+    uint64_t count, bytes;               /* of live entries */
+    uint64_t version;                    /* moves with each entry,
+                                            live or kept */
+    uint32_t live_of[256], kept_of[256]; /* entries by codec */
     struct table_ids changed[2];
     unsigned parity;  /* changed[parity] is that of now */
     bool cut_running; /* from the cut until release or give_up */

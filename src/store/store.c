@@ -28,6 +28,7 @@
 #include "os/file.h"
 #include "os/thread.h"
 #include "store/corrupt.h"
+#include "store/dict_keeper.h"
 #include "store/encrypt.h"
 #include "store/frames_int.h"
 #include "store/keyring.h"
@@ -220,6 +221,7 @@ static void
 free_all(struct store *st)
 {
     checkpoint_fini(&st->ckpt);
+    dict_keeper_free(st->dict_keeper);
     frames_close(st->frames);
     keyring_close(st->disk.env.keys);
     pagetable_delete(st->disk.table);
@@ -254,6 +256,7 @@ new_store(const struct store_opts *opts, struct pool *pool)
     st->disk.space = space_new(SUPERBLOCK_AREA);
     st->disk.table = pagetable_new(st->disk.space);
     space_set_max(st->disk.space, opts->max_bytes);
+    st->dict_keeper = st->disk.dict_keeper = dict_keeper_new(st);
     checkpoint_init(&st->ckpt, st);
     return st;
 }
@@ -272,7 +275,10 @@ store_open(const struct store_opts *opts, struct pool *pool, struct store **out)
         (rc = load_catalog(st)) != NQ_OK ||
         (rc = pagetable_load(st->disk.table, st->disk.file, &st->sb)) !=
             NQ_OK ||
-        (rc = open_frames(st)) != NQ_OK || (rc = open_log(st)) != NQ_OK)
+        (rc = open_frames(st)) != NQ_OK)
+        goto undo;
+    dict_keeper_load(st->dict_keeper);
+    if ((rc = open_log(st)) != NQ_OK)
         goto undo;
     *out = st;
     return NQ_OK;
@@ -345,6 +351,7 @@ wait_for_jobs(struct store *st)
     while (st->disk.jobs_count > 0 || st->disk.rewrite_jobs > 0 ||
            checkpoint_is_busy(&st->ckpt) ||
            !list_empty(&st->disk.frames->running) ||
+           dict_keeper_is_busy(st->dict_keeper) ||
            st->disk.frames->is_again_running)
         (void)pool_wait(st->disk.pool);
 }
@@ -385,6 +392,7 @@ store_close(struct store *st, bool checkpoint)
     lsn end;
 
     nq_assert(st->magic == STORE_MAGIC);
+    st->is_closing = true;
     if (is_last)
         rc = last_checkpoint(st);
     wait_for_jobs(st);
@@ -463,6 +471,7 @@ store_turn(struct store *st)
         st->frames->stamp = wal_position(st->wal);
     }
     frames_make_room(st->frames);
+    dict_keeper_turn(st->dict_keeper);
     checkpoint_turn(&st->ckpt);
 }
 
@@ -588,6 +597,12 @@ store_get_pack(const struct store *st, struct pack_opts *opts,
 {
     *opts = st->disk.style.pack;
     pack_stats_get(&st->pack_stats, stats);
+}
+
+void
+store_get_dict_stats(const struct store *st, struct store_dict_stats *out)
+{
+    dict_keeper_get_stats(st->dict_keeper, out);
 }
 
 void

@@ -118,6 +118,17 @@ void store_set_pack(struct store *st, const struct pack_opts *pack);
 void store_get_pack(const struct store *st, struct pack_opts *opts,
                     struct pack_stats *stats);
 void store_reset_pack(struct store *st); /* the counters */
+
+struct store_dict_stats {
+    unsigned used;              /* dictionaries that new pages may get */
+    unsigned retired;           /* older ones that pages on disk still need */
+    unsigned lost;              /* damaged */
+    uint64_t bytes;             /* of the dictionaries */
+    uint64_t memory;            /* what they and the samples take in memory */
+    uint64_t trained, rejected; /* trainings: with use, and without */
+    uint64_t packed, unpacked;  /* blocks, with those that are here */
+};
+void store_get_dict_stats(const struct store *st, struct store_dict_stats *out);
 /* Pages written from now on get parity, or none. */
 void store_set_parity(struct store *st, bool on);
 void store_set_max_bytes(struct store *st, uint64_t max_bytes);

@@ -17,6 +17,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "store/dict_keeper.h"
 #include "store/extent_io.h"
 #include "store/frames_int.h"
 #include "store/pagetable_int.h"
@@ -157,7 +158,8 @@ check_owner(struct store_check *k, pgno id)
     bool is_used = get_bit(k->used, k->st->disk.frames->next_id, id);
     bool is_seen = get_bit(k->opts.seen, k->opts.seen_ids, id);
 
-    if (is_used && !is_seen && !k->opts.has_gaps)
+    if (is_used && !is_seen && !k->opts.has_gaps &&
+        !dict_keeper_owns(k->st->dict_keeper, id))
         finding(k, "page %u belongs to nobody", id);
     if (is_seen && !is_used)
         finding(k, "page %u is in a tree, but counts as free", id);

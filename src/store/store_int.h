@@ -27,6 +27,8 @@ struct store {
     struct checkpoint ckpt;
     uint64_t max_log; /* store_set_max_log() */
     struct pack_stats pack_stats;
+    struct dict_keeper *dict_keeper;
+    bool is_closing; /* nothing long is begun any more */
 };
 
 #endif
