@@ -54,6 +54,9 @@ struct engine_host {
     /* Starts an orderly end; `save`: with a checkpoint. */
     void (*shutdown)(bool save, bool now);
     bool (*shutdown_abort)(void);
+    /* The master key from its source, 32 bytes; why not, in up to 512.  On a
+     * worker. */
+    nq_rc (*fetch_master_key)(void *arg, uint8_t *key, char *why);
 };
 
 /* Limits and settings that commands obey; written by the server's config. */

@@ -146,6 +146,15 @@ file_write(struct file *f, const void *src, size_t n, uint64_t off)
 /* No retry, not even after EINTR: a failed sync may have dropped the pages
  * it could not write, and the next one would then report success. */
 nq_rc
+file_pad_sector(struct file *f, uint64_t off)
+{
+    static const uint8_t zeros[512];
+    size_t used = (size_t)(off % sizeof zeros);
+
+    return used == 0 ? NQ_OK : file_write(f, zeros, sizeof zeros - used, off);
+}
+
+nq_rc
 file_sync(struct file *f)
 {
     nq_dassert(f->magic == FILE_MAGIC);

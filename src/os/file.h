@@ -34,6 +34,9 @@ NQ_MUST_USE nq_rc file_try_read(struct file *f, void *dst, size_t n,
 /* NQ_ENOSPC, NQ_EIO; then an unknown part of the bytes was written. */
 NQ_MUST_USE nq_rc file_write(struct file *f, const void *src, size_t n,
                              uint64_t off);
+/* Zeros from `off` to the end of its sector of 512 bytes: what was there
+ * before does not stay behind what was written. */
+NQ_MUST_USE nq_rc file_pad_sector(struct file *f, uint64_t off);
 NQ_MUST_USE nq_rc file_sync(struct file *f); /* fdatasync */
 
 NQ_MUST_USE nq_rc file_size(struct file *f, uint64_t *out);

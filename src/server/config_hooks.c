@@ -280,6 +280,7 @@ hooks_fill_host(struct engine_host *host)
         .config_rewrite = host_config_rewrite,
         .config_resetstat = host_resetstat,
         .shutdown = host_shutdown,
+        .fetch_master_key = encryption_fetch_master_key,
         .shutdown_abort = host_shutdown_abort,
     };
 }

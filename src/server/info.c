@@ -25,6 +25,7 @@ static const struct section {
     {"cluster", "Cluster", info_cluster, true},
     {"storage", "Storage", info_storage, true},
     {"log", "Log", info_log, true},
+    {"encryption", "Encryption", info_encryption, true},
     {"checkpoint", "Checkpoint", info_checkpoint, true},
     {"pool", "Pool", info_pool, true},
     {"jobs", "Jobs", info_jobs, true},

@@ -27,6 +27,7 @@ void info_batch(struct server *s, struct buf *out);
 void info_persistence(struct server *s, struct buf *out);
 void info_storage(struct server *s, struct buf *out);
 void info_log(struct server *s, struct buf *out);
+void info_encryption(struct server *s, struct buf *out);
 void info_checkpoint(struct server *s, struct buf *out);
 void info_pool(struct server *s, struct buf *out);
 

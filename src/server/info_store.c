@@ -5,6 +5,7 @@
 #include "os/clock.h"
 #include "os/dir.h"
 #include "store/frames.h"
+#include "store/rotate.h"
 #include "store/store.h"
 
 static void
@@ -74,6 +75,23 @@ info_storage(struct server *s, struct buf *out)
     frames_get_stats(store_frames(s->store), &fs);
     info_u64(out, "damaged_pages", fs.damaged_pages);
     info_u64(out, "repaired_pages", fs.repaired_pages);
+}
+
+void
+info_encryption(struct server *s, struct buf *out)
+{
+    struct rotate_stats st;
+
+    rotate_get_stats(s->store, &st);
+    info_u64(out, "encryption_enabled", st.is_on);
+    info_u64(out, "encryption_complete", st.is_complete);
+    info_u64(out, "encryption_keys", st.keys);
+    info_u64(out, "encryption_key_current", st.current);
+    info_u64(out, "encryption_key_oldest", st.oldest);
+    info_u64(out, "encryption_key_oldest_time", st.oldest_ms / 1000);
+    info_u64(out, "encryption_pages", st.extents);
+    info_u64(out, "encryption_frames", st.frames);
+    info_u64(out, "encryption_rotation_due", st.is_due);
 }
 
 void

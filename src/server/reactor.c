@@ -95,8 +95,10 @@ on_cron(void *arg)
 
     engine_cron(s->engine);
     sampler_cron(s);
-    if (s->life.state == LIFE_SERVING)
+    if (s->life.state == LIFE_SERVING) {
         checkpoints_cron(s);
+        encryption_cron(s);
+    }
 }
 
 static bool

@@ -63,8 +63,9 @@ struct server {
 
     struct rate ops, input, output;
     uint64_t sampled_us;
-    uint64_t turn_us_max; /* longest turn of the loop since CONFIG RESETSTAT */
-    uint64_t memory_peak; /* greatest sampler_memory() that cron saw */
+    uint64_t turn_us_max;  /* longest turn of the loop since CONFIG RESETSTAT */
+    uint64_t keys_look_us; /* monotonic; when to look at their age again */
+    uint64_t memory_peak;  /* greatest sampler_memory() that cron saw */
 };
 
 /* NULL before and after server_run(). */
@@ -106,6 +107,14 @@ bool checkpoints_log_is_full(const struct server *s);
 
 /* Lets NQ.JOBS show what goes on by itself. */
 void maintenance_init(struct server *s);
+
+/* --- encryption.c
+ * ------------------------------------------------------------- */
+
+/* Goes on with a rotation that is due, warns of old keys. */
+void encryption_cron(struct server *s);
+/* For engine_host. */
+nq_rc encryption_fetch_master_key(void *arg, uint8_t *key, char *why);
 
 /* --- config_hooks.c
  * ------------------------------------------------------------ */

@@ -156,6 +156,8 @@ run_sync(struct job *job)
         rc = file_write(d->file, c->catalog.p, c->catalog.len,
                         c->next.catalog.off);
     if (rc == NQ_OK)
+        rc = file_pad_sector(d->file, c->next.catalog.off + c->catalog.len);
+    if (rc == NQ_OK)
         rc = file_sync(d->file);
     c->job_rc = rc;
 }

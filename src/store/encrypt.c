@@ -66,8 +66,8 @@ encrypt_open(struct store *st)
         return NQ_OK;
     rc = keyring_open(&o, &st->disk.env.keys);
     if (rc == NQ_OK && o.least == 0 && !o.is_empty && !o.read_only)
-        log_notice("%s: what is there is encrypted as it is written again; "
-                   "NQ.ENCRYPT ROTATE DATA does that at once",
+        log_notice("%s: what is there in the clear is going to be written "
+                   "again, encrypted (NQ.ENCRYPT STATUS)",
                    st->data_path);
     return rc;
 }

@@ -623,7 +623,9 @@ keyring_rewrap(struct keyring *r, const uint8_t master[SEAL_KEY])
     monitor_lock(r->monitor);
     st = state_of(r);
     st.master = master;
-    if ((rc = replace(r, &st)) == NQ_OK)
+    if (memcmp(r->master, master, SEAL_KEY) == 0)
+        rc = NQ_EINVAL;
+    else if ((rc = replace(r, &st)) == NQ_OK)
         memcpy(r->master, master, SEAL_KEY);
     monitor_unlock(r->monitor);
     return rc;

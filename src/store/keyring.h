@@ -84,8 +84,9 @@ NQ_MUST_USE nq_rc keyring_open_block(const struct keyring *r, uint8_t *bytes,
 
 /* Begins a new data key. */
 NQ_MUST_USE nq_rc keyring_add(struct keyring *r);
-/* Seals the data keys with another master key.  When this fails with NQ_EIO
- * either key may be the right one after a crash: keep both. */
+/* Seals the data keys with another master key.  NQ_EINVAL: it is the same.
+ * When this fails with NQ_EIO either key may be the right one after a crash:
+ * keep both. */
 NQ_MUST_USE nq_rc keyring_rewrap(struct keyring *r,
                                  const uint8_t master[SEAL_KEY]);
 /* Forgets the keys below `number`, which nothing names any more, and notes

@@ -160,7 +160,7 @@ pagetable_write(const struct pagetable *pt, struct file *f, bool is_base,
     nq_free(w.piece);
     nq_assert(w.rc != NQ_OK || w.off == part->off + part->len);
     part->crc = w.crc;
-    return w.rc;
+    return w.rc == NQ_OK ? file_pad_sector(f, w.off) : w.rc;
 }
 
 /* --- loading ------------------------------------------------------------- */

@@ -333,6 +333,22 @@ space_alloc_below(struct space *sp, uint64_t min, uint64_t want, uint64_t below,
     return NQ_OK;
 }
 
+bool
+space_take_free(struct space *sp, uint64_t from, uint64_t below, uint64_t want,
+                uint64_t *off, uint64_t *len)
+{
+    uint64_t end = nq_min(sp->end, below / SPACE_SECTOR);
+    uint64_t at = next_free(sp, nq_min(sectors_of(from), end), end);
+    uint64_t n = run_length(sp, at, end, sectors_of(want));
+
+    if (n == 0)
+        return false;
+    set_range(sp, at, n, true);
+    *off = at * SPACE_SECTOR;
+    *len = n * SPACE_SECTOR;
+    return true;
+}
+
 void
 space_free(struct space *sp, uint64_t off, uint64_t len)
 {

@@ -36,6 +36,11 @@ NQ_MUST_USE nq_rc space_alloc(struct space *sp, uint64_t min, uint64_t want,
 NQ_MUST_USE nq_rc space_alloc_below(struct space *sp, uint64_t min,
                                     uint64_t want, uint64_t below,
                                     uint64_t *off, uint64_t *len);
+/* Takes the first free run at or behind `from`, as far as it is in front of
+ * `below`, at most `want` bytes of it.  False: there is none. */
+NQ_MUST_USE bool space_take_free(struct space *sp, uint64_t from,
+                                 uint64_t below, uint64_t want, uint64_t *off,
+                                 uint64_t *len);
 /* Must be in use, all of it. */
 void space_free(struct space *sp, uint64_t off, uint64_t len);
 bool space_is_used(const struct space *sp, uint64_t off, uint64_t len);
