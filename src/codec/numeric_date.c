@@ -126,10 +126,8 @@ numeric_date_join(int64_t *const *columns, size_t n, unsigned parts,
 static int64_t
 divide(int64_t a, int64_t b, int64_t *rest)
 {
-    int64_t whole = floor_divide(a, b);
-
-    *rest = a - whole * b;
-    return whole;
+    *rest = a % b + (a % b < 0 ? b : 0);
+    return floor_divide(a, b);
 }
 
 void
