@@ -200,6 +200,7 @@ hooks_apply(void *arg, unsigned hooks, char err[CONFIG_ERR])
 
         store_set_pack(s->store, &pack);
         store_set_parity(s->store, config_int(c, CONF_ECC) != 0);
+        store_set_punch(s->store, config_int(c, CONF_PUNCH) != 0);
         store_set_max_bytes(s->store, (uint64_t)config_int(c, CONF_MAX_SIZE));
         store_set_max_log(s->store, (uint64_t)config_int(c, CONF_WAL_MAX));
     }

@@ -70,6 +70,7 @@ info_storage(struct server *s, struct buf *out)
     info_bytes(out, "data_file", st.file_bytes);
     info_u64(out, "extent_bytes", st.extent_bytes);
     info_u64(out, "free_bytes", st.free_bytes);
+    info_u64(out, "hole_bytes", st.hole_bytes);
     info_u64(out, "disk_free_bytes", dir_free_bytes(dir));
     info_u64(out, "checksum_errors", st.checksum_errors);
     frames_get_stats(store_frames(s->store), &fs);

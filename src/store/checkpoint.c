@@ -10,7 +10,8 @@
  *            be durable up to the cut (I5)
  *   PUBLISH  a worker writes one superblock, syncs, then the other, syncs
  *   TRIM     extents that only the checkpoint before needed are given back in
- *            slices, then its table and catalog; the log horizon moves
+ *            slices, then its table and catalog; the log horizon moves; what
+ *            is free at the end of the file may be given back (trim.c)
  *
  * A failure up to SYNC gives it up: the published one stands, its extents
  * were never touched, all pages are dirty again, and another is tried later.
@@ -42,7 +43,6 @@
 #define LOOK_BYTES (16u << 20)  /* of log between looks at the disk */
 #define TIGHT_LOG (64ull << 20) /* bytes of log that are worth it */
 #define TIGHT_DIRTY 4u          /* times the dirty bytes should fit in */
-#define SHRINK_MIN (16u << 20)  /* less is not worth it */
 
 struct ckpt_request {
     struct ckpt_request *next;
@@ -414,32 +414,6 @@ free_old_parts(struct checkpoint *c)
 }
 
 static void
-run_shrink(struct job *job)
-{
-    struct checkpoint *c = of_job(job);
-
-    c->job_rc = c->grow_rc = file_truncate(c->st->disk.file, c->grow_to);
-}
-
-/* Gives the free end of the file back if it is a good part of it.  Nobody
- * writes there meanwhile: to the writers it is like another's growing. */
-static void
-shrink(struct checkpoint *c)
-{
-    struct disk *d = &c->st->disk;
-    uint64_t last = space_last_used(d->space), end = space_end(d->space);
-
-    if (d->is_growing || end - last < SHRINK_MIN || end - last < end / 4)
-        return;
-    space_cut(d->space, last);
-    d->allocated = last;
-    d->is_growing = true;
-    c->grow_from = 0;
-    c->grow_to = last;
-    submit(c, run_shrink);
-}
-
-static void
 succeeded(struct checkpoint *c)
 {
     struct disk *d = &c->st->disk;
@@ -478,7 +452,7 @@ trim(struct checkpoint *c)
     wal_release(c->st->wal, c->st->sb.lsn, LOG_SPARES);
     sm_move(&c->sm, CKPT_IDLE);
     space_rewind(d->space);
-    shrink(c);
+    trim_begin(&c->st->trim);
     succeeded(c);
 }
 

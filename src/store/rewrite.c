@@ -317,11 +317,14 @@ find_room(struct batch *b, const struct item *it, struct piece *p,
 {
     struct space *sp = b->disk->space;
     uint64_t first = extent_space(&it->x), all = b->len - it->at;
+    enum rewrite_place place = b->owner->opts.place;
+    uint64_t below = place == REWRITE_DOWN ? entry_off(it->old) : UINT64_MAX;
 
-    if (b->owner->opts.below == 0)
-        return space_alloc(sp, first, all, &p->off, got);
-    return space_alloc_below(sp, first, all, b->owner->opts.below, &p->off,
-                             got);
+    if (place != REWRITE_ANYWHERE &&
+        space_alloc_below(sp, first, all, below, &p->off, got) == NQ_OK)
+        return NQ_OK;
+    return place == REWRITE_DOWN ? NQ_NOTFOUND
+                                 : space_alloc(sp, first, all, &p->off, got);
 }
 
 /* True if it can go right behind what the piece has already. */

@@ -28,13 +28,19 @@ struct store;
 /* Is the page to be written again?  NULL: each one.  Must be pure. */
 typedef bool rewrite_pick_fn(void *arg, pgno id, struct entry e);
 
+enum rewrite_place {
+    REWRITE_ANYWHERE,
+    REWRITE_LOWEST, /* nearest to the beginning of the file */
+    REWRITE_DOWN,   /* the same, and before where it was: a page that finds
+                       no room there stays */
+};
+
 struct rewrite_opts {
     rewrite_pick_fn *pick;
     void *arg;            /* of pick */
     pgno from;            /* where an earlier one stood (progress.next); or 0 */
     uint64_t bytes_per_s; /* of extents written; 0: as fast as it goes */
-    uint64_t below;       /* only to places that end there or before: a page
-                             that finds none stays where it is; 0: anywhere */
+    enum rewrite_place place;
 };
 
 struct rewrite_progress {
@@ -42,7 +48,7 @@ struct rewrite_progress {
     uint64_t pages, bytes; /* written again; bytes of new extents */
     uint64_t old_bytes;    /* what the same pages took before */
     uint64_t damaged;      /* could not be read */
-    uint64_t stayed;       /* no room below `below` */
+    uint64_t stayed;       /* no room before them */
 };
 
 struct rewrite *rewrite_new(struct store *st, const struct rewrite_opts *opts);

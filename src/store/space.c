@@ -9,7 +9,10 @@
  * of the file is free (or it cannot grow), the first hole that is big enough
  * for the least that is wanted; else the file grows.  So holes are filled
  * before the file is much larger than what it holds, and writes stay in long
- * runs until then. */
+ * runs until then.
+ *
+ * Holes are free sectors that the file system has back.  No search finds
+ * them; one comes back before the file would grow. */
 #include "store/space.h"
 
 #include "base/check.h"
@@ -28,6 +31,10 @@ struct group {
     uint32_t longest; /* no free run that begins in it is longer */
 };
 
+struct run {
+    uint64_t from, n;
+};
+
 struct space {
     uint64_t *words;
     struct group *groups;
@@ -36,6 +43,10 @@ struct space {
     uint64_t used;       /* sectors */
     uint64_t cursor;     /* where the next search starts */
     uint64_t max, limit; /* sectors; UINT64_MAX: none */
+    /* Holes in the file, by place.  Their bits are set, but they are not in
+     * `used`. */
+    struct run *holes;
+    unsigned holes_count, holes_cap;
 };
 
 static uint64_t
@@ -137,6 +148,7 @@ space_delete(struct space *sp)
         return;
     nq_free(sp->words);
     nq_free(sp->groups);
+    nq_free(sp->holes);
     nq_free(sp);
 }
 
@@ -163,10 +175,6 @@ space_extend(struct space *sp, uint64_t bytes)
 }
 
 /* --- searching ------------------------------------------------------------ */
-
-struct run {
-    uint64_t from, n;
-};
 
 /* Length of the free run at `at`, looked at up to `max` and to `stop`. */
 static uint64_t
@@ -261,24 +269,135 @@ search(struct space *sp, uint64_t need, uint64_t want, struct run *out)
 
 /* --- growing -------------------------------------------------------------- */
 
-uint64_t
-space_last_used(const struct space *sp)
+static uint64_t
+last_set(const struct space *sp, uint64_t s)
 {
-    uint64_t s = sp->end;
-
     while (s > 0 && (sp->words[(s - 1) / 64] >> ((s - 1) % 64) & 1) == 0) {
         bool is_empty_word = s % 64 == 0 && sp->words[(s - 1) / 64] == 0;
 
         s -= is_empty_word ? 64 : 1;
     }
+    return s;
+}
+
+uint64_t
+space_last_used(const struct space *sp)
+{
+    uint64_t s = last_set(sp, sp->end);
+
+    for (unsigned i = sp->holes_count; i > 0; i--) {
+        const struct run *h = &sp->holes[i - 1];
+
+        if (h->from + h->n != s)
+            break;
+        s = last_set(sp, h->from);
+    }
     return s * SPACE_SECTOR;
 }
+
+/* --- holes ---------------------------------------------------------------- */
+
+static void
+add_hole(struct space *sp, struct run run)
+{
+    struct run *last = sp->holes + sp->holes_count;
+    unsigned at = sp->holes_count;
+
+    if (sp->holes_count == sp->holes_cap) {
+        sp->holes_cap = sp->holes_cap == 0 ? 16 : sp->holes_cap * 2;
+        sp->holes = nq_realloc(sp->holes, sp->holes_cap * sizeof *last);
+    }
+    while (at > 0 && sp->holes[at - 1].from > run.from)
+        at--;
+    memmove(sp->holes + at + 1, sp->holes + at,
+            (sp->holes_count - at) * sizeof *last);
+    sp->holes[at] = run;
+    sp->holes_count++;
+    set_range(sp, run.from, run.n, true);
+    sp->used -= run.n;
+}
+
+static void
+remove_hole(struct space *sp, unsigned i)
+{
+    struct run run = sp->holes[i];
+
+    sp->holes_count--;
+    memmove(sp->holes + i, sp->holes + i + 1,
+            (sp->holes_count - i) * sizeof *sp->holes);
+    sp->used += run.n;
+    set_range(sp, run.from, run.n, false);
+}
+
+/* The first hole with room for as much as possible is free space again. */
+static bool
+take_back_hole(struct space *sp, uint64_t need, uint64_t most)
+{
+    unsigned best = UINT32_MAX;
+
+    if (sp->limit != UINT64_MAX)
+        return false; /* to write there, the file system must have space */
+    for (unsigned i = sp->holes_count; i > 0; i--) {
+        uint64_t n = sp->holes[i - 1].n;
+
+        if (n >= most ||
+            (n >= need && (best == UINT32_MAX || sp->holes[best].n < most)))
+            best = i - 1;
+    }
+    if (best == UINT32_MAX)
+        return false;
+    remove_hole(sp, best);
+    return true;
+}
+
+unsigned
+space_punch(struct space *sp, uint64_t min, uint64_t keep,
+            struct space_run *runs, unsigned cap)
+{
+    uint64_t at = 0, kept = 0;
+    unsigned count = 0;
+
+    while (count < cap && (at = next_free(sp, at, sp->end)) < sp->end) {
+        struct run run = {at, run_length(sp, at, sp->end, UINT64_MAX)};
+        uint64_t spare = nq_min(run.n, sectors_of(keep) - kept);
+
+        at += run.n;
+        kept += spare;
+        run.from += spare;
+        run.n -= spare;
+        if (run.n == 0 || run.n < sectors_of(min))
+            continue;
+        add_hole(sp, run);
+        runs[count++] =
+            (struct space_run){run.from * SPACE_SECTOR, run.n * SPACE_SECTOR};
+    }
+    return count;
+}
+
+void
+space_unpunch(struct space *sp)
+{
+    while (sp->holes_count > 0)
+        remove_hole(sp, sp->holes_count - 1);
+}
+
+uint64_t
+space_punched_bytes(const struct space *sp)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < sp->holes_count; i++)
+        sum += sp->holes[i].n;
+    return sum * SPACE_SECTOR;
+}
+
+/* --- allocating ----------------------------------------------------------- */
 
 /* Makes the free run at the end at least `need` long. */
 static nq_rc
 grow(struct space *sp, uint64_t need)
 {
-    uint64_t tail = space_last_used(sp) / SPACE_SECTOR;
+    uint64_t tail = last_set(sp, sp->end);
     uint64_t least = tail + need, step;
 
     if (sp->limit != UINT64_MAX)
@@ -305,7 +424,8 @@ space_alloc(struct space *sp, uint64_t min, uint64_t want, uint64_t *off,
 
     nq_assert(min > 0 && min <= want);
     if (!search(sp, most, most, &run) &&
-        !(is_roomy && search(sp, need, most, &run))) {
+        !(is_roomy && search(sp, need, most, &run)) &&
+        !(take_back_hole(sp, need, most) && search(sp, need, most, &run))) {
         rc = grow(sp, most);
         if (!search(sp, rc == NQ_OK ? most : need, most, &run))
             return rc;
@@ -409,6 +529,9 @@ space_cut(struct space *sp, uint64_t end)
     uint64_t sectors = sectors_of(end);
 
     nq_assert(end >= space_last_used(sp));
+    while (sp->holes_count > 0 &&
+           sp->holes[sp->holes_count - 1].from >= sectors)
+        remove_hole(sp, sp->holes_count - 1);
     if (sectors >= sp->end)
         return;
     set_range(sp, sectors, sp->end - sectors, true);

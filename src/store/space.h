@@ -53,9 +53,21 @@ void space_set_limit(struct space *sp, uint64_t limit);
 
 uint64_t space_end(const struct space *sp);        /* size the file needs */
 uint64_t space_used_bytes(const struct space *sp); /* reserved included */
-uint64_t space_free_bytes(const struct space *sp);
+uint64_t space_free_bytes(const struct space *sp); /* holes included */
 /* Where the last used sector ends. */
 uint64_t space_last_used(const struct space *sp);
+/* Takes up to `cap` runs of at least `min` free bytes out of the map, to be
+ * punched: as holes they take no space of the disk.  The first `keep` free
+ * bytes stay what they are, for writes that must not fail.  Returns how many.
+ * They come back by themselves, one at a time, before the file would grow. */
+struct space_run {
+    uint64_t off, len;
+};
+unsigned space_punch(struct space *sp, uint64_t min, uint64_t keep,
+                     struct space_run *runs, unsigned cap);
+/* All of them count as free again. */
+void space_unpunch(struct space *sp);
+uint64_t space_punched_bytes(const struct space *sp);
 /* The next search begins at the beginning: what is rewritten moves there, so
  * that the end becomes free in time. */
 void space_rewind(struct space *sp);

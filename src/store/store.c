@@ -258,6 +258,8 @@ new_store(const struct store_opts *opts, struct pool *pool)
     space_set_max(st->disk.space, opts->max_bytes);
     st->dict_keeper = st->disk.dict_keeper = dict_keeper_new(st);
     checkpoint_init(&st->ckpt, st);
+    st->trim.st = st;
+    st->trim.punches = opts->punch_holes;
     return st;
 }
 
@@ -349,7 +351,7 @@ wait_for_jobs(struct store *st)
 {
     st->is_ready = false; /* a job that ends starts nothing new */
     while (st->disk.jobs_count > 0 || st->disk.rewrite_jobs > 0 ||
-           checkpoint_is_busy(&st->ckpt) ||
+           checkpoint_is_busy(&st->ckpt) || st->trim.is_busy ||
            !list_empty(&st->disk.frames->running) ||
            dict_keeper_is_busy(st->dict_keeper) ||
            st->disk.frames->is_again_running)
@@ -520,6 +522,7 @@ store_get_stats(const struct store *st, struct store_stats *out)
     out->file_bytes = space_end(d->space);
     out->extent_bytes = pagetable_bytes(d->table);
     out->free_bytes = space_free_bytes(d->space);
+    out->hole_bytes = space_punched_bytes(d->space);
     out->table_entries = pagetable_count(d->table);
     out->checksum_errors = corrupt_count();
     out->log_since_ckpt = st->is_ready ? wal_position(st->wal) - st->sb.lsn : 0;
@@ -609,6 +612,14 @@ void
 store_reset_pack(struct store *st)
 {
     pack_stats_reset(&st->pack_stats);
+}
+
+void
+store_set_punch(struct store *st, bool on)
+{
+    st->trim.punches = on;
+    if (!on)
+        space_unpunch(st->disk.space);
 }
 
 void

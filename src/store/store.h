@@ -33,6 +33,7 @@ struct store_opts {
     bool force_log;                /* cut the log at damage */
     struct wal_opts wal;           /* dir, uuid, salt are filled in here */
     uint64_t max_bytes;            /* quota of the data file, 0: none */
+    bool punch_holes;              /* give free parts inside the file back */
     double dirty_soft, dirty_hard; /* shares of the pool: 0.6, 0.8 */
     /* Whether the bytes of a tree page are sound (page_verify), asked of each
      * that is read from disk; NULL: any are.  Any thread. */
@@ -91,7 +92,7 @@ struct store_stats {
         last_bytes, last_wall_s;
     nq_rc last_rc;
     lsn ckpt_lsn;
-    uint64_t file_bytes, extent_bytes, free_bytes, table_entries,
+    uint64_t file_bytes, extent_bytes, free_bytes, hole_bytes, table_entries,
         checksum_errors, log_since_ckpt;
     uint64_t progress_pages, progress_total;
 };
@@ -131,6 +132,7 @@ struct store_dict_stats {
 void store_get_dict_stats(const struct store *st, struct store_dict_stats *out);
 /* Pages written from now on get parity, or none. */
 void store_set_parity(struct store *st, bool on);
+void store_set_punch(struct store *st, bool on);
 void store_set_max_bytes(struct store *st, uint64_t max_bytes);
 /* Log since the last checkpoint from which on, if checkpoints fail, nothing
  * can be written any more; 0: no end. */

@@ -124,7 +124,7 @@ static bool
 is_quiet(const struct store *st)
 {
     return st->disk.jobs_count == 0 && st->disk.rewrite_jobs == 0 &&
-           !checkpoint_is_running(&st->ckpt);
+           !st->trim.is_busy && !checkpoint_is_running(&st->ckpt);
 }
 
 static void

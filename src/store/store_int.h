@@ -8,6 +8,7 @@
 #include "store/flush.h"
 #include "store/store.h"
 #include "store/superblock.h"
+#include "store/trim.h"
 
 struct dir_lock;
 
@@ -25,6 +26,7 @@ struct store {
     struct catalog catalog;
     bool is_ready; /* replayed; the log takes appends */
     struct checkpoint ckpt;
+    struct trim trim;
     uint64_t max_log; /* store_set_max_log() */
     struct pack_stats pack_stats;
     struct dict_keeper *dict_keeper;

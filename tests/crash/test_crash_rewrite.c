@@ -22,7 +22,7 @@ start(struct toy *t, struct rng *r)
 {
     struct rewrite_opts o = {
         .from = (pgno)rng_below(r, 200),
-        .below = rng_below(r, 2) == 0 ? t->st->disk.allocated / 2 : 0,
+        .place = (enum rewrite_place)rng_below(r, 3),
     };
 
     return rewrite_new(t->st, &o);
@@ -48,6 +48,7 @@ work(struct toy *t)
     struct rng rng;
 
     rng_seed(&rng, t->seed);
+    t->st->trim.punches = t->st->trim.gives_all = true;
     for (unsigned i = 0; i < WRITES; i++) {
         if (i % 40 == 20)
             store_checkpoint(t->st, NULL, NULL);

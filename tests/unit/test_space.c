@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "base/check.h"
@@ -72,6 +73,74 @@ runs_never_overlap_and_sums_hold(void **state)
     }
     for (unsigned s = 0; s < space_end(sp) / 512; s++)
         assert_true(space_is_used(sp, s * 512ull, 512) == owned[s]);
+    space_delete(sp);
+}
+
+/* Cuts, punches and takes back, in the middle of other work. */
+static void
+give_back(struct space *sp, struct rng *r)
+{
+    struct space_run holes[8];
+    uint64_t last = space_last_used(sp);
+    unsigned n;
+
+    if (rng_below(r, 3) == 0)
+        space_unpunch(sp);
+    n = space_punch(sp, 512 * (1 + rng_below(r, 100)), rng_below(r, 200000),
+                    holes, 8);
+    for (unsigned i = 0; i < n; i++) {
+        for (uint64_t s = 0; s < holes[i].len / 512; s++)
+            assert_false(owned[holes[i].off / 512 + s]);
+    }
+    assert_true(space_punched_bytes(sp) <= space_free_bytes(sp));
+    if (rng_below(r, 2) == 0)
+        space_cut(sp, last);
+    assert_true(space_last_used(sp) == last);
+}
+
+static void
+holes_are_nobodys_and_come_back_before_the_file_grows(void **state)
+{
+    struct space *sp = space_new(16384);
+    static struct run runs[RUNS];
+    struct space_run hole;
+    uint64_t off, len, end;
+    struct rng r;
+
+    (void)state;
+    memset(owned, 0, sizeof owned);
+    rng_seed(&r, seed());
+    own((struct run){0, 16384}, true);
+    for (unsigned n = 0; n < 20000; n++) {
+        struct run *run = &runs[rng_below(&r, 300)];
+        uint64_t min = 1 + rng_below(&r, 20000);
+
+        if (rng_below(&r, 50) == 0)
+            give_back(sp, &r);
+        if (run->len > 0) {
+            space_free(sp, run->off, run->len);
+            own(*run, false);
+            run->len = 0;
+            continue;
+        }
+        if (rng_below(&r, 4) != 0 ||
+            space_alloc_below(sp, min, min, space_end(sp) / 2, &run->off,
+                              &run->len) != NQ_OK)
+            assert_int_equal(
+                space_alloc(sp, min, 2 * min, &run->off, &run->len), NQ_OK);
+        own(*run, true);
+    }
+    space_delete(sp);
+
+    sp = space_new(16384);
+    assert_int_equal(space_alloc(sp, 4 << 20, 4 << 20, &off, &len), NQ_OK);
+    space_free(sp, off, 2 << 20);
+    end = space_end(sp);
+    assert_int_equal(space_punch(sp, 1 << 20, 0, &hole, 1), 1);
+    assert_true(hole.off == off && hole.len == 2 << 20);
+    assert_int_equal(space_punch(sp, 1 << 20, 0, &hole, 1), 0); /* once */
+    assert_int_equal(space_alloc(sp, 2 << 20, 2 << 20, &off, &len), NQ_OK);
+    assert_true(off == hole.off && space_end(sp) == end);
     space_delete(sp);
 }
 
@@ -158,6 +227,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_never_overlap_and_sums_hold),
+        cmocka_unit_test(holes_are_nobodys_and_come_back_before_the_file_grows),
         cmocka_unit_test(holes_are_filled_before_the_file_is_much_larger),
         cmocka_unit_test(marking_refuses_what_overlaps),
         cmocka_unit_test(quota_and_full_disk_are_told_apart),
