@@ -237,6 +237,8 @@ begin_trees(struct db_check *c)
     if (c->sweep != NULL) {
         sweep_get_progress(c->sweep, &p);
         c->stats.extents = p.extents;
+        if (p.repaired > 0) /* what was mended is in memory so far */
+            store_checkpoint(c->db->opts.store, NULL, NULL);
         sweep_free(c->sweep);
         c->sweep = NULL;
     }

@@ -76,6 +76,7 @@ info_storage(struct server *s, struct buf *out)
     frames_get_stats(store_frames(s->store), &fs);
     info_u64(out, "damaged_pages", fs.damaged_pages);
     info_u64(out, "repaired_pages", fs.repaired_pages);
+    info_scrub(s, out);
 }
 
 void

@@ -98,6 +98,7 @@ on_cron(void *arg)
     if (s->life.state == LIFE_SERVING) {
         checkpoints_cron(s);
         encryption_cron(s);
+        scrub_cron(s);
     }
 }
 

@@ -61,6 +61,13 @@ struct server {
     } saves[SAVE_POINTS];
     unsigned nsaves;
 
+    struct scrub_state {
+        bool is_loaded, is_running;
+        uint64_t at; /* offset in the data file to go on at; 0: nowhere */
+        uint64_t began_s, ended_s; /* the last one, Unix time */
+        uint64_t extents, damaged, repaired;
+    } scrub;
+
     struct rate ops, input, output;
     uint64_t sampled_us;
     uint64_t turn_us_max;  /* longest turn of the loop since CONFIG RESETSTAT */
@@ -115,6 +122,12 @@ void maintenance_init(struct server *s);
 void encryption_cron(struct server *s);
 /* For engine_host. */
 nq_rc encryption_fetch_master_key(void *arg, uint8_t *key, char *why);
+
+/* --- scrub.c
+ * --------------------------------------------------------------------- */
+
+/* Ten times a second: begins a scrub when one is due. */
+void scrub_cron(struct server *s);
 
 /* --- config_hooks.c
  * ------------------------------------------------------------ */

@@ -25,11 +25,12 @@ extent_check_page(const struct extent_from *from, const struct extent *x,
 {
     if (x->kind == PAGE_CHUNK || from->is_page == NULL)
         return NQ_OK;
+    if (raw[0] == x->kind && from->is_page(raw, x->raw_len))
+        return NQ_OK;
     *fault = (struct extent_fault){"kind inside the page", x->kind, raw[0]};
-    if (raw[0] != x->kind)
-        return NQ_ECORRUPT;
-    *fault = (struct extent_fault){"structure of the page", 1, 0};
-    return from->is_page(raw, x->raw_len) ? NQ_OK : NQ_ECORRUPT;
+    if (raw[0] == x->kind)
+        *fault = (struct extent_fault){"structure of the page", 1, 0};
+    return NQ_ECORRUPT;
 }
 
 /* The same bytes again, with their parity; true: they verify now. */
@@ -72,7 +73,7 @@ extent_get(const struct extent_from *from, pgno id, struct entry e,
 {
     uint32_t len = entry_len(e);
     uint8_t *buf = nq_malloc(len);
-    struct extent_fault again;
+    struct extent_fault first;
     nq_rc rc;
 
     *out = (struct extent_got){
@@ -80,10 +81,13 @@ extent_get(const struct extent_from *from, pgno id, struct entry e,
     rc = file_read(from->file, buf, len, entry_off(e));
     if (rc == NQ_OK)
         rc = extent_verify(slice_of(buf, len), id, e, &out->x, &out->fault);
+    first = out->fault;
     if (rc == NQ_ECORRUPT && rebuild(from, id, e, &buf, out))
-        rc = extent_verify(slice_of(buf, len), id, e, &out->x, &again);
+        rc = extent_verify(slice_of(buf, len), id, e, &out->x, &out->fault);
     if (rc == NQ_OK)
         rc = decode(from, slice_of(buf, len), out);
+    if (rc == NQ_OK)
+        out->fault = first;
     nq_free(buf);
     return rc;
 }

@@ -120,6 +120,16 @@ is_good_in_memory(struct frames_all *all, pgno id)
     return !frame_is_mark(all->pub.frame_of[id]);
 }
 
+/* Dirty: what is damaged will be let go as it is. */
+static bool
+is_on_its_way(struct frames_all *all, pgno id)
+{
+    uint32_t f = all->pub.frame_of[id];
+
+    return !frame_is_mark(f) && (frame_get(all, f)->list != FRAME_ON_NONE ||
+                                 frame_get(all, f)->is_flushing);
+}
+
 static enum sweep_outcome
 mend(struct sweep *s, const struct batch_item *it)
 {
@@ -150,7 +160,8 @@ look_at(struct sweep *s, const struct batch_item *it)
     s->progress.extents++;
     if ((it->rc == NQ_OK && it->got.rebuilt == 0) ||
         now.place != it->entry.place ||
-        now.codec_generation != it->entry.codec_generation)
+        now.codec_generation != it->entry.codec_generation ||
+        (s->opts.repair && is_on_its_way(s->st->disk.frames, it->id)))
         return;
     if (it->rc != NQ_OK && it->rc != NQ_ECORRUPT)
         f.what = rc_text(it->rc);
