@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "codec/dna.h"
+#include "codec/numeric.h"
 #include "codec/pieces.h"
 #include "codec/zpack.h"
 
@@ -60,6 +61,13 @@ nucleotides_encode(const struct block_effort *effort, void *dst, size_t cap,
     return dna_encode(&opts, dst, cap, src, len);
 }
 
+static size_t
+numbers_encode(const struct block_effort *effort, void *dst, size_t cap,
+               const void *src, size_t len)
+{
+    return numeric_encode(dst, cap, src, len, effort->level);
+}
+
 static const struct {
     const char *name;
     size_t (*encode)(const struct block_effort *effort, void *dst, size_t cap,
@@ -69,7 +77,7 @@ static const struct {
     [BLOCK_RAW] = {"raw", raw_encode, raw_decode},
     [BLOCK_ZSTD] = {"zstd", zstd_encode, zstd_decode},
     [BLOCK_DNA] = {"dna", nucleotides_encode, dna_decode},
-    [BLOCK_NUMERIC] = {"numeric", NULL, NULL},
+    [BLOCK_NUMERIC] = {"numeric", numbers_encode, numeric_decode},
     [BLOCK_PIECES] = {"pieces", NULL, pieces_decode},
 };
 

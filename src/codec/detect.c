@@ -25,6 +25,9 @@
 
 #define RUN 64u
 #define RUNS 16u
+#define DENSE_MIN                                                              \
+    2048u           /* shorter ones are tried in no time, and may be all       \
+                       header */
 #define MEMORY 512u /* places remembered; a power of two */
 #define PLACES 1024u
 
@@ -121,8 +124,7 @@ is_dense(const struct sample *s, const uint8_t *p, size_t len)
 {
     uint64_t most = has_packed_magic(slice_of(p, len)) ? 150 : 115;
 
-    return len > sizeof(uint64_t) && pairs_percent(s) < most &&
-           !has_repeats(p, len);
+    return len >= DENSE_MIN && pairs_percent(s) < most && !has_repeats(p, len);
 }
 
 static uint32_t
