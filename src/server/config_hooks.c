@@ -14,6 +14,7 @@
 #include "cmd/notify.h"
 #include "server/config_int.h"
 #include "server/server_int.h"
+#include "store/frames.h"
 #include "store/store.h"
 
 static uint32_t
@@ -122,6 +123,25 @@ apply_log(struct server *s, char err[CONFIG_ERR])
     return NQ_EINVAL;
 }
 
+static void
+tune_pool(struct server *s)
+{
+    const struct config *c = s->config;
+    bool pins = config_int(c, CONF_PIN_HOT) != 0;
+    struct frames_tuning t = {
+        .hot_threshold = pins ? (uint32_t)config_int(c, CONF_HOT_THRESHOLD) : 0,
+        .hot_share = config_real(c, CONF_HOT_SHARE),
+        .inner_least = (uint32_t)config_int(c, CONF_INNER_PAGES),
+        .ahead_most = (uint32_t)config_int(c, CONF_READ_AHEAD),
+        .unpacked_bytes = (uint64_t)config_int(c, CONF_CHUNK_CACHE),
+        .unpacked_chunks = (uint32_t)config_int(c, CONF_CHUNK_ENTRIES),
+        .flush_jobs = (uint32_t)config_int(c, CONF_FLUSH_JOBS),
+        .flush_age_s = seconds(c, CONF_FLUSH_AGE),
+    };
+
+    frames_tune(store_frames(s->store), &t);
+}
+
 static nq_rc
 apply_pool(struct server *s, char err[CONFIG_ERR])
 {
@@ -136,6 +156,7 @@ apply_pool(struct server *s, char err[CONFIG_ERR])
         return NQ_EINVAL;
     }
     store_set_pool(s->store, bytes);
+    tune_pool(s);
     s->engine->limits.maxmemory = bytes;
     return NQ_OK;
 }

@@ -72,7 +72,8 @@ is_asked(const struct section *section, const struct slice *asked, unsigned n)
         if (slice_is(asked[i], section->name) || slice_is(asked[i], "all") ||
             slice_is(asked[i], "everything") ||
             (slice_is(asked[i], "default") && section->is_default) ||
-            (slice_is(asked[i], "wal") && section->write == info_log))
+            (slice_is(asked[i], "wal") && section->write == info_log) ||
+            (slice_is(asked[i], "bufferpool") && section->write == info_pool))
             return true;
     }
     return false;

@@ -159,26 +159,3 @@ info_checkpoint(struct server *s, struct buf *out)
     info_u64(out, "checkpoint_position", st.ckpt_lsn);
     info_u64(out, "log_since_checkpoint", st.log_since_ckpt);
 }
-
-void
-info_pool(struct server *s, struct buf *out)
-{
-    struct frames_stats fs;
-
-    frames_get_stats(store_frames(s->store), &fs);
-    info_bytes(out, "pool_size", fs.pool_bytes);
-    info_bytes(out, "pool_used", fs.used_bytes);
-    info_u64(out, "pool_frames", fs.frames);
-    info_u64(out, "pool_frames_used", fs.frames_used);
-    info_u64(out, "pool_frames_dirty", fs.frames_dirty);
-    info_u64(out, "pool_frames_pinned", fs.frames_pinned);
-    info_u64(out, "pool_chunk_bytes", fs.chunk_bytes);
-    info_u64(out, "pool_pages", fs.pages);
-    info_u64(out, "pool_misses", fs.misses);
-    info_u64(out, "pool_reads", fs.reads);
-    info_u64(out, "pool_second_tier_hits", fs.second_tier_hits);
-    info_u64(out, "pool_blocking_reads", fs.blocking_reads);
-    info_u64(out, "pool_evictions", fs.evictions);
-    info_u64(out, "pool_flushes", fs.flushes);
-    info_u64(out, "pool_copies", fs.copies);
-}

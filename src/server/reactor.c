@@ -78,6 +78,8 @@ on_turn(void *arg)
     }
     s->has_more = engine_turn(s->engine);
     store_turn(s->store);
+    if (frames_wants_turn(store_frames(s->store)))
+        s->has_more = true;
 }
 
 static void

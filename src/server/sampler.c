@@ -45,6 +45,35 @@ sampler_loop(struct server *s, struct loop_stats *out)
     s->turn_us_max = nq_max(s->turn_us_max, out->lag_us_max);
 }
 
+/* Once a second. */
+static void
+look_at_pool(struct server *s, uint64_t now)
+{
+    struct pool_window *w = &s->pool_window;
+    struct frames_stats fs;
+
+    if (w->count > 0 && now - w->seen_us < 1000000)
+        return;
+    frames_get_stats(store_frames(s->store), &fs);
+    w->seen_us = now;
+    w->hits[w->next] = fs.hits;
+    w->misses[w->next] = fs.misses;
+    w->next = (w->next + 1) % POOL_WINDOW;
+    w->count = nq_min(w->count + 1, (unsigned)POOL_WINDOW);
+}
+
+void
+sampler_pool_window(const struct server *s, uint64_t *hits, uint64_t *misses)
+{
+    const struct pool_window *w = &s->pool_window;
+    unsigned oldest = w->count < POOL_WINDOW ? 0 : w->next;
+    struct frames_stats fs;
+
+    frames_get_stats(store_frames(s->store), &fs);
+    *hits = fs.hits - (w->count == 0 ? 0 : w->hits[oldest]);
+    *misses = fs.misses - (w->count == 0 ? 0 : w->misses[oldest]);
+}
+
 void
 sampler_cron(struct server *s)
 {
@@ -59,6 +88,7 @@ sampler_cron(struct server *s)
         sample(&s->output, es->net_output_bytes, passed);
     }
     s->sampled_us = now;
+    look_at_pool(s, now);
     sampler_loop(s, &ls);
     if (memory > s->memory_peak)
         s->memory_peak = memory;
@@ -69,4 +99,5 @@ sampler_reset(struct server *s)
 {
     s->ops = s->input = s->output = (struct rate){0};
     s->memory_peak = s->turn_us_max = 0;
+    s->pool_window = (struct pool_window){.count = 0};
 }

@@ -72,6 +72,22 @@ server_resolve_pool(struct config *c)
     config_resolve_int(c, CONF_POOL, (int64_t)(half >> 20 << 20));
 }
 
+/* Memory that pages take is missing for all else: clients, the log, the
+ * kernel's own cache. */
+static void
+warn_of_big_pool(const struct config *c)
+{
+    uint64_t limit = process_memory_limit();
+    uint64_t pool = (uint64_t)config_int(c, CONF_POOL);
+
+    if (limit > 0 && pool > limit / 5 * 4)
+        log_warn("storage.buffer_pool_size is %llu MiB, more than 80 %% of the "
+                 "%llu MiB that this process may use; 40 to 60 %% leave room "
+                 "for clients and the system",
+                 (unsigned long long)(pool >> 20),
+                 (unsigned long long)(limit >> 20));
+}
+
 /* What "auto" comes to on this machine. */
 static void
 resolve_settings(struct config *c)
@@ -183,6 +199,7 @@ open_store(struct server *s)
         .max_bytes = (uint64_t)config_int(c, CONF_MAX_SIZE),
         .dirty_soft = dirty * 0.75,
         .dirty_hard = dirty,
+        .policy = (enum policy_kind)config_int(c, CONF_POLICY),
         .before_cut = before_cut,
         .arg = s,
         .wal = {.segment_size = 16 << 20,
@@ -223,6 +240,7 @@ open_data(struct server *s)
     if (rc != NQ_OK)
         goto fail;
     resolve_paths(s->config);
+    warn_of_big_pool(s->config);
     dir = config_text(s->config, CONF_DIR);
     if ((rc = open_store(s)) != NQ_OK)
         goto fail;

@@ -32,6 +32,15 @@ struct rate {
     unsigned next;
 };
 
+#define POOL_WINDOW 60
+
+/* Counters of the pool, seen once a second for a minute. */
+struct pool_window {
+    uint64_t hits[POOL_WINDOW], misses[POOL_WINDOW];
+    unsigned count, next;
+    uint64_t seen_us; /* monotonic, the last time */
+};
+
 struct server {
     struct config *config;
     struct engine *engine;
@@ -69,6 +78,7 @@ struct server {
     } scrub;
 
     struct rate ops, input, output;
+    struct pool_window pool_window;
     uint64_t sampled_us;
     uint64_t turn_us_max;  /* longest turn of the loop since CONFIG RESETSTAT */
     uint64_t keys_look_us; /* monotonic; when to look at their age again */
@@ -150,5 +160,8 @@ uint64_t sampler_memory(const struct server *s);
 void sampler_loop(struct server *s, struct loop_stats *out);
 void sampler_reset(struct server *s);
 uint64_t rate_per_second(const struct rate *r);
+/* Of the last minute, or since the start or CONFIG RESETSTAT. */
+void sampler_pool_window(const struct server *s, uint64_t *hits,
+                         uint64_t *misses);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "codec/block.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/pool.h"
@@ -23,7 +24,7 @@
 #define FLUSH_MAGIC 0x48534c46u
 #define BATCH_PAGES 128u
 #define BATCH_BYTES (1u << 20)
-#define JOBS_MAX 4u
+#define JOBS_DEFAULT 4u
 #define RETRY_US 1000000u
 
 struct flush_item {
@@ -128,6 +129,9 @@ enter(struct flush_job *j, struct flush_item *it)
     } else {
         space_free(d->space, it->off, entry_space(e));
     }
+    if (frame_is_chunk(it->frame) && it->x.codec != BLOCK_RAW &&
+        frame_is_mapped(d->frames, it->frame, m))
+        chunk_set_unpacked(d->frames, it->frame, true);
     frame_drop_if_unused(d->frames, it->frame);
 }
 
@@ -413,15 +417,28 @@ next_frame(struct frames_all *all, bool from_cut)
     return l->head;
 }
 
-bool
-flush_start(struct disk *d, bool from_cut)
+static unsigned
+jobs_max(const struct frames_all *all)
+{
+    return all->tuning.flush_jobs == 0 ? JOBS_DEFAULT : all->tuning.flush_jobs;
+}
+
+static bool
+is_old(struct frames_all *all, uint32_t f)
+{
+    return all->now_s - frame_get(all, f)->dirty_s >= all->tuning.flush_age_s;
+}
+
+static bool
+start(struct disk *d, bool from_cut, bool only_old)
 {
     struct frames_all *all = d->frames;
     struct flush_job *j;
     uint32_t f;
 
-    if (d->jobs_count >= JOBS_MAX || (d->still > 0 && !from_cut) || !flush_is_allowed(d) ||
-        (f = next_frame(all, from_cut)) == 0)
+    if (d->jobs_count >= jobs_max(all) || (d->still > 0 && !from_cut) ||
+        !flush_is_allowed(d) || (f = next_frame(all, from_cut)) == 0 ||
+        (only_old && !is_old(all, f)))
         return false;
     j = nq_calloc(1, sizeof *j);
     j->magic = FLUSH_MAGIC;
@@ -431,6 +448,7 @@ flush_start(struct disk *d, bool from_cut)
         take_frame(j, f, from_cut);
         f = next_frame(all, from_cut);
     } while (f != 0 && j->items_count < BATCH_PAGES &&
+             (!only_old || is_old(all, f)) &&
              j->cap + frame_weight(all, f) <= BATCH_BYTES);
     all->flushing_bytes += j->weight;
     list_push_back(&d->jobs, &j->link);
@@ -439,6 +457,20 @@ flush_start(struct disk *d, bool from_cut)
     j->job = (struct job){.run = run_encode, .done = encoded};
     pool_submit(d->pool, &j->job, POOL_FLUSH);
     return true;
+}
+
+bool
+flush_start(struct disk *d, bool from_cut)
+{
+    return start(d, from_cut, false);
+}
+
+bool
+flush_start_old(struct disk *d)
+{
+    uint32_t oldest = d->frames->lists[d->frames->current].head;
+
+    return oldest != 0 && is_old(d->frames, oldest) && start(d, false, true);
 }
 
 static void

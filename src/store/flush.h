@@ -59,6 +59,9 @@ void flush_init(struct disk *d);
 /* Takes a batch off the cut's list (`from_cut`) or the running one and starts
  * it; false: nothing to take, or enough is under way. */
 bool flush_start(struct disk *d, bool from_cut);
+/* The same with pages of the running epoch that have been dirty for at least
+ * the age that is set; false also: there are none. */
+bool flush_start_old(struct disk *d);
 /* At a cut: flushes under way whose pages were not changed since belong to
  * it. */
 void flush_cut(struct disk *d);

@@ -198,6 +198,9 @@ list_append(struct frames_all *all, unsigned index, uint32_t f)
 
     nq_dassert(m->list == FRAME_ON_NONE);
     m->list = (uint8_t)(index + 1);
+    m->dirty_s = all->now_s;
+    if (frame_is_chunk(f))
+        chunk_set_unpacked(all, f, false);
     m->next = 0;
     m->prev = l->tail;
     if (l->tail == 0)

@@ -171,10 +171,25 @@ bool frames_set_blocking(struct frames *fr, bool on);
 /* Calls ready() of those whose pages turned out to be at hand. */
 void frames_run_ready(struct frames *fr);
 
+/* What can be set while running; not set: as zeroed, but for flush_jobs. */
+struct frames_tuning {
+    uint32_t hot_threshold;   /* uses that make a page hot; 0: none is */
+    double hot_share;         /* of the pool, for hot pages at most */
+    uint32_t inner_least;     /* inner pages that are not evicted */
+    uint32_t ahead_most;      /* pages read ahead of a walk; 0: none */
+    uint64_t unpacked_bytes;  /* clean chunks that are packed on disk: how */
+    uint32_t unpacked_chunks; /* much of them stays; both 0: no bound */
+    uint32_t flush_jobs;      /* batches under way at once; 0: 4 */
+    uint32_t flush_age_s;     /* dirty pages are written then; 0: any age */
+};
+void frames_tune(struct frames *fr, const struct frames_tuning *tuning);
+
 /* Between commands: evicts until the reserve of free frames is whole, starts
  * flushing dirty frames above the soft limit.  Cheap when there is nothing
  * to do. */
 void frames_make_room(struct frames *fr);
+/* The pool is above its size and more turns would help at once. */
+bool frames_wants_turn(const struct frames *fr);
 /* Above the hard limit of dirty frames: writers must wait at their sockets. */
 bool frames_is_throttling(const struct frames *fr);
 
@@ -190,8 +205,10 @@ struct frames_stats {
     uint64_t reads;            /* by workers */
     uint64_t parked;           /* waits of commands for pages */
     uint64_t ahead_issued, ahead_used, ahead_wasted, ahead_late;
+    uint64_t ahead_distance; /* pages, at most, as of now */
     uint64_t evictions, flushes, copies;
     uint64_t inner_resident, hot_pinned;
+    uint64_t unpacked_chunks, unpacked_bytes, unpacked_hits, unpacked_misses;
     uint64_t flush_jobs; /* batches under way */
     double dirty_ratio;  /* dirty bytes, a share of the pool */
     struct policy_stats policy;

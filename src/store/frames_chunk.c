@@ -1,7 +1,9 @@
 /* store/frames_chunk.c - chunks of blobs: pages of 1 byte to 1 MiB on the
  * heap, under the same rules as frames (copy on write, pins, dirty lists).
  *
- * Their bytes count against the pool with their capacity. */
+ * Their bytes count against the pool with their capacity.  Those that are the
+ * unpacked form of what the data file holds packed, the cache of unpacked
+ * blocks so to say, have a bound of their own besides. */
 #include "base/mem.h"
 #include "store/corrupt.h"
 #include "store/frames_int.h"
@@ -39,11 +41,24 @@ chunk_take(struct frames_all *all, pgno id, uint32_t len, uint32_t cap,
 }
 
 void
+chunk_set_unpacked(struct frames_all *all, uint32_t f, bool on)
+{
+    struct chunk *c = chunk_get(all, f);
+
+    if (c->is_unpacked == on)
+        return;
+    c->is_unpacked = on;
+    all->unpacked_chunks += on ? 1 : UINT32_MAX;
+    all->unpacked_bytes += on ? c->cap : -(uint64_t)c->cap;
+}
+
+void
 chunk_release(struct frames_all *all, uint32_t f)
 {
     struct chunk *c = chunk_get(all, f);
 
     nq_dassert(c->frame.id != 0 && c->frame.list == FRAME_ON_NONE);
+    chunk_set_unpacked(all, f, false);
     nq_free(c->bytes);
     all->chunk_bytes -= c->cap;
     all->chunks_used--;
@@ -72,6 +87,7 @@ frames_chunk(struct frames *fr, pgno id, struct slice *out)
                           "a chunk of its own",
                           id);
     c = chunk_get(all, f);
+    all->unpacked_hits += c->is_unpacked;
     if (c->used != FRAMES_USED)
         frames_note_use(fr, f);
     *out = slice_of(c->bytes, c->len);
@@ -86,6 +102,7 @@ writable_chunk(struct frames_all *all, pgno id, uint32_t cap)
     struct chunk *c = chunk_get(all, f), *d;
 
     if (frame_is_mutable(all, &c->frame)) {
+        chunk_set_unpacked(all, f, false);
         if (cap > c->cap) {
             c->bytes = nq_realloc(c->bytes, cap);
             all->chunk_bytes += cap - c->cap;

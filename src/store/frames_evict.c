@@ -11,6 +11,7 @@
  * turn comes is set aside, and is back in the game as soon as it may go: so
  * each costs one look, however many there are. */
 #include "base/mem.h"
+#include "os/clock.h"
 #include "os/pool.h"
 #include "store/flush.h"
 #include "store/frames_int.h"
@@ -19,8 +20,9 @@
 #include <unistd.h>
 
 #define STEPS_MAX 4096u   /* by one call: bounds its time */
+#define CHUNK_STEPS 256u  /* the same, for chunks */
 #define INNER_SHARE 4u    /* of the pool may be kept for inner pages */
-#define RETURNS_MAX 64u   /* frames given back to the kernel by one call */
+#define RETURNS_MAX 256u  /* frames given back to the kernel by one call */
 #define RESERVE_SHARE 50u /* 2 % of the pool is kept free */
 
 static uint64_t
@@ -46,7 +48,8 @@ static bool
 is_kept(const struct frames_all *all, const struct frame *m)
 {
     return m->kind == PAGE_INNER &&
-           all->inner <= nq_min(all->inner_least, all->used / INNER_SHARE);
+           all->inner <=
+               nq_min(all->tuning.inner_least, all->used / INNER_SHARE);
 }
 
 static void
@@ -93,23 +96,54 @@ evict(struct frames_all *all)
         continue;
 }
 
-/* Frames without a page keep their memory for the next one, unless chunks
- * need it. */
+/* Chunks in the form that they do not have on disk: second chance among
+ * themselves, as far as they exceed what is meant for them. */
+static void
+evict_unpacked(struct frames_all *all)
+{
+    const struct frames_tuning *t = &all->tuning;
+
+    for (unsigned n = 0; n < CHUNK_STEPS; n++) {
+        struct chunk *c;
+        uint32_t f;
+
+        if ((t->unpacked_bytes == 0 && t->unpacked_chunks == 0) ||
+            (all->unpacked_bytes <= t->unpacked_bytes &&
+             all->unpacked_chunks <= t->unpacked_chunks))
+            return;
+        all->unpacked_hand = (all->unpacked_hand + 1) % all->chunks_top;
+        f = FRAME_CHUNK0 + all->unpacked_hand;
+        c = chunk_get(all, f);
+        if (!c->is_unpacked || !frame_is_evictable(all, f, &c->frame))
+            continue;
+        if ((c->used & USE_FLUSHER) != 0)
+            c->used &= (uint8_t)~USE_FLUSHER;
+        else
+            give_up(all, f);
+    }
+}
+
+/* Frames without a page keep their memory for the next one, as far as the
+ * pool allows. */
+static bool
+holds_too_much(const struct frames_all *all)
+{
+    return all->warm_count > 0 &&
+           all->pub.page_size >= (uint64_t)sysconf(_SC_PAGESIZE) &&
+           frames_used_bytes(all) +
+                   ((uint64_t)all->warm_count << all->pub.page_shift) >
+               all->pool_bytes;
+}
+
 static void
 return_memory(struct frames_all *all)
 {
-    uint64_t size = all->pub.page_size;
-
-    if (size < (uint64_t)sysconf(_SC_PAGESIZE))
-        return; /* several frames a kernel page: tests only */
-    for (unsigned n = 0; n < RETURNS_MAX && all->warm_count > 0; n++) {
+    for (unsigned n = 0; n < RETURNS_MAX && holds_too_much(all); n++) {
         uint32_t f = all->free_warm;
 
-        if (frames_used_bytes(all) + all->warm_count * size <= all->pool_bytes)
-            break;
         all->free_warm = all->frame[f].next;
         all->warm_count--;
-        (void)madvise(frame_bytes(all, f), size, MADV_DONTNEED);
+        (void)madvise(frame_bytes(all, f), all->pub.page_size, MADV_DONTNEED);
         all->frame[f].next = all->free_cold;
         all->free_cold = f;
         all->cold_count++;
@@ -133,6 +167,14 @@ start_flushes(struct frames_all *all)
             !flush_start(all->disk, false))
             break;
     }
+}
+
+/* Those that have been dirty for long, if that is wished. */
+static void
+start_old_flushes(struct frames_all *all)
+{
+    while (all->tuning.flush_age_s != 0 && flush_start_old(all->disk))
+        continue;
 }
 
 #ifdef NQ_HARSH
@@ -161,18 +203,30 @@ frames_make_room(struct frames *fr)
 
     if (all->disk == NULL)
         return;
+    all->now_s = (uint32_t)(clock_mono_us() / 1000000);
     frames_drain_uses(all);
     evict_for_nothing(all);
-    if (needs_room(all)) {
+    evict_unpacked(all);
+    if (needs_room(all))
         evict(all);
-        if (all->warm_count > 0 && all->chunks_used > 0)
-            return_memory(all);
+    return_memory(all);
+    if (!all->disk->is_read_only) {
+        if (needs_room(all) || all->dirty_bytes > all->soft_bytes)
+            start_flushes(all);
+        start_old_flushes(all);
     }
-    if (!all->disk->is_read_only &&
-        (needs_room(all) || all->dirty_bytes > all->soft_bytes))
-        start_flushes(all);
     if (all->waiting.head != NULL)
         frames_start_waiting(all);
+}
+
+bool
+frames_wants_turn(const struct frames *fr)
+{
+    const struct frames_all *all = frames_all((struct frames *)(uintptr_t)fr);
+
+    return all->disk != NULL &&
+           (holds_too_much(all) ||
+            (needs_room(all) && policy_has_items(all->policy)));
 }
 
 double
@@ -205,6 +259,27 @@ frames_wait_for_room(struct frames_all *all)
     }
 }
 
+/* A pool that is smaller than it was returns frames one by one.  The kernel
+ * must not join what is left to huge pages again: they would be resident
+ * whole. */
+static void
+forbid_huge_pages(struct frames_all *all)
+{
+    size_t bytes = (size_t)all->frames_max << all->pub.page_shift;
+
+    (void)madvise(all->pub.base, bytes, MADV_NOHUGEPAGE);
+}
+
+void
+frames_tune(struct frames *fr, const struct frames_tuning *tuning)
+{
+    struct frames_all *all = frames_all(fr);
+
+    all->tuning = *tuning;
+    all->hot.threshold = tuning->hot_threshold;
+    all->hot.cap = (uint64_t)((double)all->pool_bytes * tuning->hot_share);
+}
+
 void
 frames_set_limits(struct frames_all *all, uint64_t pool_bytes,
                   double dirty_soft, double dirty_hard)
@@ -213,11 +288,14 @@ frames_set_limits(struct frames_all *all, uint64_t pool_bytes,
     double hard = dirty_hard > 0 ? dirty_hard : 0.8;
     uint64_t most = (uint64_t)all->frames_max << all->pub.page_shift;
 
+    if (pool_bytes < all->pool_bytes)
+        forbid_huge_pages(all);
     all->pool_bytes = nq_min(pool_bytes, most / 2);
     all->soft_bytes = (uint64_t)((double)all->pool_bytes * soft);
     all->hard_bytes = (uint64_t)((double)all->pool_bytes * hard);
     if (all->policy != NULL)
         policy_set_capacity(all->policy, target_bytes(all));
+    frames_tune(&all->pub, &all->tuning);
 }
 
 void

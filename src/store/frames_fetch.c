@@ -150,7 +150,7 @@ static bool
 is_beyond_borrowing(const struct frames_all *all, uint64_t more)
 {
     uint64_t borrow =
-        all->pool_bytes / 4 + (BORROW_PAGES << all->pub.page_shift);
+        all->pool_bytes / 16 + (BORROW_PAGES << all->pub.page_shift);
 
     return frames_used_bytes(all) + all->reading_bytes + more >
            all->pool_bytes + borrow;

@@ -31,6 +31,7 @@ struct frame {
     uint32_t prev;
     uint32_t writable; /* the epoch in which it may be written in place */
     uint32_t pins;
+    uint32_t dirty_s; /* since when, seconds; valid if it is on a list */
     uint8_t list;
     uint8_t kind;         /* enum page_kind */
     bool is_flushing : 1; /* a worker reads it: as good as a pin */
@@ -45,7 +46,8 @@ struct chunk {
     uint8_t *bytes;
     uint32_t len, cap;
     lsn stamp;
-    uint8_t used; /* like frames.used */
+    uint8_t used;     /* like frames.used */
+    bool is_unpacked; /* clean, and packed on disk: it counts as cached */
 };
 
 struct frame_list {
@@ -107,12 +109,16 @@ struct frames_all {
     uint32_t tier_cap;
     /* eviction */
     struct policy *policy; /* NULL: nothing is ever evicted */
+    uint32_t now_s;        /* monotonic, of this turn */
     bool is_noting;        /* uses are noted: the pool is nearly full */
     uint32_t *noted;       /* frames used since the last drain */
     uint32_t noted_count;
     uint32_t harsh;
-    uint32_t inner, inner_least; /* inner pages in memory, and kept there */
+    uint32_t inner; /* inner pages in memory */
     struct hot_pages hot;
+    struct frames_tuning tuning;
+    uint32_t unpacked_hand, unpacked_chunks;
+    uint64_t unpacked_bytes, unpacked_hits, unpacked_misses;
     /* counters, see struct frames_stats */
     uint64_t copies, demand_reads, tier_hits, evictions, flushes,
         blocking_reads, parked, ahead_issued, ahead_used, ahead_wasted,
@@ -230,6 +236,8 @@ uint32_t chunk_take(struct frames_all *all, pgno id, uint32_t len, uint32_t cap,
  * pinned, not flushing, not part of the cut. */
 void frame_drop_if_unused(struct frames_all *all, uint32_t f);
 void chunk_release(struct frames_all *all, uint32_t f);
+/* The chunk's bytes are, or are no more, the unpacked form of its extent. */
+void chunk_set_unpacked(struct frames_all *all, uint32_t f, bool on);
 /* The page of `f` has moved to another frame, or is gone. */
 void frame_unmapped(struct frames_all *all, uint32_t f);
 /* Puts it on the dirty list of the running epoch. */

@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "codec/block.h"
 #include "os/file.h"
 #include "os/pool.h"
 #include "store/corrupt.h"
@@ -91,6 +92,8 @@ install(struct frames_all *all, pgno id, const struct extent *x,
     if (x->kind == PAGE_CHUNK) {
         f = chunk_take(all, id, x->raw_len, x->raw_len, false);
         chunk_get(all, f)->stamp = x->lsn;
+        chunk_set_unpacked(all, f, x->codec != BLOCK_RAW);
+        all->unpacked_misses += x->codec != BLOCK_RAW;
     } else {
         f = frame_take(all, id, (enum page_kind)x->kind);
     }

@@ -26,6 +26,10 @@ frames_get_stats(const struct frames *fr, struct frames_stats *out)
         .copies = all->copies,
         .inner_resident = all->inner,
         .hot_pinned = all->hot.count,
+        .unpacked_chunks = all->unpacked_chunks,
+        .unpacked_bytes = all->unpacked_bytes,
+        .unpacked_hits = all->unpacked_hits,
+        .unpacked_misses = all->unpacked_misses,
         .dirty_ratio =
             (double)dirty / (double)nq_max(all->pool_bytes, (uint64_t)1),
         .frames = all->pool_bytes >> fr->page_shift,

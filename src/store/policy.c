@@ -351,9 +351,7 @@ policy_set_weight(struct policy *p, uint32_t item, uint32_t weight)
 uint32_t
 policy_victim(struct policy *p, unsigned *steps)
 {
-    if (p->count == p->aside || *steps == 0)
-        return 0;
-    return p->ops->victim(p, steps);
+    return policy_has_items(p) && *steps > 0 ? p->ops->victim(p, steps) : 0;
 }
 
 void
@@ -397,6 +395,12 @@ policy_put_back(struct policy *p, uint32_t item)
     push_oldest(p, item, it->list);
     if (was_touched)
         p->ops->touch(p, item);
+}
+
+bool
+policy_has_items(const struct policy *p)
+{
+    return p->count > p->aside;
 }
 
 bool

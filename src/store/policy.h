@@ -75,6 +75,8 @@ void policy_evict(struct policy *p, uint32_t item);
  * the next to go then unless it was touched meanwhile. */
 void policy_set_aside(struct policy *p, uint32_t item);
 void policy_put_back(struct policy *p, uint32_t item);
+/* Is there one whose turn may come? */
+bool policy_has_items(const struct policy *p);
 bool policy_is_aside(const struct policy *p, uint32_t item);
 /* It is let off: its turn comes again when that of the others has. */
 void policy_spare(struct policy *p, uint32_t item);

@@ -184,6 +184,7 @@ open_frames(struct store *st)
         .disk = &st->disk,
         .dirty_soft = st->opts.dirty_soft,
         .dirty_hard = st->opts.dirty_hard,
+        .policy = st->opts.policy,
     };
     nq_rc rc = frames_open(&fo, &st->frames);
 

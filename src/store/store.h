@@ -16,6 +16,7 @@
 #include "base/rc.h"
 #include "base/slice.h"
 #include "codec/pack.h"
+#include "store/policy.h"
 #include "store/wal.h"
 
 struct store;
@@ -35,6 +36,7 @@ struct store_opts {
     uint64_t max_bytes;            /* quota of the data file, 0: none */
     bool punch_holes;              /* give free parts inside the file back */
     double dirty_soft, dirty_hard; /* shares of the pool: 0.6, 0.8 */
+    enum policy_kind policy;       /* which pages leave a full pool */
     /* Whether the bytes of a tree page are sound (page_verify), asked of each
      * that is read from disk; NULL: any are.  Any thread. */
     bool (*is_page)(const uint8_t *bytes, size_t size);
