@@ -36,6 +36,7 @@ live_and_die(const struct toy_lives *l, uint64_t skip, uint64_t seed)
 
     toy_init(&t, seed);
     t.opts.pool_bytes = 48 * 4096;
+    t.opts.master_key = l->master_key;
     t.opts.wal.fsync = l->fsync;
     t.opts.wal.fsync_interval_ms = 5;
     fault_clear();
@@ -56,6 +57,8 @@ live_and_die(const struct toy_lives *l, uint64_t skip, uint64_t seed)
     assert_int_equal(toy_open(&t), NQ_OK);
     assert_true(t.writes >= acked);
     toy_check(&t);
+    if (l->after != NULL)
+        l->after(&t);
     assert_int_equal(toy_checkpoint(&t), NQ_OK);
     assert_int_equal(toy_close(&t, true), NQ_OK);
     toy_fini(&t);

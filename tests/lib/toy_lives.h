@@ -18,7 +18,11 @@ struct toy_lives {
     enum wal_fsync fsync;
     enum fault_point point;
     enum fault_kind kind;
-    bool power_cut; /* at the end of the first life */
+    bool power_cut;            /* at the end of the first life */
+    const uint8_t *master_key; /* of both lives; NULL: not encrypted */
+    /* What else must hold of the toy of the second life, once it has all;
+     * may be NULL. */
+    void (*after)(struct toy *t);
 };
 
 void toy_lives_everywhere(const struct toy_lives *l);
