@@ -30,15 +30,33 @@ is_point(const uint8_t *p, const uint8_t *end)
     return end - p >= 2 && p[0] == '.' && is_digit(p[1]);
 }
 
+static const uint64_t powers[NUMERIC_DIGITS] = {
+    1,
+    10,
+    100,
+    1000,
+    10000,
+    100000,
+    1000000,
+    10000000,
+    100000000,
+    1000000000,
+    10000000000,
+    100000000000,
+    1000000000000,
+    10000000000000,
+    100000000000000,
+    1000000000000000,
+    10000000000000000,
+    100000000000000000,
+    1000000000000000000,
+};
+
 int64_t
 numeric_power(unsigned n)
 {
-    int64_t v = 1;
-
     nq_assert(n < NUMERIC_DIGITS);
-    for (; n > 0; n--)
-        v *= 10;
-    return v;
+    return (int64_t)powers[n];
 }
 
 bool
@@ -116,29 +134,38 @@ count_digits(uint64_t v)
 {
     unsigned n = 1;
 
-    for (; v >= 10; v /= 10)
+    while (n < NUMERIC_DIGITS && v >= powers[n])
         n++;
     return n;
 }
 
-char *
-numeric_render(char *dst, const struct numeric_format *f, int64_t v)
+/* The point and what is behind it, without the zeros that are not written. */
+static char *
+put_fraction(char *dst, const struct numeric_format *f, uint64_t part)
 {
-    uint64_t all = v < 0 ? -(uint64_t)v : (uint64_t)v;
-    uint64_t unit = (uint64_t)numeric_power(f->most);
-    uint64_t whole = f->most == 0 ? all : all / unit;
-    uint64_t part = all - whole * unit;
     unsigned digits = f->most;
 
-    if (v < 0)
-        *dst++ = '-';
-    dst = put_digits(dst, whole, nq_max(count_digits(whole), f->width));
     for (; digits > f->least && part % 10 == 0; digits--)
         part /= 10;
     if (digits == 0)
         return dst;
     *dst++ = '.';
     return put_digits(dst, part, digits);
+}
+
+char *
+numeric_render(char *dst, const struct numeric_format *f, int64_t v)
+{
+    uint64_t all = v < 0 ? -(uint64_t)v : (uint64_t)v, whole = all;
+
+    if (f->most > 0)
+        whole = all / powers[f->most];
+    if (v < 0)
+        *dst++ = '-';
+    dst = put_digits(dst, whole, nq_max(count_digits(whole), f->width));
+    if (f->most > 0)
+        dst = put_fraction(dst, f, all - whole * powers[f->most]);
+    return dst;
 }
 
 /* --- rows
@@ -194,7 +221,10 @@ numeric_row_parse(struct slice row, const struct numeric_shape *s,
 static char *
 put_literal(char *dst, struct slice literal)
 {
-    if (literal.len > 0)
+    /* Most are one byte, for which a call is long. */
+    if (literal.len == 1)
+        *dst = (char)*literal.p;
+    else if (literal.len > 0)
         memcpy(dst, literal.p, literal.len);
     return dst + literal.len;
 }

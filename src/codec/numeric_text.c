@@ -449,10 +449,14 @@ write_rows(struct reader *r, size_t first, size_t n)
     char text[NUMERIC_ROW + 1];
 
     for (size_t i = first; i < first + n; i++) {
+        bool has_room = r->end - r->dst >= (ptrdiff_t)sizeof text;
+        char *p = has_room ? (char *)r->dst : text;
         size_t len =
-            numeric_row_render(text, &r->shape, r->formats, r->columns, i);
+            numeric_row_render(p, &r->shape, r->formats, r->columns, i);
 
-        if (!write_bytes(r, text, len))
+        if (has_room)
+            r->dst += len;
+        else if (!write_bytes(r, text, len))
             return false;
     }
     return true;
