@@ -17,7 +17,7 @@ struct file;
 struct monitor;
 struct thread;
 
-#define WAL_SEGMENT_HEADER 4096u /* bytes before the first frame */
+#define WAL_SEGMENT_HEADER 8192u /* bytes before the first frame */
 #define WAL_FRAME_HEADER 40u
 #define WAL_SEALED_HEADER 72u
 #define WAL_SEALED ((uint64_t)1 << 48) /* flag in the length of a frame */

@@ -1,7 +1,7 @@
 /* store/wal_segment.c - the files of the log.
  *
- *   segment   0  header, copy A         4096  frames, one behind the other
- *          2048  header, copy B
+ *   segment   0  header, copy A         8192  frames, one behind the other
+ *          4096  header, copy B
  *
  *   header    0  u64 magic              56  u64 salt of this segment
  *             8  u32 version            64  u64 salt of the one before
@@ -48,7 +48,7 @@
 
 #define SEGMENT_MAGIC 0x4745534c4157514eu /* "NQWALSEG" */
 #define SEGMENT_VERSION 1u
-#define HEADER_COPY 2048u
+#define HEADER_COPY 4096u
 
 struct header {
     uint64_t magic;
@@ -300,10 +300,13 @@ wal_spare_prepare(struct wal *w)
     return rc;
 }
 
+/* Each copy by a write of its own: a disk that loses one of them, or a page
+ * of it, does not lose the segment. */
 static nq_rc
 header_write(const struct wal *w, const struct wal_segment *seg)
 {
-    uint8_t block[WAL_SEGMENT_HEADER] = {0};
+    uint8_t block[HEADER_COPY] = {0};
+    nq_rc rc;
     struct header h = {.magic = SEGMENT_MAGIC,
                        .version = SEGMENT_VERSION,
                        .header_bytes = WAL_SEGMENT_HEADER,
@@ -320,8 +323,9 @@ header_write(const struct wal *w, const struct wal_segment *seg)
     memcpy(h.uuid, w->opts.uuid, sizeof h.uuid);
     h.crc = header_crc(&h);
     memcpy(block, &h, sizeof h);
-    memcpy(block + HEADER_COPY, &h, sizeof h);
-    return file_write(seg->file, block, sizeof block, 0);
+    if ((rc = file_write(seg->file, block, sizeof block, HEADER_COPY)) == NQ_OK)
+        rc = file_write(seg->file, block, sizeof block, 0);
+    return rc;
 }
 
 nq_rc

@@ -14,12 +14,14 @@
 #include "base/mem.h"
 #include "store/wal_int.h"
 
+#define HEADER_COPY 4096u /* where the second one stands */
+
 /* Frames at[0..n) of one effect each in segment 1, the log's end in at[n]. */
 static void
 make_log(struct wal_fixture *f, enum wal_fsync fsync, unsigned n, lsn *at)
 {
     wal_fixture_init(f, fsync);
-    f->opts.segment_size = 16 << 10;
+    f->opts.segment_size = 20 << 10;
     wal_fixture_open(f, 1);
     for (unsigned i = 0; i < n; i++) {
         at[i] = wal_fixture_frame(f, 1, 20 + 5 * i);
@@ -215,12 +217,12 @@ a_short_log_is_damage_if_more_was_durable(void **state)
 
 /* --- several segments ----------------------------------------------------- */
 
-/* Three or more segments of 16 KiB; returns the effects put. */
+/* Three or more segments of 20 KiB; returns the effects put. */
 static uint64_t
 make_long_log(struct wal_fixture *f, enum wal_fsync fsync)
 {
     wal_fixture_init(f, fsync);
-    f->opts.segment_size = 16 << 10;
+    f->opts.segment_size = 20 << 10;
     wal_fixture_open(f, 1);
     for (unsigned i = 0; i < 9; i++) {
         wal_fixture_frame(f, 1, 4000);
@@ -242,11 +244,11 @@ one_damaged_copy_of_a_header_is_survived(void **state)
     f.start.read_only = true;
     for (unsigned byte = 0; byte < 104; byte++) {
         for (unsigned copy = 0; copy < 2; copy++) {
-            flip(&f, 2, copy * 2048 + byte);
+            flip(&f, 2, copy * HEADER_COPY + byte);
             assert_int_equal(wal_fixture_replay(&f, 1), NQ_OK);
             assert_int_equal(f.replayed, put);
             wal_fixture_close(&f);
-            flip(&f, 2, copy * 2048 + byte);
+            flip(&f, 2, copy * HEADER_COPY + byte);
         }
     }
     wal_fixture_fini(&f);
@@ -260,7 +262,7 @@ a_missing_or_headless_middle_segment_is_damage(void **state)
     (void)state;
     make_long_log(&f, WAL_FSYNC_ALWAYS);
     flip(&f, 2, 20);
-    flip(&f, 2, 2048 + 20);
+    flip(&f, 2, HEADER_COPY + 20);
     assert_int_equal(wal_fixture_replay(&f, 1), NQ_ECORRUPT);
     assert_int_equal(unlink(wal_fixture_path(&f, 2)), 0);
     assert_int_equal(wal_fixture_replay(&f, 1), NQ_ECORRUPT);
