@@ -38,6 +38,7 @@ UNIT := $(patsubst tests/unit/%.c,$(OBJ)/tests/unit/%,$(wildcard tests/unit/test
 INTEG := $(patsubst tests/integ/%.c,$(OBJ)/tests/integ/%,$(wildcard tests/integ/test_*.c))
 CRASH := $(patsubst tests/crash/%.c,$(OBJ)/tests/crash/%,$(wildcard tests/crash/test_*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(OBJ)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FAULTS := $(OBJ)/tests/faults/faults
 BENCH := $(patsubst bench/%.c,$(OBJ)/bench/%,$(wildcard bench/*.c))
 
 .PHONY: all
@@ -111,6 +112,11 @@ $(OBJ)/tests/%: $(OBJ)/tests/%.o $(TESTLIB_OBJS) $(LIB)
 $(OBJ)/bench/%: $(OBJ)/bench/%.o $(LIB)
 	@$(CC) $(LDFLAGS) $^ $(BENCH_LIBS) $(LDLIBS) -o $@
 
+# All of tests/faults is one program.
+FAULTS_OBJS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/faults/*.c))
+$(FAULTS): $(FAULTS_OBJS) $(TESTLIB_OBJS) $(LIB)
+	@$(CC) $(LDFLAGS) $^ -lcmocka -lhiredis $(LDLIBS) -o $@
+
 # These make pages vanish under the tree.
 $(OBJ)/tests/unit/test_btree_model $(OBJ)/tests/unit/test_btree_clone: \
 	LDFLAGS += -Wl,--wrap=frames_missed,--wrap=frames_free
@@ -159,6 +165,17 @@ check-integ: build-integ
 	@$(RUN_BINS) utils/run-tests $(INTEG)
 check-crash: build-crash
 	@$(RUN_BINS) utils/run-tests $(CRASH)
+
+## make check-faults   power cuts, failing disks, damage: FAULT_SECONDS=1800
+##                     (MODE=asan too); what fails says how to repeat it
+.PHONY: build-faults check-faults
+build-faults: $(FAULTS)
+check-faults:
+	@$(MAKE) --no-print-directory MODE=$(if $(filter \
+		release,$(MODE)),debug,$(MODE)) run-faults
+.PHONY: run-faults
+run-faults: $(FAULTS)
+	@$(FAULTS)
 
 ## make test           all tests, in all the builds that they need
 .PHONY: test

@@ -33,18 +33,20 @@ before_cut(void *arg)
 nq_rc
 engine_env_try_open(struct engine_env *env)
 {
-    struct store_opts so = {.is_page = page_verify,
-                            .dir = env->dir,
-                            .page_size = 4096,
-                            .pool_bytes = env->pool_bytes,
-                            .wal = {.segment_size = 1 << 20,
-                                    .buffer_size = 1 << 20,
-                                    .fsync = env->fsync,
-                                    .fsync_interval_ms = 20},
-                            .dirty_soft = 0.6,
-                            .dirty_hard = 0.8,
-                            .before_cut = before_cut,
-                            .arg = env};
+    struct store_opts so = {
+        .is_page = page_verify,
+        .dir = env->dir,
+        .page_size = env->page_size != 0 ? env->page_size : 4096,
+        .pool_bytes = env->pool_bytes,
+        .wal = {.segment_size =
+                    env->segment_size != 0 ? env->segment_size : 1 << 20,
+                .buffer_size = 1 << 20,
+                .fsync = env->fsync,
+                .fsync_interval_ms = 20},
+        .dirty_soft = 0.6,
+        .dirty_hard = 0.8,
+        .before_cut = before_cut,
+        .arg = env};
     struct db_opts dbo = {.databases = 16,
                           .on_touch = engine_on_touch,
                           .on_event = engine_on_event,
@@ -52,6 +54,8 @@ engine_env_try_open(struct engine_env *env)
                           .arg = env->e};
     nq_rc rc;
 
+    if (env->tune != NULL)
+        env->tune(env->arg, &so);
     assert_int_equal(pool_open(2, NULL, NULL, &env->pool), NQ_OK);
     if ((rc = store_open(&so, env->pool, &env->store)) != NQ_OK) {
         pool_close(env->pool);
@@ -61,11 +65,14 @@ engine_env_try_open(struct engine_env *env)
     if ((rc = db_open(&dbo, &env->db)) == NQ_OK)
         while ((rc = db_replay(env->db, 500)) == NQ_AGAIN)
             (void)pool_drain(env->pool);
-    if (rc == NQ_OK)
-        engine_attach(env->e, env->db, env->store);
-    else
+    if (rc != NQ_OK) {
         engine_env_crash(env);
-    return rc;
+        return rc;
+    }
+    engine_attach(env->e, env->db, env->store);
+    if (env->on_open != NULL)
+        env->on_open(env->arg, env);
+    return NQ_OK;
 }
 
 static void
@@ -86,9 +93,11 @@ engine_env_crash(struct engine_env *env)
     pool_close(env->pool);
 }
 
-static void
-close_all(struct engine_env *env)
+nq_rc
+engine_env_close(struct engine_env *env)
 {
+    nq_rc rc;
+
     engine_detach(env->e);
     store_turn(env->store);
     while (pool_pending(env->pool) > 0)
@@ -96,16 +105,26 @@ close_all(struct engine_env *env)
     db_write_catalog(env->db); /* for the last checkpoint */
     db_close(env->db);
     env->db = NULL;
-    assert_int_equal(store_close(env->store, true), NQ_OK);
+    rc = store_close(env->store, true);
     pool_close(env->pool);
+    return rc;
+}
+
+static void
+close_all(struct engine_env *env)
+{
+    assert_int_equal(engine_env_close(env), NQ_OK);
 }
 
 void
 engine_env_init_closed(struct engine_env *env, uint64_t pool_bytes)
 {
+    const char *tmp = getenv("TMPDIR");
+
     *env = (struct engine_env){.pool_bytes = pool_bytes,
                                .fsync = WAL_FSYNC_PERIODIC};
-    snprintf(env->dir, sizeof env->dir, "/tmp/nqdb-test-XXXXXX");
+    snprintf(env->dir, sizeof env->dir, "%.40s/nqdb-test-XXXXXX",
+             tmp != NULL ? tmp : "/tmp");
     assert_non_null(mkdtemp(env->dir));
     env->e = engine_new();
 }
@@ -353,7 +372,7 @@ fake_read(struct fake_client *c)
 void
 fake_finish(struct fake_client *c)
 {
-    for (unsigned i = 0; c->nkept > 0; i++) {
+    for (unsigned i = 0; c->nkept > 0 && !c->is_closed; i++) {
         assert_true(i < TURNS_MAX);
         engine_env_turn(c->env);
         usleep(20);

@@ -11,16 +11,24 @@
 #include "store/wal.h"
 
 struct pool;
+struct store_opts;
 
 struct engine_env {
-    char dir[64];
+    char dir[64]; /* in $TMPDIR, or /tmp */
     struct pool *pool;
     struct store *store;
     struct db *db;
     struct engine *e;
+    /* At the next open; 0, NULL: page size 4096, segments of 1 MiB, as the
+     * store would have it. */
     uint64_t pool_bytes;
-    enum wal_fsync fsync; /* at the next open */
-    unsigned resumes;     /* commands presented again */
+    enum wal_fsync fsync;
+    uint32_t page_size;
+    uint64_t segment_size;
+    void (*tune)(void *arg, struct store_opts *opts);
+    void (*on_open)(void *arg, struct engine_env *env); /* at its end */
+    void *arg;
+    unsigned resumes; /* commands presented again */
 };
 
 void engine_env_init(struct engine_env *env, uint64_t pool_bytes);
@@ -30,6 +38,9 @@ void engine_env_init_closed(struct engine_env *env, uint64_t pool_bytes);
 void engine_env_fini(struct engine_env *env);
 /* If it fails, nothing is open. */
 NQ_MUST_USE nq_rc engine_env_try_open(struct engine_env *env);
+/* With a last checkpoint.  No client is open.  If it fails, it is closed all
+ * the same. */
+NQ_MUST_USE nq_rc engine_env_close(struct engine_env *env);
 /* As the end of a process would: writes nothing.  No client is open. */
 void engine_env_crash(struct engine_env *env);
 /* Engine turn, store turn, completions. */
@@ -66,7 +77,7 @@ const char *fake_read(struct fake_client *c);
 struct slice fake_read_raw(struct fake_client *c);
 /* The same without those whose effects the log has not settled: these stay. */
 struct slice fake_read_settled(struct fake_client *c);
-/* Turns until nothing is kept. */
+/* Turns until nothing is kept, or the engine closes the connection. */
 void fake_finish(struct fake_client *c);
 /* Send, finish, read. */
 const char *fake_ask(struct fake_client *c, const char *line);

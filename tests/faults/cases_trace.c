@@ -1,0 +1,237 @@
+/* tests/faults/cases_trace.c - images from the traces of a round, at each
+ * point: what the disk holds after the end of the process or of the power
+ * there, and of a disk that lies.
+ *
+ * Points of `kill` and the cuts are the events of both traces, one behind the
+ * other: even seeds of a case or odd ones do not matter, the point says all. */
+#include "faults.h"
+
+#ifdef NQ_FAULTS
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/rng.h"
+
+static uint64_t
+all_events(struct round *r)
+{
+    round_record(r);
+    return r->crashed.count + r->stopped.count;
+}
+
+static const struct disk_trace *
+trace_of(const struct round *r, uint64_t point, size_t *event)
+{
+    bool is_first = point < r->crashed.count;
+
+    *event = is_first ? point : point - r->crashed.count;
+    return is_first ? &r->crashed : &r->stopped;
+}
+
+/* After event `last`. */
+static struct expected
+expected_after(const struct disk_trace *t, size_t last, bool power_cut)
+{
+    const struct disk_event *e = &t->events[last];
+    bool is_end = last + 1 == t->count;
+    uint32_t acked = is_end ? t->acked : e->acked;
+    uint32_t durable = is_end ? t->durable : e->durable;
+
+    return (struct expected){.acked = power_cut ? durable : acked,
+                             .issued = is_end ? t->issued : e->issued};
+}
+
+static enum outcome
+at_point(struct round *r, uint64_t point, enum image_cut cut, uint64_t seed)
+{
+    size_t event;
+    const struct disk_trace *t = trace_of(r, point, &event);
+    struct image_opts o = {
+        .upto = event + 1, .without = TRACE_NONE, .cut = cut, .seed = seed};
+    struct expected x = expected_after(t, event, cut != CUT_NONE);
+
+    image_build(t, &o, &r->image);
+    return verify_image(r, &x, seed);
+}
+
+uint64_t
+kill_points(struct round *r)
+{
+    return all_events(r);
+}
+
+enum outcome
+kill_run(struct round *r, uint64_t point, uint64_t seed)
+{
+    return at_point(r, point, CUT_NONE, seed);
+}
+
+uint64_t
+cut_points(struct round *r)
+{
+    return all_events(r);
+}
+
+enum outcome
+cut_run(struct round *r, uint64_t point, uint64_t seed)
+{
+    return at_point(r, point, CUT_SECTORS, seed);
+}
+
+uint64_t
+lose_points(struct round *r)
+{
+    return all_events(r);
+}
+
+enum outcome
+lose_run(struct round *r, uint64_t point, uint64_t seed)
+{
+    return at_point(r, point, CUT_WRITES, seed);
+}
+
+uint64_t
+reorder_points(struct round *r)
+{
+    return all_events(r);
+}
+
+enum outcome
+reorder_run(struct round *r, uint64_t point, uint64_t seed)
+{
+    return at_point(r, point, CUT_ORDER, seed);
+}
+
+uint64_t
+torn_points(struct round *r)
+{
+    return all_events(r);
+}
+
+enum outcome
+torn_run(struct round *r, uint64_t point, uint64_t seed)
+{
+    size_t event;
+    const struct disk_trace *t = trace_of(r, point, &event);
+    struct image_opts o = {.upto = event + 1,
+                           .without = TRACE_NONE,
+                           .is_last_torn = true,
+                           .seed = seed};
+    /* The last of a trace, too, was not whole when that was so. */
+    struct expected x = {.acked = t->events[event].acked,
+                         .issued = t->events[event].issued};
+
+    if (!disk_trace_is_write(&t->events[event]))
+        return OUTCOME_NOTHING;
+    image_build(t, &o, &r->image);
+    return verify_image(r, &x, seed);
+}
+
+/* --- disks that lie ------------------------------------------------------ */
+
+/* Whether the log that followed tells that what was lost had been durable: a
+ * write to it that began after a sync of the lost one's end.  A disk that
+ * loses its very last writes cannot be told from one that was never asked. */
+static bool
+is_told_of(const struct disk_trace *t, size_t lost, size_t upto)
+{
+    size_t i = lost + 1;
+
+    if (!disk_trace_is_log(t, &t->events[lost]))
+        return true;
+    while (i < upto && !(t->events[i].op == FAULT_OP_SYNCED &&
+                         t->events[i].file == t->events[lost].file &&
+                         t->events[i].begun > lost))
+        i++;
+    for (; i < upto; i++)
+        if (disk_trace_is_write(&t->events[i]) &&
+            disk_trace_is_log(t, &t->events[i]))
+            return true;
+    return false;
+}
+
+/* Looked at by a later clock, an older state is another: what has expired is
+ * deleted. */
+static bool
+has_one_clock(const struct round *r, const struct expected *x)
+{
+    for (uint32_t n = x->acked; n < x->issued; n++)
+        if (script_moves_clock(&r->script, n))
+            return false;
+    return true;
+}
+
+uint64_t
+drop_points(struct round *r)
+{
+    return all_events(r);
+}
+
+enum outcome
+drop_run(struct round *r, uint64_t point, uint64_t seed)
+{
+    size_t event;
+    const struct disk_trace *t = trace_of(r, point, &event);
+    struct image_opts o = {.upto = t->count, .without = event, .seed = seed};
+    struct expected x = expected_after(t, t->count - 1, false);
+
+    if (!disk_trace_is_write(&t->events[event]))
+        return OUTCOME_NOTHING;
+    x.may_be_damaged = true;
+    if (!is_told_of(t, event, t->count))
+        x.acked = t->events[event].acked;
+    if (!has_one_clock(r, &x))
+        return OUTCOME_NOTHING;
+    image_build(t, &o, &r->image);
+    return verify_image(r, &x, seed);
+}
+
+uint64_t
+lie_points(struct round *r)
+{
+    return all_events(r);
+}
+
+/* Whether a later sync covers what this one should have. */
+static bool
+is_made_good(const struct disk_trace *t, size_t lie, size_t upto)
+{
+    enum fault_op end = t->events[lie].op == FAULT_OP_SYNC
+                            ? FAULT_OP_SYNCED
+                            : FAULT_OP_DIR_SYNCED;
+
+    for (size_t i = lie + 1; i < upto; i++)
+        if (t->events[i].op == end && t->events[i].begun > lie &&
+            t->events[i].file == t->events[lie].file)
+            return true;
+    return false;
+}
+
+/* The power goes some events later. */
+enum outcome
+lie_run(struct round *r, uint64_t point, uint64_t seed)
+{
+    size_t event;
+    const struct disk_trace *t = trace_of(r, point, &event);
+    const struct disk_event *e = &t->events[event];
+    struct image_opts o = {.without = event, .cut = CUT_SECTORS, .seed = seed};
+    struct expected x;
+    struct rng rng;
+
+    if (!disk_trace_is_sync(e))
+        return OUTCOME_NOTHING;
+    rng_seed(&rng, ~seed);
+    o.upto = event + 1 + rng_below(&rng, nq_min(t->count - event, (size_t)60));
+    x = expected_after(t, o.upto - 1, true);
+    x.may_be_damaged = true;
+    if (!is_made_good(t, event, o.upto) &&
+        (e->op == FAULT_OP_DIR_SYNC || disk_trace_is_log(t, e)))
+        x.acked = e->durable; /* the end of the log, as if it never was */
+    if (!has_one_clock(r, &x))
+        return OUTCOME_NOTHING;
+    image_build(t, &o, &r->image);
+    return verify_image(r, &x, seed);
+}
+
+#endif

@@ -1,0 +1,115 @@
+/* tests/faults/round.c - what the cases of one seed and one choice of settings
+ * share: the script, and two recorded lives of it. */
+#include "faults.h"
+
+#ifdef NQ_FAULTS
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "os/clock.h"
+
+#define UNITS_MIN 30u
+#define UNITS_MORE 50u
+
+void
+round_open(struct round *r, uint64_t seed, unsigned settings)
+{
+    struct script_opts opts;
+    struct rng rng;
+
+    memset(r, 0, sizeof *r);
+    r->seed = seed;
+    settings_choose(&r->set, settings);
+    rng_seed(&rng, seed);
+    opts.units = UNITS_MIN + (unsigned)rng_below(&rng, UNITS_MORE);
+    opts.has_blocks = rng_below(&rng, 4) != 0;
+    opts.has_clock = rng_below(&rng, 2) == 0;
+    script_write(&r->script, seed, &opts);
+    engine_env_init_closed(&r->env, r->set.pool_bytes);
+    settings_apply(&r->set, &r->env);
+    snprintf(r->log_path, sizeof r->log_path, "%s.log", r->env.dir);
+    assert_int_equal(log_set_file(r->log_path, 0, 1), 0);
+    log_set_level(LOG_WARN);
+}
+
+/* A life from an empty directory on. */
+static void
+record(struct round *r, struct disk_trace *t, bool in_order)
+{
+    struct life l = {
+        .script = &r->script, .set = &r->set, .env = &r->env, .trace = t};
+
+    image_clear_dir(r->env.dir);
+    clock_freeze_wall(r->script.clocks[0]);
+    disk_trace_begin(t, r->env.dir);
+    assert_int_equal(engine_env_try_open(&r->env), NQ_OK);
+    life_run(&l, 0, r->script.opts.units);
+    assert_int_equal(l.acked, r->script.opts.units);
+    if (in_order) {
+        assert_int_equal(engine_env_close(&r->env), NQ_OK);
+        disk_trace_note(t, l.issued, l.acked, l.acked);
+    } else {
+        engine_env_crash(&r->env);
+    }
+    disk_trace_end(t);
+}
+
+/* Beside the directory, for who repeats a case: threads meet in another order
+ * every time. */
+static void
+keep_trace(struct round *r, struct disk_trace *t, const char *name)
+{
+    const char *from = getenv("TRACE");
+    char path[160];
+
+    snprintf(path, sizeof path, "%s.%s", from != NULL ? from : r->env.dir,
+             name);
+    if (from != NULL)
+        assert_true(disk_trace_load(t, path));
+    else
+        assert_true(disk_trace_save(t, path));
+}
+
+static void
+forget_trace(struct round *r, struct disk_trace *t, const char *name)
+{
+    char path[160];
+
+    snprintf(path, sizeof path, "%s.%s", r->env.dir, name);
+    (void)unlink(path);
+    disk_trace_fini(t);
+}
+
+void
+round_record(struct round *r)
+{
+    if (r->has_traces)
+        return;
+    if (getenv("TRACE") == NULL) {
+        record(r, &r->crashed, false);
+        record(r, &r->stopped, true);
+    }
+    keep_trace(r, &r->crashed, "crashed");
+    keep_trace(r, &r->stopped, "stopped");
+    r->has_traces = true;
+}
+
+void
+round_close(struct round *r)
+{
+    image_clear_dir(r->env.dir);
+    engine_env_fini(&r->env);
+    (void)unlink(r->log_path);
+    script_fini(&r->script);
+    forget_trace(r, &r->crashed, "crashed");
+    forget_trace(r, &r->stopped, "stopped");
+    image_fini(&r->image);
+}
+
+#endif
