@@ -10,6 +10,7 @@
  * Invariants: D1 no length of a stream, of the residues or of the bases is
  * above that of the block, so what decoding takes is bounded by some ten
  * times that; D2 every stream is used up to its last byte. */
+#include "codec/dna.h"
 #include "codec/dna_int.h"
 
 #include "base/check.h"

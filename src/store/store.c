@@ -566,6 +566,12 @@ store_page_on_disk(const struct store *st, pgno id, uint8_t *codec,
     return !entry_is_none(e);
 }
 
+struct pool *
+store_workers(const struct store *st)
+{
+    return st->disk.pool;
+}
+
 void
 store_set_pool(struct store *st, uint64_t pool_bytes)
 {

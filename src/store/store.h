@@ -113,6 +113,8 @@ void store_wait(struct store *st);
  * written yet. */
 bool store_page_on_disk(const struct store *st, pgno id, uint8_t *codec,
                         uint32_t *bytes);
+/* For work of commands: the workers that the store was opened with. */
+struct pool *store_workers(const struct store *st);
 /* Live settings. */
 void store_set_pool(struct store *st, uint64_t pool_bytes);
 void store_set_dirty(struct store *st, double soft, double hard);
