@@ -268,6 +268,8 @@ run(const struct fixture *x, const char *variable, const char *arguments,
     assert_non_null(p);
     n = fread(out, 1, sizeof out - 1, p);
     out[n] = '\0';
+    while (fgetc(p) != EOF)
+        ; /* it is to end by itself */
     status = pclose(p);
     if (strstr(out, want) == NULL)
         fail_msg("%s\nwanted: %s\nprinted: %s", line, want, out);
