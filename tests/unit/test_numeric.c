@@ -314,7 +314,7 @@ tables_of_any_numbers_come_back_as_they_were(void **state)
     for (unsigned round = 0; round < 400; round++) {
         unsigned columns = 1 + (unsigned)rng_below(&rng, 6);
         unsigned rows = (unsigned)rng_below(&rng, 200);
-        unsigned odd = round % 3 == 0 ? 1000000 : 1 << round % 6;
+        unsigned odd = round % 3 == 0 ? 1000000 : 1u << round % 6;
         struct buf text = BUF_INIT;
 
         for (unsigned c = 0; c < columns; c++)
