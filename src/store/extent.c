@@ -243,35 +243,60 @@ is_sane(const struct extent *x, struct extent_fault *fault)
                      x->raw_len));
 }
 
+/* The header's fields as they stand there; false: it is none. */
+static bool
+get_header(struct slice bytes, struct extent *out, uint16_t *flags,
+           uint64_t *payload)
+{
+    struct cursor c = cursor_of(bytes);
+    uint32_t magic, len;
+
+    cursor_get_u32(&c, &magic);
+    cursor_get_u8(&c, &out->codec);
+    cursor_get_u8(&c, &out->kind);
+    cursor_get_u16(&c, flags);
+    cursor_get_u32(&c, &out->id);
+    cursor_get_u32(&c, &out->generation);
+    cursor_get_u32(&c, &out->raw_len);
+    cursor_get_u32(&c, &len);
+    cursor_get_u64(&c, &out->lsn);
+    cursor_get_u32(&c, &out->key);
+    cursor_get_u32(&c, &out->crc);
+    *payload = len;
+    out->len = EXTENT_HEADER + len;
+    out->has_parity = (*flags & EXTENT_PARITY) != 0;
+    return cursor_ok(&c) && magic == EXTENT_MAGIC;
+}
+
+bool
+extent_peek(struct slice bytes, struct extent *out)
+{
+    struct extent_fault fault;
+    uint64_t payload;
+    uint16_t flags;
+
+    return get_header(bytes, out, &flags, &payload) && out->id != 0 &&
+           out->generation <= EXTENT_GENERATION_MAX && payload > 0 &&
+           payload <= EXTENT_RAW_MAX + SEAL_MORE && is_sane(out, &fault);
+}
+
 nq_rc
 extent_verify(struct slice bytes, pgno id, struct entry e, struct extent *out,
               struct extent_fault *fault)
 {
-    struct cursor c = cursor_of(bytes);
-    uint32_t magic, payload, crc;
+    uint64_t payload, left;
     uint16_t flags;
+    uint32_t crc;
 
     *fault = (struct extent_fault){"bytes", EXTENT_HEADER, bytes.len};
-    cursor_get_u32(&c, &magic);
-    cursor_get_u8(&c, &out->codec);
-    cursor_get_u8(&c, &out->kind);
-    cursor_get_u16(&c, &flags);
-    cursor_get_u32(&c, &out->id);
-    cursor_get_u32(&c, &out->generation);
-    cursor_get_u32(&c, &out->raw_len);
-    cursor_get_u32(&c, &payload);
-    cursor_get_u64(&c, &out->lsn);
-    cursor_get_u32(&c, &out->key);
-    cursor_get_u32(&c, &out->crc);
-    if (!cursor_ok(&c))
+    if (bytes.len < EXTENT_HEADER)
         return NQ_ECORRUPT;
-    if (!is_equal(fault, "magic", EXTENT_MAGIC, magic) ||
-        !is_equal(fault, "payload at most", cursor_left(&c),
-                  nq_max(payload, cursor_left(&c))))
-        return NQ_ECORRUPT;
-    out->len = EXTENT_HEADER + payload;
-    out->has_parity = (flags & EXTENT_PARITY) != 0;
-    if (!fits_entry(out, id, e, fault))
+    *fault = (struct extent_fault){"magic", EXTENT_MAGIC, 0};
+    memcpy(&fault->found, bytes.p, 4);
+    left = bytes.len - EXTENT_HEADER;
+    if (!get_header(bytes, out, &flags, &payload) ||
+        !is_equal(fault, "payload at most", left, nq_max(payload, left)) ||
+        !fits_entry(out, id, e, fault))
         return NQ_ECORRUPT;
     crc = crc_of(bytes.p, out->len);
     if (!is_equal(fault, "checksum computed", e.crc, crc) ||

@@ -131,6 +131,9 @@ uint32_t extent_space(const struct extent *x);
 /* Its entry, once a place is found. */
 struct entry extent_entry(const struct extent *x, uint64_t off);
 
+/* What the header at `bytes` (EXTENT_HEADER of them) says of itself, for who
+ * looks for extents: nothing is checked but that it may be one. */
+bool extent_peek(struct slice bytes, struct extent *out);
 /* Checks every field of the extent in `bytes` (entry_len() of them) against
  * what the table says of page `id`.  NQ_ECORRUPT fills in *fault. */
 NQ_MUST_USE nq_rc extent_verify(struct slice bytes, pgno id, struct entry e,

@@ -114,8 +114,8 @@ create_data(struct store *st)
 
 /* --- opening -------------------------------------------------------------- */
 
-static nq_rc
-open_data(struct store *st)
+nq_rc
+store_open_data(struct store *st)
 {
     uint64_t bytes;
     nq_rc rc;
@@ -144,8 +144,8 @@ open_data(struct store *st)
     return NQ_OK;
 }
 
-static nq_rc
-load_catalog(struct store *st)
+nq_rc
+store_load_catalog(struct store *st)
 {
     const struct part *p = &st->sb.catalog;
     struct slice plain;
@@ -175,8 +175,8 @@ load_catalog(struct store *st)
     return rc;
 }
 
-static nq_rc
-open_frames(struct store *st)
+nq_rc
+store_open_frames(struct store *st)
 {
     struct frames_opts fo = {
         .page_size = st->sb.page_size,
@@ -199,8 +199,8 @@ open_frames(struct store *st)
     return NQ_OK;
 }
 
-static nq_rc
-open_log(struct store *st)
+nq_rc
+store_open_log(struct store *st)
 {
     struct wal_opts *wo = &st->opts.wal;
     struct wal_start start = {
@@ -218,8 +218,8 @@ open_log(struct store *st)
     return wal_open(wo, &start, &st->wal);
 }
 
-static void
-free_all(struct store *st)
+void
+store_free_all(struct store *st)
 {
     checkpoint_fini(&st->ckpt);
     dict_keeper_free(st->dict_keeper);
@@ -237,8 +237,8 @@ free_all(struct store *st)
     nq_free(st);
 }
 
-static struct store *
-new_store(const struct store_opts *opts, struct pool *pool)
+struct store *
+store_new_store(const struct store_opts *opts, struct pool *pool)
 {
     struct store *st = nq_calloc(1, sizeof *st);
 
@@ -267,34 +267,34 @@ new_store(const struct store_opts *opts, struct pool *pool)
 nq_rc
 store_open(const struct store_opts *opts, struct pool *pool, struct store **out)
 {
-    struct store *st = new_store(opts, pool);
+    struct store *st = store_new_store(opts, pool);
     nq_rc rc;
 
     *out = NULL;
     if (!opts->read_only && (rc = dir_create(st->dir)) != NQ_OK)
         goto undo;
     if ((rc = dir_lock(st->dir, &st->lock)) != NQ_OK ||
-        (rc = open_data(st)) != NQ_OK || (rc = encrypt_open(st)) != NQ_OK ||
-        (rc = load_catalog(st)) != NQ_OK ||
+        (rc = store_open_data(st)) != NQ_OK || (rc = encrypt_open(st)) != NQ_OK ||
+        (rc = store_load_catalog(st)) != NQ_OK ||
         (rc = pagetable_load(st->disk.table, st->disk.file, &st->sb)) !=
             NQ_OK ||
-        (rc = open_frames(st)) != NQ_OK)
+        (rc = store_open_frames(st)) != NQ_OK)
         goto undo;
     dict_keeper_load(st->dict_keeper);
-    if ((rc = open_log(st)) != NQ_OK)
+    if ((rc = store_open_log(st)) != NQ_OK)
         goto undo;
     *out = st;
     return NQ_OK;
 
 undo:
-    free_all(st);
+    store_free_all(st);
     return rc;
 }
 
 nq_rc
 store_replay(struct store *st, struct wal_record *out)
 {
-    nq_rc rc = wal_replay_next(st->wal, out);
+    nq_rc rc = st->wal == NULL ? NQ_NOTFOUND : wal_replay_next(st->wal, out);
 
     nq_assert(st->magic == STORE_MAGIC && !st->is_ready);
     if (rc == NQ_OK)
@@ -399,12 +399,12 @@ store_close(struct store *st, bool checkpoint)
     if (is_last)
         rc = last_checkpoint(st);
     wait_for_jobs(st);
-    log_rc = wal_close(st->wal, &end);
+    log_rc = st->wal == NULL ? NQ_OK : wal_close(st->wal, &end);
     if (rc == NQ_OK)
         rc = log_rc;
     if (rc == NQ_OK && is_last)
         rc = publish_now(st, true, end);
-    free_all(st);
+    store_free_all(st);
     return rc;
 }
 
@@ -413,7 +413,7 @@ store_abandon(struct store *st)
 {
     wait_for_jobs(st);
     wal_abandon(st->wal);
-    free_all(st);
+    store_free_all(st);
 }
 
 /* --- small ones ----------------------------------------------------------- */

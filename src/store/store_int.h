@@ -21,7 +21,7 @@ struct store {
     struct dir_lock *lock;
     struct disk disk;
     struct frames *frames;
-    struct wal *wal;
+    struct wal *wal;      /* NULL: salvaged, and it cannot be read */
     struct superblock sb; /* as published last */
     struct catalog catalog;
     bool is_ready; /* replayed; the log takes appends */
@@ -32,5 +32,14 @@ struct store {
     struct dict_keeper *dict_keeper;
     bool is_closing; /* nothing long is begun any more */
 };
+
+/* The steps of store_open(), in their order, for salvage.c, which goes on
+ * where they fail. */
+struct store *store_new_store(const struct store_opts *opts, struct pool *pool);
+NQ_MUST_USE nq_rc store_open_data(struct store *st);
+NQ_MUST_USE nq_rc store_load_catalog(struct store *st);
+NQ_MUST_USE nq_rc store_open_frames(struct store *st);
+NQ_MUST_USE nq_rc store_open_log(struct store *st);
+void store_free_all(struct store *st);
 
 #endif
