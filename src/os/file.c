@@ -242,6 +242,12 @@ file_forget_cache(struct file *f, uint64_t off, uint64_t n)
 }
 
 void
+file_read_hint(struct file *f, uint64_t off, uint64_t n)
+{
+    (void)!posix_fadvise(f->fd, (off_t)off, (off_t)n, POSIX_FADV_WILLNEED);
+}
+
+void
 file_write_hint(struct file *f, uint64_t off, uint64_t n)
 {
     (void)!sync_file_range(f->fd, (off_t)off, (off_t)n, SYNC_FILE_RANGE_WRITE);

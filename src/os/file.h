@@ -48,6 +48,8 @@ void file_punch(struct file *f, uint64_t off, uint64_t n);
 /* The kernel need not keep what it has of the range: the next read is one of
  * the disk.  Advice. */
 void file_forget_cache(struct file *f, uint64_t off, uint64_t n);
+/* Advice to bring the range into memory; the disk works on it meanwhile. */
+void file_read_hint(struct file *f, uint64_t off, uint64_t n);
 /* Advice to start writing dirty pages of the range out; never waits long. */
 void file_write_hint(struct file *f, uint64_t off, uint64_t n);
 

@@ -183,6 +183,7 @@ cursor_take(struct btree_cursor *c, const struct spot *s)
     c->version = c->tree->version;
     c->valid = true;
     look_ahead(c, s->pg);
+    tree_ahead(c->tree, &c->path);
     return NQ_OK;
 }
 

@@ -91,6 +91,10 @@ NQ_MUST_USE nq_rc spot_step_aside(struct btree *t, struct spot *s, bool back);
 NQ_MUST_USE nq_rc cursor_take(struct btree_cursor *c, const struct spot *s);
 nq_rc cursor_take_end(struct btree_cursor *c);
 
+/* A cursor has come to the leaf at the end of `path`: reads ahead of it if
+ * this is a walk (btree_ahead.c). */
+void tree_ahead(struct btree *t, const struct btree_path *path);
+
 /* Does the path take the last slot of each of its first `levels` pages? */
 bool tree_is_rightmost(struct btree *t, const struct btree_path *path,
                        unsigned levels);

@@ -334,18 +334,10 @@ frames_fetch_end(struct frames *fr, struct frames_wait *w)
     release_holds(all, w);
 }
 
-void
-frames_prefetch(struct frames *fr, pgno id)
+bool
+frames_is_crowded(const struct frames_all *all)
 {
-    struct frames_all *all = frames_all(fr);
-    struct entry e;
-
-    if (all->disk == NULL || fr->frame_of[id] != 0 ||
-        is_beyond_borrowing(all, 0))
-        return;
-    e = pagetable_get(all->disk->table, id);
-    if (!entry_is_none(e))
-        frames_read_start(all, id, e, POLICY_AHEAD);
+    return is_beyond_borrowing(all, 0);
 }
 
 bool

@@ -63,6 +63,32 @@ struct wait_queue {
     struct frames_wait *head, *tail;
 };
 
+/* A walk in key order (btree_ahead.c), as far as it has been seen. */
+struct ahead_stream {
+    pgno parent;       /* 0: none */
+    unsigned slot;     /* of the leaf that it came to, in the parent */
+    int direction;     /* 1, -1; 0: not known yet */
+    unsigned distance; /* leaves read ahead, as of now */
+    unsigned ready;    /* of those, the ones not yet walked over */
+    uint64_t stamp;    /* when it was seen last */
+};
+
+#define AHEAD_STREAMS 16
+#define AHEAD_MOST 1024u /* what ahead_most may be */
+
+struct ahead {
+    struct ahead_stream streams[AHEAD_STREAMS];
+    uint64_t clock;
+    unsigned limit;                  /* of distances */
+    uint64_t used_seen, wasted_seen; /* when the limit was last looked at */
+};
+
+/* A page and where it is on disk. */
+struct page_want {
+    pgno id;
+    struct entry entry;
+};
+
 struct frames_all {
     struct frames pub; /* first: the handle is its address */
     uint32_t magic;
@@ -116,6 +142,7 @@ struct frames_all {
     uint32_t harsh;
     uint32_t inner; /* inner pages in memory */
     struct hot_pages hot;
+    struct ahead ahead;
     struct frames_tuning tuning;
     uint32_t unpacked_hand, unpacked_chunks;
     uint64_t unpacked_bytes, unpacked_hits, unpacked_misses;
@@ -286,6 +313,9 @@ void frames_mend(struct frames_all *all, pgno id, struct entry e,
 /* By a worker; `id` is FRAME_LOADING until then. */
 void frames_read_start(struct frames_all *all, pgno id, struct entry e,
                        enum policy_origin origin);
+/* Several, none of which is resident or on its way, by one worker. */
+void frames_read_batch(struct frames_all *all, const struct page_want *wants,
+                       unsigned n);
 /* `w` waits for it too (w->pending), and is told by frames_wait_arrived(). */
 void frames_read_wait(struct frames_all *all, pgno id, struct frames_wait *w);
 void frames_read_forget(struct frames_all *all, const struct frames_wait *w);
@@ -298,6 +328,14 @@ uint64_t frames_read_weight(const struct frames_all *all, struct entry e);
  * gone. */
 void frames_wait_arrived(struct frames_all *all, struct frames_wait *w, pgno id,
                          nq_rc rc);
+/* No room even for what is read ahead. */
+bool frames_is_crowded(const struct frames_all *all);
+
+/* frames_ahead.c.  Whether it makes sense at all. */
+bool frames_may_read_ahead(const struct frames_all *all);
+/* Reads those that neither we nor the kernel have in memory. */
+void frames_ahead(struct frames_all *all, const pgno *ids, unsigned n);
+
 /* Gives back what parked commands and reads hold; no job may be under way. */
 void frames_fetch_fini(struct frames_all *all);
 /* Lets commands that wait for room try again, if there is some. */

@@ -306,9 +306,10 @@ read_done(struct job *job)
     frames_run_ready(&all->pub);
 }
 
-void
-frames_read_start(struct frames_all *all, pgno id, struct entry e,
-                  enum policy_origin origin)
+/* `id` is being read from now on; somebody must see to that. */
+static struct page_read *
+new_read(struct frames_all *all, pgno id, struct entry e,
+         enum policy_origin origin)
 {
     struct page_read *r = nq_calloc(1, sizeof *r);
 
@@ -326,8 +327,63 @@ frames_read_start(struct frames_all *all, pgno id, struct entry e,
         all->demand_reads++;
     all->reading_bytes += frames_read_weight(all, e);
     list_push_back(&all->running, &r->link);
+    return r;
+}
+
+void
+frames_read_start(struct frames_all *all, pgno id, struct entry e,
+                  enum policy_origin origin)
+{
+    struct page_read *r = new_read(all, id, e, origin);
+
     r->job = (struct job){.run = run_read, .done = read_done};
     pool_submit(all->disk->pool, &r->job, POOL_READ);
+}
+
+/* --- several pages at once ------------------------------------------------ */
+
+/* Its reads are not submitted themselves: their jobs stand still. */
+struct read_batch {
+    struct job job;
+    unsigned count;
+    struct page_read *reads[];
+};
+
+static void
+run_batch(struct job *job)
+{
+    struct read_batch *b = nq_container(job, struct read_batch, job);
+
+    for (unsigned i = 0; i < b->count; i++) {
+        const struct page_read *r = b->reads[i];
+
+        file_read_hint(r->from.file, entry_off(r->entry), entry_len(r->entry));
+    }
+    for (unsigned i = 0; i < b->count; i++)
+        run_read(&b->reads[i]->job);
+}
+
+static void
+batch_done(struct job *job)
+{
+    struct read_batch *b = nq_container(job, struct read_batch, job);
+
+    for (unsigned i = 0; i < b->count; i++)
+        read_done(&b->reads[i]->job);
+    nq_free(b);
+}
+
+void
+frames_read_batch(struct frames_all *all, const struct page_want *wants,
+                  unsigned n)
+{
+    struct read_batch *b = nq_malloc(sizeof *b + n * sizeof b->reads[0]);
+
+    b->count = n;
+    for (unsigned i = 0; i < n; i++)
+        b->reads[i] = new_read(all, wants[i].id, wants[i].entry, POLICY_AHEAD);
+    b->job = (struct job){.run = run_batch, .done = batch_done};
+    pool_submit(all->disk->pool, &b->job, POOL_READ);
 }
 
 void
@@ -336,6 +392,7 @@ frames_read_wait(struct frames_all *all, pgno id, struct frames_wait *w)
     struct page_read *r = find_read(all, id);
 
     nq_assert(r != NULL);
+    all->ahead_late += r->origin == POLICY_AHEAD && r->waiters_count == 0;
     if (r->waiters_count > 0 && r->waiters[r->waiters_count - 1] == w)
         return; /* the command named it twice */
     if (r->waiters_count == r->waiters_cap) {

@@ -21,6 +21,7 @@ frames_get_stats(const struct frames *fr, struct frames_stats *out)
         .ahead_used = all->ahead_used,
         .ahead_wasted = all->ahead_wasted,
         .ahead_late = all->ahead_late,
+        .ahead_distance = all->ahead.limit,
         .evictions = all->evictions,
         .flushes = all->flushes,
         .copies = all->copies,

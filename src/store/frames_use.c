@@ -92,6 +92,16 @@ used_of(struct frames_all *all, uint32_t f)
     return frame_is_chunk(f) ? &chunk_get(all, f)->used : &all->pub.used[f];
 }
 
+/* The first use of a page that was read ahead. */
+static void
+count_ahead(struct frames_all *all, const struct frame *m)
+{
+    if (m->item == 0 || !policy_is_unused(all->policy, m->item))
+        return;
+    all->ahead_used++;
+    policy_touch(all->policy, m->item);
+}
+
 void
 frames_note_use(struct frames *fr, uint32_t f)
 {
@@ -101,7 +111,9 @@ frames_note_use(struct frames *fr, uint32_t f)
     *used |= USE_FLUSHER;
     if ((*used & USE_NOTED) != 0)
         return;
-    if (all->is_noting) {
+    if (!all->is_noting) {
+        count_ahead(all, frame_get(all, f));
+    } else {
         if (all->noted_count == NOTED_MAX)
             return; /* the next use tries again */
         all->noted[all->noted_count++] = f;
