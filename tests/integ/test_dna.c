@@ -182,6 +182,7 @@ what_a_checkpoint_packs_is_counted(void **state)
     rng_seed(&rng, 3);
     dna_text_letters(&b, &rng, "ACGT", 500000);
     client_open(&c, &srv);
+    client_expect(&c, "CONFIG SET compression.enabled yes", "+OK");
     r = redisCommand(ctx, "SET genome %b", b.p, b.len);
     assert_non_null(r);
     freeReplyObject(r);
