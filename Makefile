@@ -242,6 +242,12 @@ bench-stall:
 	@$(MAKE) --no-print-directory MODE=release build/obj/release/bench/stall
 	@build/obj/release/bench/stall $(BENCH_ARGS)
 
+## make bench-seal     what encryption costs checkpoints and the log
+.PHONY: bench-seal
+bench-seal:
+	@$(MAKE) --no-print-directory MODE=release build/obj/release/bench/seal
+	@build/obj/release/bench/seal $(BENCH_ARGS)
+
 ## make bench-codec    packing nucleotides, checksums, beside memcpy:
 ##                     BENCH_ARGS="-r 9 -s 65536,67108864 -v avx2"
 .PHONY: bench-codec
