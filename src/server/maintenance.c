@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "cmd/cmd_compact.h"
 #include "cmd/jobs.h"
 #include "db/db.h"
 #include "server/info_int.h"
@@ -78,6 +79,12 @@ maintenance_init(struct server *s)
     jobs_add_service(j, look_at_checkpoints, s);
     jobs_add_service(j, look_at_expiry, s);
     jobs_add_service(j, look_at_freeing, s);
+}
+
+void
+maintenance_resume(struct server *s)
+{
+    compact_resume(s->engine);
 }
 
 /* --- INFO jobs --------------------------------------------------------------

@@ -392,6 +392,7 @@ server_serve(struct server *s)
         log_notice("Ready to accept connections on port %u", s->port);
     else
         log_notice("Ready to accept connections");
+    maintenance_resume(s);
 }
 
 /* --- ending

@@ -124,6 +124,8 @@ bool checkpoints_log_is_full(const struct server *s);
 
 /* Lets NQ.JOBS show what goes on by itself. */
 void maintenance_init(struct server *s);
+/* The log is replayed: goes on with what the last end interrupted. */
+void maintenance_resume(struct server *s);
 
 /* --- encryption.c
  * ------------------------------------------------------------- */

@@ -14,6 +14,8 @@
  *       they stay as they are
  *   K3  the key where it goes on is the first of a page at its time; later
  *       changes may move it, which costs a page packed less well
+ *   K4  a page tells the last change of its records, which packing is not:
+ *       who reads them waits for nothing new
  *
  * Called by db/compact.c. */
 #include "store/btree_compact.h"
@@ -135,6 +137,7 @@ write_leaf(struct btree *t, const struct page_mix *m, unsigned lo, unsigned hi,
     struct page_entry e;
 
     page_mix_write(m, lo, hi, pg);
+    pg->lsn = nq_max(m->source[0]->lsn, m->source[1]->lsn); /* K4 */
     e = tree_leaf_entry(t, pg, id);
     page_entry_set(parent, slot, &e);
 }
@@ -321,7 +324,6 @@ lower_root(struct btree *t, struct btree_compact *c)
     const struct page *root, *child;
     struct page *pg;
     pgno id;
-    lsn stamp;
     nq_rc rc;
 
     for (;;) {
@@ -332,9 +334,7 @@ lower_root(struct btree *t, struct btree_compact *c)
         if ((rc = tree_page(t, id, &child)) != NQ_OK)
             return rc;
         pg = tree_mut(t, t->root);
-        stamp = pg->lsn;
-        memcpy(pg, tree_peek(t, id), page_size(child));
-        pg->lsn = stamp;
+        memcpy(pg, tree_peek(t, id), page_size(child)); /* K4: its LSN, too */
         frames_set_kind(t->fr, t->root, (enum page_kind)pg->kind);
         frames_free(t->fr, id);
         c->freed++;

@@ -28,13 +28,16 @@ join_leaves(struct btree *t, pgno left, const struct page *b)
     _Alignas(64) uint8_t copy[1 << PAGE_MAX_SHIFT];
     const struct page *a = tree_peek(t, left);
     struct page_mix mix;
+    struct page *w;
 
     memcpy(copy, a, page_size(a));
     page_mix_init(&mix, a->shift);
     page_mix_sources(&mix, page_of(copy), b);
     if (!page_mix_fits(&mix, 0, page_mix_count(&mix)))
         return false;
-    page_mix_write(&mix, 0, page_mix_count(&mix), tree_mut(t, left));
+    w = tree_mut(t, left);
+    page_mix_write(&mix, 0, page_mix_count(&mix), w);
+    w->lsn = nq_max(page_of(copy)->lsn, b->lsn); /* of the last change */
     return true;
 }
 

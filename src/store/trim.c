@@ -4,7 +4,7 @@
  * being punched is not free in the map any more.  A hole that could not be
  * punched does no harm: it keeps its blocks.
  *
- * Called by checkpoint.c. */
+ * Called by checkpoint.c and shrink.c. */
 #include "store/trim.h"
 
 #include "base/log.h"
@@ -56,7 +56,7 @@ punched(struct job *job)
     tr->is_busy = false;
     for (unsigned i = 0; i < tr->runs_count; i++)
         tr->punched += tr->runs[i].len;
-    if (tr->gives_all && tr->runs_count == TRIM_RUNS && tr->st->is_ready)
+    if (tr->mode == TRIM_ALL && tr->runs_count == TRIM_RUNS && tr->st->is_ready)
         punch(tr);
 }
 
@@ -66,10 +66,12 @@ punch(struct trim *tr)
     struct space *sp = tr->st->disk.space;
     uint64_t keep = nq_max(SPARE, space_used_bytes(sp) / 4);
 
-    if (!tr->punches || tr->st->disk.is_limited)
+    bool gives_all = tr->mode == TRIM_ALL;
+
+    if (!tr->punches || tr->mode == TRIM_CUT || tr->st->disk.is_limited)
         return;
-    tr->runs_count = space_punch(sp, tr->gives_all ? ALL_MIN : HOLE_MIN,
-                                 tr->gives_all ? 0 : keep, tr->runs, TRIM_RUNS);
+    tr->runs_count = space_punch(sp, gives_all ? ALL_MIN : HOLE_MIN,
+                                 gives_all ? 0 : keep, tr->runs, TRIM_RUNS);
     if (tr->runs_count > 0)
         submit(tr, run_punch, punched);
 }
@@ -100,7 +102,7 @@ cut(struct job *job)
 static bool
 is_worth_cutting(const struct trim *tr, uint64_t last, uint64_t end)
 {
-    if (tr->gives_all)
+    if (tr->mode != TRIM_USUAL)
         return end - last >= ALL_MIN;
     return end - last >= CUT_MIN && end - last >= end / 4;
 }

@@ -13,12 +13,19 @@
 
 struct store;
 
+enum trim_mode {
+    TRIM_USUAL, /* what is worth it */
+    TRIM_CUT,   /* the end, however little it is; no holes, as pages are to
+                   move there */
+    TRIM_ALL,   /* as much as can be */
+};
+
 struct trim {
     struct store *st;
     struct job job;
-    bool is_busy;    /* nothing may be closed yet */
-    bool punches;    /* storage.punch_holes */
-    bool gives_all;  /* compaction: as much as can be, not what is worth it */
+    bool is_busy; /* nothing may be closed yet */
+    bool punches; /* storage.punch_holes */
+    enum trim_mode mode;
     nq_rc rc;        /* of the job */
     uint64_t cut_to; /* what the job does: cut there, or punch */
     unsigned runs_count;
@@ -26,7 +33,7 @@ struct trim {
     uint64_t cuts, punched; /* so far: times, bytes */
 };
 
-/* A checkpoint is done, and none runs: begins what is worth it. */
+/* Begins what there is to do, unless some of it is under way. */
 void trim_begin(struct trim *tr);
 
 #endif

@@ -48,7 +48,8 @@ work(struct toy *t)
     struct rng rng;
 
     rng_seed(&rng, t->seed);
-    t->st->trim.punches = t->st->trim.gives_all = true;
+    t->st->trim.punches = true;
+    t->st->trim.mode = TRIM_ALL;
     for (unsigned i = 0; i < WRITES; i++) {
         if (i % 40 == 20)
             store_checkpoint(t->st, NULL, NULL);
