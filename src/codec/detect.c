@@ -8,6 +8,8 @@
  *             repeats
  *   bases     letters of nucleotides are 40 % or more in upper case (FASTQ
  *             has 45), or 70 % in any; English has some 25 %, words up to 60
+ *             Or so many stand in rows that this is no accident, whatever is
+ *             between them (dna_sniff): GenBank, pages with sequences in them
  *   numbers   text of which two fifths and more are digits, and nearly all
  *             the rest what stands between numbers
  *   text      seven tenths can be printed
@@ -22,6 +24,7 @@
 
 #include "base/check.h"
 #include "base/slice.h"
+#include "codec/dna.h"
 
 #define RUN 64u
 #define RUNS 16u
@@ -172,6 +175,8 @@ detect_class(const void *src, size_t len)
     if (digits * 5 >= s.len * 2 &&
         (digits + count_of(&s, " \t\r\n,.:;-+/TZ")) * 10 >= s.len * 9)
         return DATA_NUMBERS;
+    if (dna_sniff(slice_of(src, len)))
+        return DATA_BASES;
     text = count_between(&s, ' ', '~') + count_of(&s, "\t\r\n");
     return text * 10 >= s.len * 7 ? DATA_TEXT : DATA_BINARY;
 }
