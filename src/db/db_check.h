@@ -83,4 +83,10 @@ void db_check_free(struct db_check *c); /* db_check_free(NULL) does nothing */
 NQ_MUST_USE nq_rc db_check(struct db *db, const struct db_check_opts *opts,
                            struct db_check_stats *out);
 
+/* What a page of that range covers, in words, zero-ended: of a database, or
+ * (key.p not NULL) of the private tree of that key. */
+struct buf;
+void db_describe_range(struct buf *out, uint32_t dbi, uint8_t type,
+                       struct slice key, const struct btree_range *r);
+
 #endif

@@ -162,3 +162,15 @@ check_text_bytes(struct buf *out, const struct check_place *p, uint64_t from,
                    p->type == DB_STRING ? "" : " of a long item");
     buf_put_u8(out, 0);
 }
+
+void
+db_describe_range(struct buf *out, uint32_t dbi, uint8_t type, struct slice key,
+                  const struct btree_range *r)
+{
+    struct check_place p = {.records = key.p != NULL ? OF_ITEMS : OF_KEYS,
+                            .dbi = dbi,
+                            .type = type,
+                            .key = key};
+
+    check_text_range(out, &p, r);
+}

@@ -12,6 +12,7 @@
  * caller let the pool's writes finish. */
 #include "base/log.h"
 #include "db/db_int.h"
+#include "db/db_salvage.h"
 #include "os/clock.h"
 
 #define RECORDS_PER_LOOK 32 /* between two looks at the clock */
@@ -90,6 +91,31 @@ db_replay(struct db *db, uint64_t budget_us)
         return rc;
     db->is_replaying = false;
     return db_clear_staging(db);
+}
+
+nq_rc
+db_salvage_replay(struct db *db,
+                  void (*failed)(void *arg, const char *effect, uint32_t dbi,
+                                 struct slice key),
+                  void *arg)
+{
+    bool was = frames_set_blocking(db->fr, true);
+    struct wal_record r;
+    nq_rc rc;
+
+    while ((rc = store_replay(db->opts.store, &r)) == NQ_OK) {
+        while ((rc = apply_one(db, &r)) == NQ_AGAIN)
+            frames_make_room(db->fr);
+        if (rc != NQ_OK)
+            failed(arg,
+                   r.effect < nq_countof(effects) ? effects[r.effect].name
+                                                  : "?",
+                   r.db, r.key);
+        frames_make_room(db->fr);
+    }
+    (void)frames_set_blocking(db->fr, was);
+    db->is_replaying = false;
+    return rc == NQ_NOTFOUND ? NQ_OK : rc;
 }
 
 nq_rc

@@ -15,11 +15,13 @@
 #include "base/log.h"
 #include "db/db.h"
 #include "db/db_check.h"
+#include "db/db_salvage.h"
 #include "os/clock.h"
 #include "os/pool.h"
 #include "os/process.h"
 #include "os/thread.h"
 #include "server/cli_dump.h"
+#include "server/cli_salvage.h"
 #include "server/config_int.h"
 #include "server/master_key.h"
 #include "server/version.h"
@@ -38,6 +40,7 @@ struct tool {
     int64_t only_db; /* -1: all */
     struct slice prefix;
     uint64_t from;
+    const char *to; /* NULL: the standard output */
     struct master_key_source key_source;
     uint8_t *master_key; /* secret; NULL: none was named */
     struct pool *pool;
@@ -66,22 +69,28 @@ replay(struct tool *t)
     return rc;
 }
 
+static struct store_opts
+store_opts_of(const struct tool *t)
+{
+    return (struct store_opts){.is_page = page_verify,
+                               .dir = t->dir,
+                               .pool_bytes = t->pool_bytes,
+                               .read_only = true,
+                               .dirty_soft = 0.6,
+                               .dirty_hard = 0.8,
+                               .wal = {.segment_size = 16 << 20,
+                                       .buffer_size = 1 << 20,
+                                       .fsync = WAL_FSYNC_NEVER},
+                               .master_key = t->master_key};
+}
+
 static int
 open_tool(struct tool *t)
 {
-    struct store_opts so = {.is_page = page_verify,
-                            .dir = t->dir,
-                            .pool_bytes = t->pool_bytes,
-                            .read_only = true,
-                            .dirty_soft = 0.6,
-                            .dirty_hard = 0.8,
-                            .wal = {.segment_size = 16 << 20,
-                                    .buffer_size = 1 << 20,
-                                    .fsync = WAL_FSYNC_NEVER}};
+    struct store_opts so = store_opts_of(t);
     struct db_opts dbo = {.databases = DATABASES};
     nq_rc rc = pool_open(2, NULL, NULL, &t->pool);
 
-    so.master_key = t->master_key;
     if (rc == NQ_OK)
         rc = store_open(&so, t->pool, &t->store);
     dbo.store = t->store;
@@ -257,6 +266,62 @@ run_dump(struct tool *t)
     return code;
 }
 
+/* --- salvage
+ * ----------------------------------------------------------------------- */
+
+static void
+on_unapplied(void *arg, const char *effect, uint32_t dbi, struct slice key)
+{
+    if (key.len == 0)
+        fprintf(stderr, "log: %s in database %u could not be applied\n", effect,
+                dbi);
+    salvage_taint(arg, dbi, key);
+}
+
+static nq_rc
+open_salvage(struct tool *t, struct salvage *v)
+{
+    struct store_opts so = store_opts_of(t);
+    struct db_opts dbo = {.databases = DATABASES};
+    nq_rc rc = pool_open(2, NULL, NULL, &t->pool);
+
+    if (rc == NQ_OK)
+        rc = store_salvage(&so, t->pool, &v->found, &t->store);
+    dbo.store = t->store;
+    if (rc == NQ_OK)
+        rc = db_open(&dbo, &t->db);
+    if (rc != NQ_OK)
+        return rc;
+    v->store = t->store;
+    v->db = t->db;
+    v->frames = store_frames(t->store);
+    db_set_now(t->db, clock_wall_ms());
+    rc = db_salvage_replay(t->db, on_unapplied, v);
+    if (rc == NQ_ECORRUPT) /* what it has before that is applied */
+        v->found.log = rc;
+    (void)frames_set_blocking(v->frames, true);
+    return rc == NQ_ECORRUPT ? NQ_OK : rc;
+}
+
+static int
+run_salvage(struct tool *t)
+{
+    struct salvage v = {0};
+    bool is_all;
+    nq_rc rc;
+
+    if (t->to != NULL && freopen(t->to, "wx", stdout) == NULL)
+        return complain(t->to, "cannot be made, or is there already") + 1;
+    if ((rc = open_salvage(t, &v)) != NQ_OK)
+        return complain(t->dir, rc_text(rc)) + 1;
+    salvage_label(&v);
+    salvage_dump(&v);
+    is_all = salvage_report(&v);
+    salvage_free_taints(&v);
+    salvage_fini(&v);
+    return is_all ? 0 : 1;
+}
+
 /* --- wal
  * -------------------------------------------------------------------------- */
 
@@ -315,6 +380,13 @@ static const struct subcommand {
      "    all keys with values and expiries: as commands for redis-cli "
      "--pipe,\n    or one line a key: database, expiry in Unix ms, key, "
      "value,\n    or type and elements"},
+    {"salvage", run_salvage, false,
+     "salvage DIR [--to FILE]\n"
+     "    whatever can still be read of a damaged database, as commands for\n"
+     "    redis-cli --pipe into a new one; tells what is lost.  Changes "
+     "nothing.\n"
+     "    Exit code 0: nothing is lost; 1: something is; 2: there is nothing\n"
+     "    to be read"},
     {"wal", run_wal, false,
      "wal DIR [--from LSN]\n"
      "    the log: segments, frames and their records; of encrypted frames "
@@ -356,6 +428,8 @@ take_option(struct tool *t, const char *name, const char *value)
         t->key_source.env = value;
     else if (strcmp(name, "--key-command") == 0)
         t->key_source.command = value;
+    else if (strcmp(name, "--to") == 0)
+        t->to = value;
     else if (strcmp(name, "--prefix") == 0)
         t->prefix = text;
     else if (strcmp(name, "--format") == 0)

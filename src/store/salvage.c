@@ -46,7 +46,8 @@ struct scan {
     uint32_t count, cap;
 };
 
-/* --- one extent ------------------------------------------------------------ */
+/* --- one extent ------------------------------------------------------------
+ */
 
 static void
 push_broken(struct scan *s, const struct extent *x)
@@ -98,11 +99,11 @@ look_at(struct scan *s, const uint8_t *header, uint64_t off)
     if (entry_space(e) > s->file_bytes - off)
         return 0;
     bytes = nq_malloc(entry_space(e));
-    is_good = file_read(s->st->disk.file, bytes, entry_space(e), off) ==
-                  NQ_OK &&
-              (extent_verify(slice_of(bytes, entry_len(e)), x.id, e, &again,
-                             &fault) == NQ_OK ||
-               (entry_has_parity(e) && extent_repair(bytes, x.id, e) > 0));
+    is_good =
+        file_read(s->st->disk.file, bytes, entry_space(e), off) == NQ_OK &&
+        (extent_verify(slice_of(bytes, entry_len(e)), x.id, e, &again,
+                       &fault) == NQ_OK ||
+         (entry_has_parity(e) && extent_repair(bytes, x.id, e) > 0));
     nq_free(bytes);
     if (is_good)
         take_good(s, &x, e);
@@ -111,7 +112,8 @@ look_at(struct scan *s, const uint8_t *header, uint64_t off)
     return is_good ? entry_space(e) : 0;
 }
 
-/* --- all of them ------------------------------------------------------------ */
+/* --- all of them ------------------------------------------------------------
+ */
 
 static nq_rc
 scan_file(struct scan *s)
@@ -210,7 +212,8 @@ rebuild_table(struct store *st, struct salvage_found *found)
     return rc;
 }
 
-/* --- opening --------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------
+ */
 
 /* Without a superblock: the keys of whatever database is in keys.nq. */
 static nq_rc
@@ -226,8 +229,7 @@ open_keys(struct store *st, const struct salvage_found *found)
     st->opts.master_key = NULL;
     if (o.master == NULL && o.least == 0)
         return NQ_OK;
-    return o.master == NULL ? NQ_EKEY
-                            : keyring_open(&o, &st->disk.env.keys);
+    return o.master == NULL ? NQ_EKEY : keyring_open(&o, &st->disk.env.keys);
 }
 
 static nq_rc
@@ -282,7 +284,8 @@ store_salvage(const struct store_opts *opts, struct pool *pool,
     return NQ_OK;
 }
 
-/* --- pages ----------------------------------------------------------------- */
+/* --- pages -----------------------------------------------------------------
+ */
 
 nq_rc
 salvage_page(struct store *st, pgno id, const struct page **out)
@@ -292,10 +295,10 @@ salvage_page(struct store *st, pgno id, const struct page **out)
     bool was;
     nq_rc rc;
 
-    if (id == 0 || id >= all->next_id ||
-        entry_is_none(pagetable_get(st->disk.table, id)))
+    if (id == 0 || id >= all->next_id || frame_is_chunk(all->pub.frame_of[id]))
         return NQ_NOTFOUND;
-    if (frame_is_chunk(all->pub.frame_of[id]))
+    if (frame_is_mark(all->pub.frame_of[id]) &&
+        entry_is_none(pagetable_get(st->disk.table, id)))
         return NQ_NOTFOUND;
     was = frames_set_blocking(&all->pub, true);
     rc = frames_page(&all->pub, id, &bytes);

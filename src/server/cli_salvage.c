@@ -1,0 +1,684 @@
+/* server/cli_salvage.c - which page belongs to which tree, in a database that
+ * is not whole.
+ *
+ *   1  each database is walked from its root, each private tree from the
+ *      record that owns it.  A page that cannot be had leaves a gap: a range
+ *      of keys, and of levels below it
+ *   2  tree pages that nobody came to, and that no other of these refers to,
+ *      are what was below a gap.  Each is given to the one tree that has a
+ *      gap for its keys; if several have, to none: what is not certain is not
+ *      saved
+ *   3  again, since what was found may own trees itself
+ *
+ * Without a catalog there are no roots.  If the page table is good and no page
+ * is damaged, what nobody refers to is a root, each of a database.  Else
+ * everything that is sure to be of a database (it has a record of a type that
+ * only keys have) is given to database 0.
+ *
+ * Pages come and go, so nothing of a page is kept but copies. */
+#include "server/cli_salvage.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "db/db_salvage.h"
+#include "db/owned.h"
+#include "store/btree.h"
+#include "store/frames.h"
+#include "store/page.h"
+
+#define KEY_ROOM 20000u /* of the part of a key that is in a page */
+
+static struct slice
+own(struct slice s)
+{
+    return slice_of(s.len == 0 ? nq_calloc(1, 1) : nq_memdup(s.p, s.len),
+                    s.len);
+}
+
+static void
+disown(struct slice *s)
+{
+    nq_free((void *)(uintptr_t)s->p);
+    *s = slice_of(NULL, 0);
+}
+
+#define GROW(array, count, cap)                                                \
+    do {                                                                       \
+        if ((count) == (cap)) {                                                \
+            (cap) = nq_max(8u, 2 * (cap));                                     \
+            (array) = nq_realloc((array), (cap) * sizeof *(array));            \
+        }                                                                      \
+    } while (0)
+
+/* --- pages ------------------------------------------------------------------
+ */
+
+/* The whole key of the slot, in the arena; false: its end is lost. */
+static bool
+key_of(struct salvage *v, const struct page *pg, unsigned slot,
+       struct arena *arena, struct slice *out)
+{
+    uint8_t *bytes = arena_alloc(arena, KEY_ROOM);
+    struct slice tail = slice_of(NULL, 0);
+    struct page_key k;
+    uint8_t *whole;
+
+    page_key_at(pg, slot, bytes, &k);
+    *out = slice_of(bytes, k.in.len);
+    if (k.tail == 0)
+        return true;
+    if (frames_chunk(v->frames, k.tail, &tail) != NQ_OK ||
+        k.in.len + tail.len != k.len)
+        return false;
+    whole = arena_alloc(arena, k.len);
+    memcpy(whole, bytes, k.in.len);
+    memcpy(whole + k.in.len, tail.p, tail.len);
+    *out = slice_of(whole, k.len);
+    return true;
+}
+
+struct salvage_record *
+salvage_leaf(struct salvage *v, pgno id, struct arena *arena, uint32_t *count,
+             uint32_t *lost)
+{
+    struct salvage_record *all;
+    const struct page *pg;
+
+    *count = *lost = 0;
+    if (salvage_page(v->store, id, &pg) != NQ_OK || pg->level != 0)
+        return NULL;
+    all = arena_alloc(arena, (pg->count + 1u) * sizeof *all);
+    for (unsigned i = 0; i < pg->count; i++) {
+        struct salvage_record *r = &all[*count];
+        struct page_record in;
+
+        if (!key_of(v, pg, i, arena, &r->key)) {
+            ++*lost;
+            continue;
+        }
+        page_record_at(pg, i, &in);
+        r->rec = (struct record){
+            .val = slice_of(arena_memdup(arena, in.v.val.p, in.v.val.len),
+                            in.v.val.len),
+            .expire_ms = in.v.expire_ms,
+            .type = PAGE_META_TYPE(in.v.meta),
+            .flags = PAGE_META_FLAGS(in.v.meta),
+        };
+        ++*count;
+    }
+    return all;
+}
+
+/* --- trees ------------------------------------------------------------------
+ */
+
+static uint32_t
+add_tree(struct salvage *v, const struct salvage_tree *t)
+{
+    GROW(v->trees, v->trees_count, v->trees_cap);
+    v->trees[v->trees_count] = *t;
+    return v->trees_count++;
+}
+
+static struct salvage_gap *
+add_gap(struct salvage *v, uint32_t ti, pgno id, const struct salvage_range *r)
+{
+    struct salvage_tree *t = &v->trees[ti];
+    struct salvage_gap *g;
+
+    GROW(t->gaps, t->gaps_count, t->gaps_cap);
+    g = &t->gaps[t->gaps_count++];
+    *g = (struct salvage_gap){.range = *r, .id = id};
+    g->range.low = own(r->low);
+    g->range.high = own(r->high);
+    return g;
+}
+
+static bool
+is_inside(const struct salvage_range *r, struct slice first, struct slice last)
+{
+    return slice_cmp(first, r->low) >= 0 &&
+           (!r->has_high || slice_cmp(last, r->high) < 0);
+}
+
+static void visit(struct salvage *v, uint32_t ti, pgno id,
+                  const struct salvage_range *r);
+
+static void
+visit_owned(struct salvage *v, uint32_t ti, const struct salvage_record *r)
+{
+    struct salvage_range all = {.level = SALVAGE_ANY};
+    struct salvage_tree t = {.is_items = true,
+                             .is_freed = v->trees[ti].is_freed,
+                             .dbi = v->trees[ti].dbi};
+    enum free_kind kind = FREE_TREE;
+    struct blob_ref ref;
+
+    if (v->trees[ti].is_list) {
+        if (db_free_decode(&r->rec, &kind, &t.root, &ref) != NQ_OK ||
+            kind == FREE_BLOB)
+            return;
+        t.is_items = kind == FREE_TREE;
+    } else if (r->rec.type == DB_STRING || !db_record_root(&r->rec, &t.root)) {
+        return;
+    }
+    t.key = own(r->key);
+    t.rec = r->rec;
+    t.rec.val = own(r->rec.val);
+    visit(v, add_tree(v, &t), t.root, &all);
+}
+
+static void
+visit_leaf(struct salvage *v, uint32_t ti, pgno id)
+{
+    struct salvage_tree *t = &v->trees[ti];
+    struct arena arena = ARENA_INIT;
+    struct salvage_record *all;
+    uint32_t n, lost;
+
+    GROW(t->leaves, t->leaves_count, t->leaves_cap);
+    t->leaves[t->leaves_count++] = id;
+    if (t->is_items)
+        return;
+    all = salvage_leaf(v, id, &arena, &n, &lost);
+    for (uint32_t i = 0; all != NULL && i < n; i++)
+        visit_owned(v, ti, &all[i]);
+    arena_fini(&arena);
+}
+
+/* The children, each with the separators around it. */
+static void
+visit_inner(struct salvage *v, uint32_t ti, const struct page *pg,
+            const struct salvage_range *r)
+{
+    struct arena arena = ARENA_INIT;
+    unsigned n = pg->count;
+    struct salvage_range *ranges = arena_alloc(&arena, n * sizeof *ranges);
+    pgno *ids = arena_alloc(&arena, n * sizeof *ids);
+
+    for (unsigned i = 0; i < n; i++) {
+        ids[i] = page_child(pg, i);
+        ranges[i] = (struct salvage_range){.level = pg->level - 1u,
+                                           .low = r->low,
+                                           .high = r->high,
+                                           .has_high = r->has_high};
+        if (i == 0)
+            continue;
+        (void)key_of(v, pg, i, &arena, &ranges[i].low);
+        ranges[i - 1].high = ranges[i].low;
+        ranges[i - 1].has_high = true;
+    }
+    for (unsigned i = 0; i < n; i++)
+        visit(v, ti, ids[i], &ranges[i]);
+    arena_fini(&arena);
+}
+
+/* The first key of a leaf and the last; false: it is empty. */
+static bool
+leaf_ends(struct salvage *v, const struct page *pg, struct arena *arena,
+          struct slice *first, struct slice *last)
+{
+    if (pg->count == 0)
+        return false;
+    (void)key_of(v, pg, 0, arena, first);
+    (void)key_of(v, pg, pg->count - 1u, arena, last);
+    return true;
+}
+
+/* Pages of another time than their parents may be somewhere else now. */
+static bool
+is_in_place(struct salvage *v, const struct page *pg,
+            const struct salvage_range *r)
+{
+    struct arena arena = ARENA_INIT;
+    struct slice first, last;
+    bool is_good = true;
+
+    if (v->found.is_scanned && pg->level == 0 &&
+        leaf_ends(v, pg, &arena, &first, &last))
+        is_good = is_inside(r, first, last);
+    arena_fini(&arena);
+    return is_good;
+}
+
+static void
+visit(struct salvage *v, uint32_t ti, pgno id, const struct salvage_range *r)
+{
+    const struct page *pg;
+
+    frames_make_room(v->frames);
+    if (salvage_page(v->store, id, &pg) != NQ_OK || v->label[id] != 0 ||
+        (r->level != SALVAGE_ANY && pg->level != r->level) ||
+        !is_in_place(v, pg, r)) {
+        add_gap(v, ti, id, r);
+        return;
+    }
+    v->label[id] = ti + 1;
+    if (pg->level == 0)
+        visit_leaf(v, ti, id);
+    else
+        visit_inner(v, ti, pg, r);
+}
+
+static void
+visit_root(struct salvage *v, const struct salvage_tree *t)
+{
+    struct salvage_range all = {.level = SALVAGE_ANY};
+
+    if (t->root != 0)
+        visit(v, add_tree(v, t), t->root, &all);
+}
+
+/* --- pages that nobody came to ----------------------------------------------
+ */
+
+struct top {
+    pgno id;
+    uint32_t level;
+    lsn stamp;
+    struct slice first, last; /* owned */
+    bool is_typed;            /* a record that only keys have */
+    bool is_freed;            /* all are rows of what is to be freed */
+    uint8_t fits; /* bit by type: all could be records of such a tree */
+    bool is_done;
+};
+
+static bool
+is_orphan(struct salvage *v, pgno id, const struct page **pg)
+{
+    return v->label[id] == 0 && salvage_page(v->store, id, pg) == NQ_OK &&
+           (*pg)->count > 0;
+}
+
+static void
+mark(uint8_t *bits, pgno ids, pgno id)
+{
+    if (id < ids)
+        bits[id / 8] |= (uint8_t)(1u << id % 8);
+}
+
+static void
+mark_owned(struct salvage *v, pgno id, uint8_t *bits)
+{
+    struct arena arena = ARENA_INIT;
+    uint32_t n, lost;
+    struct salvage_record *all = salvage_leaf(v, id, &arena, &n, &lost);
+    pgno root;
+
+    for (uint32_t i = 0; all != NULL && i < n; i++) {
+        if (all[i].rec.type != DB_STRING && db_record_root(&all[i].rec, &root))
+            mark(bits, v->ids, root);
+    }
+    arena_fini(&arena);
+}
+
+/* What orphans refer to, as bits. */
+static uint8_t *
+referred(struct salvage *v)
+{
+    uint8_t *bits = nq_calloc(v->ids / 8 + 1, 1);
+    const struct page *pg;
+
+    for (pgno id = 1; id < v->ids; id++) {
+        frames_make_room(v->frames);
+        if (!is_orphan(v, id, &pg))
+            continue;
+        for (unsigned i = 0; pg->level > 0 && i < pg->count; i++)
+            mark(bits, v->ids, page_child(pg, i));
+        if (pg->level == 0)
+            mark_owned(v, id, bits);
+    }
+    return bits;
+}
+
+static void
+judge_leaf(struct salvage *v, pgno id, struct top *t)
+{
+    struct arena arena = ARENA_INIT;
+    uint32_t n, lost;
+    struct salvage_record *all = salvage_leaf(v, id, &arena, &n, &lost);
+    enum free_kind kind;
+    struct blob_ref ref;
+    pgno root;
+
+    for (uint32_t i = 0; all != NULL && i < n; i++) {
+        const struct salvage_record *r = &all[i];
+
+        t->is_typed = t->is_typed || r->rec.type != DB_STRING;
+        t->is_freed =
+            t->is_freed && db_free_decode(&r->rec, &kind, &root, &ref) == NQ_OK;
+        for (uint8_t type = DB_LIST; type < DB_TYPES; type++) {
+            if (!db_salvage_fits(type, r->key, &r->rec))
+                t->fits &= (uint8_t) ~(1u << type);
+        }
+        if (t->first.p == NULL || slice_cmp(r->key, t->first) < 0) {
+            disown(&t->first);
+            t->first = own(r->key);
+        }
+        if (t->last.p == NULL || slice_cmp(r->key, t->last) > 0) {
+            disown(&t->last);
+            t->last = own(r->key);
+        }
+    }
+    arena_fini(&arena);
+}
+
+/* All of what is below it. */
+static void
+judge(struct salvage *v, pgno id, struct top *t)
+{
+    const struct page *pg;
+    unsigned n;
+    pgno *ids;
+
+    frames_make_room(v->frames);
+    if (!is_orphan(v, id, &pg))
+        return;
+    if (pg->level == 0) {
+        judge_leaf(v, id, t);
+        return;
+    }
+    n = pg->count;
+    ids = nq_malloc(n * sizeof *ids);
+    for (unsigned i = 0; i < n; i++)
+        ids[i] = page_child(pg, i);
+    for (unsigned i = 0; i < n; i++)
+        judge(v, ids[i], t);
+    nq_free(ids);
+}
+
+static int
+younger_first(const void *a, const void *b)
+{
+    const struct top *x = a, *y = b;
+
+    return (x->stamp < y->stamp) - (x->stamp > y->stamp);
+}
+
+static struct top *
+find_tops(struct salvage *v, uint32_t *count)
+{
+    uint8_t *bits = referred(v);
+    struct top *tops = NULL;
+    uint32_t cap = 0;
+    const struct page *pg;
+
+    *count = 0;
+    for (pgno id = 1; id < v->ids; id++) {
+        v->damaged += salvage_page(v->store, id, &pg) == NQ_ECORRUPT;
+        if ((bits[id / 8] >> id % 8 & 1) != 0 || !is_orphan(v, id, &pg))
+            continue;
+        GROW(tops, *count, cap);
+        tops[*count] = (struct top){.id = id,
+                                    .level = pg->level,
+                                    .stamp = pg->lsn,
+                                    .is_freed = true,
+                                    .fits = 0xff};
+        judge(v, id, &tops[(*count)++]);
+    }
+    nq_free(bits);
+    if (*count > 0)
+        qsort(tops, *count, sizeof *tops, younger_first);
+    return tops;
+}
+
+/* --- giving them to trees ----------------------------------------------------
+ */
+
+static bool
+is_taken(const struct salvage_tree *t, const struct top *top)
+{
+    for (uint32_t i = 0; i < t->attached_count; i++) {
+        const struct salvage_range *a = &t->attached[i];
+
+        if (slice_cmp(top->first, a->high) <= 0 &&
+            slice_cmp(top->last, a->low) >= 0)
+            return true;
+    }
+    return false;
+}
+
+static struct salvage_gap *
+gap_for(struct salvage_tree *t, const struct top *top)
+{
+    if (top->first.p == NULL || top->is_freed || t->is_freed ||
+        (t->is_items && top->is_typed) ||
+        (t->is_items && (top->fits >> t->rec.type & 1) == 0) ||
+        is_taken(t, top))
+        return NULL;
+    for (uint32_t i = 0; i < t->gaps_count; i++) {
+        struct salvage_gap *g = &t->gaps[i];
+
+        if ((g->range.level == SALVAGE_ANY || top->level < g->range.level) &&
+            (!g->is_typed_only || top->is_typed) &&
+            is_inside(&g->range, top->first, top->last))
+            return g;
+    }
+    return NULL;
+}
+
+/* The one tree that it fits; -1: none, or several. */
+static int64_t
+tree_for(struct salvage *v, const struct top *top)
+{
+    int64_t found = -1;
+
+    for (uint32_t i = 0; i < v->trees_count; i++) {
+        if (gap_for(&v->trees[i], top) == NULL)
+            continue;
+        if (found >= 0)
+            return -1;
+        found = i;
+    }
+    return found;
+}
+
+static void
+attach(struct salvage *v, uint32_t ti, struct top *top)
+{
+    struct salvage_tree *t = &v->trees[ti];
+    struct salvage_gap *g = gap_for(t, top);
+    struct salvage_range r = g->range;
+
+    g->attached++;
+    GROW(t->attached, t->attached_count, t->attached_cap);
+    t->attached[t->attached_count++] =
+        (struct salvage_range){.low = top->first, .high = top->last};
+    top->is_done = true;
+    r.level = top->level;
+    visit(v, ti, top->id, &r); /* may move all trees and gaps */
+}
+
+static void
+attach_all(struct salvage *v, struct top *tops, uint32_t n)
+{
+    bool has_progress;
+
+    do {
+        has_progress = false;
+        for (uint32_t i = 0; i < n; i++) {
+            int64_t ti = tops[i].is_done || v->label[tops[i].id] != 0
+                             ? -1
+                             : tree_for(v, &tops[i]);
+
+            if (ti < 0)
+                continue;
+            attach(v, (uint32_t)ti, &tops[i]);
+            has_progress = true;
+        }
+    } while (has_progress);
+    for (uint32_t i = 0; i < n; i++)
+        v->unassigned += !tops[i].is_done && v->label[tops[i].id] == 0;
+}
+
+/* One database for all that can only be of databases. */
+static void
+guess_database(struct salvage *v, const struct top *tops, uint32_t n)
+{
+    struct salvage_range all = {.level = SALVAGE_ANY};
+    struct salvage_tree t = {.dbi = 0};
+    bool has_typed = false;
+
+    for (uint32_t i = 0; i < n; i++)
+        has_typed = has_typed || tops[i].is_typed;
+    add_gap(v, add_tree(v, &t), 0, &all)->is_typed_only = has_typed;
+}
+
+/* The databases get new numbers: the greatest is 0. */
+static void
+number_databases(struct salvage *v)
+{
+    uint32_t *rank = nq_calloc(v->trees_count + 1, sizeof *rank);
+
+    for (uint32_t i = 0; i < v->trees_count; i++) {
+        const struct salvage_tree *t = &v->trees[i];
+
+        for (uint32_t k = 0; !t->is_items && k < v->trees_count; k++) {
+            const struct salvage_tree *other = &v->trees[k];
+
+            rank[t->dbi] += !other->is_items &&
+                            (other->leaves_count > t->leaves_count ||
+                             (other->leaves_count == t->leaves_count && k < i));
+        }
+    }
+    for (uint32_t i = 0; i < v->trees_count; i++)
+        v->trees[i].dbi = rank[v->trees[i].dbi];
+    nq_free(rank);
+}
+
+/* Each is a root of one. */
+static void
+take_databases(struct salvage *v, struct top *tops, uint32_t n)
+{
+    uint32_t dbi = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct salvage_tree t = {.dbi = dbi, .root = tops[i].id};
+
+        if (tops[i].is_freed || v->label[t.root] != 0)
+            continue;
+        visit_root(v, &t);
+        dbi++;
+    }
+    number_databases(v);
+}
+
+static int
+by_first_key(const void *a, const void *b, void *arg)
+{
+    struct salvage *v = arg;
+    struct arena arena = ARENA_INIT;
+    struct slice x = slice_lit(""), y = slice_lit("");
+    const struct page *pg;
+    int c;
+
+    if (salvage_page(v->store, *(const pgno *)a, &pg) == NQ_OK)
+        (void)key_of(v, pg, 0, &arena, &x);
+    if (salvage_page(v->store, *(const pgno *)b, &pg) == NQ_OK)
+        (void)key_of(v, pg, 0, &arena, &y);
+    c = slice_cmp(x, y);
+    arena_fini(&arena);
+    return c;
+}
+
+static void
+sort_leaves(struct salvage *v)
+{
+    for (uint32_t i = 0; i < v->trees_count; i++) {
+        struct salvage_tree *t = &v->trees[i];
+
+        if (t->attached_count > 0 && t->leaves_count > 1)
+            qsort_r(t->leaves, t->leaves_count, sizeof *t->leaves, by_first_key,
+                    v);
+    }
+}
+
+static void
+visit_roots(struct salvage *v)
+{
+    struct salvage_tree t = {.is_freed = true, .is_list = true};
+
+    for (uint32_t i = 0; i < db_count(v->db); i++)
+        visit_root(v, &(struct salvage_tree){.dbi = i,
+                                             .root = db_tree(v->db, i)->root});
+    t.root = db_salvage_frees(v->db);
+    visit_root(v, &t);
+    t.is_list = false;
+    t.dbi = DB_STAGING;
+    t.root = db_tree(v->db, DB_STAGING)->root;
+    visit_root(v, &t);
+}
+
+void
+salvage_label(struct salvage *v)
+{
+    struct top *tops;
+    uint32_t n;
+
+    v->ids = salvage_ids(v->store);
+    v->label = nq_calloc(v->ids, sizeof *v->label);
+    visit_roots(v);
+    tops = find_tops(v, &n);
+    v->are_roots =
+        v->found.catalog != NQ_OK && !v->found.is_scanned && v->damaged == 0;
+    if (v->are_roots)
+        take_databases(v, tops, n);
+    else if (v->found.catalog != NQ_OK)
+        guess_database(v, tops, n);
+    attach_all(v, tops, n);
+    sort_leaves(v);
+    for (uint32_t i = 0; i < n; i++) {
+        if (tops[i].is_done)
+            continue; /* the range is the tree's */
+        disown(&tops[i].first);
+        disown(&tops[i].last);
+    }
+    nq_free(tops);
+}
+
+/* --- the end -----------------------------------------------------------------
+ */
+
+static void
+tree_fini(struct salvage_tree *t)
+{
+    for (uint32_t i = 0; i < t->gaps_count; i++) {
+        disown(&t->gaps[i].range.low);
+        disown(&t->gaps[i].range.high);
+    }
+    for (uint32_t i = 0; i < t->attached_count; i++) {
+        disown(&t->attached[i].low);
+        disown(&t->attached[i].high);
+    }
+    nq_free(t->leaves);
+    nq_free(t->gaps);
+    nq_free(t->attached);
+    disown(&t->key);
+    disown(&t->rec.val);
+}
+
+void
+salvage_fini(struct salvage *v)
+{
+    for (uint32_t i = 0; i < v->trees_count; i++)
+        tree_fini(&v->trees[i]);
+    nq_free(v->trees);
+    nq_free(v->label);
+}
+
+struct salvage_tree *
+salvage_find_tree(struct salvage *v, uint32_t dbi, struct slice key, pgno root)
+{
+    if (root < v->ids && v->label[root] != 0)
+        return &v->trees[v->label[root] - 1];
+    for (uint32_t i = 0; i < v->trees_count; i++) {
+        struct salvage_tree *t = &v->trees[i];
+
+        if (t->is_items && t->dbi == dbi && t->root == root &&
+            slice_cmp(t->key, key) == 0)
+            return t;
+    }
+    return NULL;
+}
