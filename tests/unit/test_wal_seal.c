@@ -225,6 +225,31 @@ a_changed_frame_with_a_good_checksum_is_refused(void **state)
 }
 
 static void
+a_frame_opens_under_its_own_salt_only(void **state)
+{
+    uint8_t p[WAL_SEALED_HEADER + 8] = {0};
+    struct wal_frame h = {
+        .count = 1, .length = sizeof p | WAL_SEALED, .lsn = 640};
+    struct buf plain = BUF_INIT;
+    struct slice records;
+    struct fixture x;
+
+    (void)state;
+    set_up(&x, true);
+    memcpy(p, &h, sizeof h);
+    memset(p + WAL_SEALED_HEADER, 'x', 8);
+    assert_int_equal(wal_seal(x.keys, p, sizeof p, 77), NQ_OK);
+    assert_int_equal(
+        wal_unseal(x.keys, slice_of(p, sizeof p), 78, &plain, &records),
+        NQ_ECORRUPT);
+    assert_int_equal(
+        wal_unseal(x.keys, slice_of(p, sizeof p), 77, &plain, &records), NQ_OK);
+    assert_true(slice_eq(records, slice_lit("xxxxxxxx")));
+    buf_fini(&plain);
+    tear_down(&x);
+}
+
+static void
 a_frame_in_the_clear_is_refused_where_all_is_sealed(void **state)
 {
     struct fixture x;
@@ -308,6 +333,7 @@ main(void)
         cmocka_unit_test(frames_of_any_length_come_back),
         cmocka_unit_test(each_flipped_bit_of_what_was_durable_is_damage),
         cmocka_unit_test(a_changed_frame_with_a_good_checksum_is_refused),
+        cmocka_unit_test(a_frame_opens_under_its_own_salt_only),
         cmocka_unit_test(a_frame_in_the_clear_is_refused_where_all_is_sealed),
         cmocka_unit_test(segments_in_the_clear_are_not_recycled),
         cmocka_unit_test(a_dump_without_keys_shows_headers_only),
