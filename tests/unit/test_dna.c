@@ -385,7 +385,7 @@ anything_comes_back(void **state)
                                 .chunk = (uint32_t)rng_below(&rng, 3) * 1500};
 
         buf_clear(&b);
-        dna_text_any(&b, &rng, 1 + rng_below(&rng, i % 50 == 0 ? 9000 : 500));
+        dna_text_any(&b, &rng, 1 + rng_below(&rng, i % 100 == 0 ? 9000 : 250));
         was_packed += packed(&opts, buf_slice(&b)) > 0;
     }
     printf("%llu of %llu were packed\n", (unsigned long long)was_packed,
@@ -418,6 +418,28 @@ what_is_no_nucleotide_text_is_left_alone(void **state)
         assert_false(dna_sniff(s));
         (void)packed(&usual, s);
     }
+}
+
+static void
+what_is_packed_already_stays_as_it_is(void **state)
+{
+    struct buf b = BUF_INIT;
+    struct rng rng;
+    uint8_t *twice;
+    size_t n;
+
+    (void)state;
+    rng_seed(&rng, 21);
+    dna_text_letters(&b, &rng, "ACGT", 100000);
+    twice = nq_malloc(b.len);
+    n = dna_encode(&usual, twice, b.len, b.p, b.len);
+    assert_false(dna_sniff(slice_of(twice, n)));
+    assert_int_equal(packed(&thorough, slice_of(twice, n)), 0);
+    n = zpack_encode(6, NULL, twice, b.len, b.p, b.len);
+    assert_false(dna_sniff(slice_of(twice, n)));
+    assert_int_equal(packed(&thorough, slice_of(twice, n)), 0);
+    nq_free(twice);
+    buf_fini(&b);
 }
 
 static void
@@ -634,6 +656,7 @@ main(void)
         cmocka_unit_test(a_block_may_begin_and_end_anywhere),
         cmocka_unit_test(anything_comes_back),
         cmocka_unit_test(what_is_no_nucleotide_text_is_left_alone),
+        cmocka_unit_test(what_is_packed_already_stays_as_it_is),
         cmocka_unit_test(what_says_it_is_dna_and_is_not_comes_back),
         cmocka_unit_test(nucleotide_text_is_recognized),
         cmocka_unit_test(it_says_how_much_room_it_needs),
