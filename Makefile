@@ -114,6 +114,7 @@ $(OBJ)/bench/%: $(OBJ)/bench/%.o $(LIB)
 
 # All of tests/faults is one program.
 FAULTS_OBJS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/faults/*.c))
+$(FAULTS): LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 $(FAULTS): $(FAULTS_OBJS) $(TESTLIB_OBJS) $(LIB)
 	@$(CC) $(LDFLAGS) $^ -lcmocka -lhiredis $(LDLIBS) -o $@
 

@@ -29,8 +29,7 @@ trace_of(const struct round *r, uint64_t point, size_t *event)
     return is_first ? &r->crashed : &r->stopped;
 }
 
-/* After event `last`. */
-static struct expected
+struct expected
 expected_after(const struct disk_trace *t, size_t last, bool power_cut)
 {
     const struct disk_event *e = &t->events[last];
@@ -47,8 +46,10 @@ at_point(struct round *r, uint64_t point, enum image_cut cut, uint64_t seed)
 {
     size_t event;
     const struct disk_trace *t = trace_of(r, point, &event);
-    struct image_opts o = {
-        .upto = event + 1, .without = TRACE_NONE, .cut = cut, .seed = seed};
+    struct image_opts o = {.upto = event + 1,
+                           .without = DISK_TRACE_NONE,
+                           .cut = cut,
+                           .seed = seed};
     struct expected x = expected_after(t, event, cut != CUT_NONE);
 
     image_build(t, &o, &r->image);
@@ -115,7 +116,7 @@ torn_run(struct round *r, uint64_t point, uint64_t seed)
     size_t event;
     const struct disk_trace *t = trace_of(r, point, &event);
     struct image_opts o = {.upto = event + 1,
-                           .without = TRACE_NONE,
+                           .without = DISK_TRACE_NONE,
                            .is_last_torn = true,
                            .seed = seed};
     /* The last of a trace, too, was not whole when that was so. */
@@ -130,30 +131,53 @@ torn_run(struct round *r, uint64_t point, uint64_t seed)
 
 /* --- disks that lie ------------------------------------------------------ */
 
-/* Whether the log that followed tells that what was lost had been durable: a
- * write to it that began after a sync of the lost one's end.  A disk that
- * loses its very last writes cannot be told from one that was never asked. */
-static bool
-is_told_of(const struct disk_trace *t, size_t lost, size_t upto)
+bool
+is_in_hole(const struct disk_trace *t, const struct disk_event *write,
+           const struct hole *holes, unsigned count)
 {
-    size_t i = lost + 1;
+    const char *name = disk_trace_name_of(t, write);
 
-    if (!disk_trace_is_log(t, &t->events[lost]))
-        return true;
-    while (i < upto && !(t->events[i].op == FAULT_OP_SYNCED &&
-                         t->events[i].file == t->events[lost].file &&
-                         t->events[i].begun > lost))
-        i++;
-    for (; i < upto; i++)
-        if (disk_trace_is_write(&t->events[i]) &&
-            disk_trace_is_log(t, &t->events[i]))
+    for (const struct hole *h = holes; h < holes + count; h++)
+        if (write->off < h->off + h->len && write->off + write->len > h->off &&
+            strcmp(name, h->name) == 0)
             return true;
     return false;
 }
 
-/* Looked at by a later clock, an older state is another: what has expired is
- * deleted. */
-static bool
+/* A u64 of what was written to the log: of frames (store/wal_frame.c) and
+ * headers of segments (store/wal_segment.c). */
+static uint64_t
+u64_at(const struct disk_trace *t, const struct disk_event *write, size_t off)
+{
+    uint64_t v;
+
+    memcpy(&v, t->bytes.p + write->at + off, sizeof v);
+    return v;
+}
+
+bool
+is_told_of(const struct disk_trace *t, size_t lost, size_t upto,
+           const struct hole *holes, unsigned count)
+{
+    const struct disk_event *l = &t->events[lost];
+    uint64_t end;
+
+    if (!disk_trace_is_log(t, l) || l->off < LOG_HEADERS)
+        return true;
+    end = u64_at(t, l, 16) + l->len;
+    for (size_t i = lost + 1; i < upto; i++) {
+        const struct disk_event *e = &t->events[i];
+
+        if (!disk_trace_is_write(e) || !disk_trace_is_log(t, e) ||
+            is_in_hole(t, e, holes, count))
+            continue;
+        if (u64_at(t, e, e->off < LOG_HEADERS ? 72 : 24) >= end)
+            return true;
+    }
+    return false;
+}
+
+bool
 has_one_clock(const struct round *r, const struct expected *x)
 {
     for (uint32_t n = x->acked; n < x->issued; n++)
@@ -179,7 +203,7 @@ drop_run(struct round *r, uint64_t point, uint64_t seed)
     if (!disk_trace_is_write(&t->events[event]))
         return OUTCOME_NOTHING;
     x.may_be_damaged = true;
-    if (!is_told_of(t, event, t->count))
+    if (!is_told_of(t, event, t->count, NULL, 0))
         x.acked = t->events[event].acked;
     if (!has_one_clock(r, &x))
         return OUTCOME_NOTHING;

@@ -76,11 +76,13 @@ struct round {
     uint64_t seed;
     struct settings set;
     struct script script;
-    struct engine_env env; /* closed between cases */
-    struct disk_trace crashed,
-        stopped; /* lives without and with an orderly end */
+    struct engine_env env;              /* closed between cases */
+    struct disk_trace crashed, stopped; /* without and with an orderly end */
     bool has_traces;
-    struct image image;
+    uint64_t operations[FAULT_POINTS]; /* that a life is made of */
+    uint64_t allocations;              /* the same; 0: not counted yet */
+    struct disk_trace live;            /* of the case that runs */
+    struct image image, other;
     char log_path[128]; /* what the server would have logged in this case */
     struct progress *progress;
 };
@@ -89,6 +91,9 @@ void round_open(struct round *r, uint64_t seed, unsigned settings);
 void round_close(struct round *r);
 /* Records both, once. */
 void round_record(struct round *r);
+/* A life of the script from an empty directory on, recorded, with whatever
+ * faults were asked for; `l` tells how far it got.  False: did not open. */
+bool round_live(struct round *r, struct disk_trace *t, struct life *l);
 
 /* --- afterwards ---------------------------------------------------------- */
 
@@ -110,6 +115,28 @@ enum outcome verify(struct round *r, const struct expected *x, uint64_t seed);
 /* Of r->image. */
 enum outcome verify_image(struct round *r, const struct expected *x,
                           uint64_t seed);
+
+/* Of a trace: what must be found after its event `last`. */
+struct expected expected_after(const struct disk_trace *t, size_t last,
+                               bool power_cut);
+#define LOG_HEADERS 8192u /* bytes of a file of the log before its frames */
+
+/* Bytes of a file that are not what was written. */
+struct hole {
+    const char *name;
+    uint64_t off, len;
+    bool is_rest; /* of the file, so nothing behind it tells of it */
+};
+bool is_in_hole(const struct disk_trace *t, const struct disk_event *write,
+                const struct hole *holes, unsigned count);
+/* Whether the log that followed, but for what is in holes, says that what was
+ * lost had been durable; a disk that loses its very last writes cannot be told
+ * from one that was never asked. */
+bool is_told_of(const struct disk_trace *t, size_t lost, size_t upto,
+                const struct hole *holes, unsigned count);
+/* Looked at by a later clock, an older state is another: what has expired is
+ * deleted. */
+bool has_one_clock(const struct round *r, const struct expected *x);
 
 /* --- kinds of cases ------------------------------------------------------ */
 

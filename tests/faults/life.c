@@ -49,8 +49,8 @@ has_refused(const struct engine_env *env)
 static bool
 tells_refusal(struct slice reply)
 {
-    return memmem(reply.p, reply.len, "MISCONF", 7) != NULL ||
-           memmem(reply.p, reply.len, "IOERR", 5) != NULL;
+    return reply.len > 0 && (memmem(reply.p, reply.len, "MISCONF", 7) != NULL ||
+                             memmem(reply.p, reply.len, "IOERR", 5) != NULL);
 }
 
 static bool
@@ -177,8 +177,10 @@ finish_all(struct life *l, struct fake_client *c, unsigned n)
     if (!outq_is_empty(&c->s.out))
         return false;
     l->acked = n;
+    if (wal_durable(w) < last)
+        return false;
     l->durable = n;
-    return can_write(l);
+    return true;
 }
 
 static bool

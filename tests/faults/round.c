@@ -38,19 +38,35 @@ round_open(struct round *r, uint64_t seed, unsigned settings)
     log_set_level(LOG_WARN);
 }
 
-/* A life from an empty directory on. */
+bool
+round_live(struct round *r, struct disk_trace *t, struct life *l)
+{
+    l->script = &r->script;
+    l->set = &r->set;
+    l->env = &r->env;
+    l->trace = t;
+    image_clear_dir(r->env.dir);
+    clock_freeze_wall(r->script.clocks[0]);
+    disk_trace_fini(t);
+    disk_trace_begin(t, r->env.dir);
+    if (engine_env_try_open(&r->env) != NQ_OK) {
+        disk_trace_end(t);
+        return false;
+    }
+    life_run(l, 0, r->script.opts.units);
+    return true;
+}
+
 static void
 record(struct round *r, struct disk_trace *t, bool in_order)
 {
-    struct life l = {
-        .script = &r->script, .set = &r->set, .env = &r->env, .trace = t};
+    struct life l = {.issued = 0};
 
-    image_clear_dir(r->env.dir);
-    clock_freeze_wall(r->script.clocks[0]);
-    disk_trace_begin(t, r->env.dir);
-    assert_int_equal(engine_env_try_open(&r->env), NQ_OK);
-    life_run(&l, 0, r->script.opts.units);
+    fault_clear();
+    assert_true(round_live(r, t, &l));
     assert_int_equal(l.acked, r->script.opts.units);
+    for (unsigned p = 0; p < FAULT_POINTS; p++)
+        r->operations[p] = fault_count((enum fault_point)p);
     if (in_order) {
         assert_int_equal(engine_env_close(&r->env), NQ_OK);
         disk_trace_note(t, l.issued, l.acked, l.acked);
@@ -70,9 +86,10 @@ keep_trace(struct round *r, struct disk_trace *t, const char *name)
 
     snprintf(path, sizeof path, "%s.%s", from != NULL ? from : r->env.dir,
              name);
-    if (from != NULL)
+    if (from != NULL) {
+        disk_trace_fini(t);
         assert_true(disk_trace_load(t, path));
-    else
+    } else
         assert_true(disk_trace_save(t, path));
 }
 
@@ -91,10 +108,8 @@ round_record(struct round *r)
 {
     if (r->has_traces)
         return;
-    if (getenv("TRACE") == NULL) {
-        record(r, &r->crashed, false);
-        record(r, &r->stopped, true);
-    }
+    record(r, &r->crashed, false);
+    record(r, &r->stopped, true);
     keep_trace(r, &r->crashed, "crashed");
     keep_trace(r, &r->stopped, "stopped");
     r->has_traces = true;
@@ -103,13 +118,15 @@ round_record(struct round *r)
 void
 round_close(struct round *r)
 {
-    image_clear_dir(r->env.dir);
+    image_fini(&r->image);
+    image_write(&r->image, r->env.dir); /* nothing, and its folder */
     engine_env_fini(&r->env);
     (void)unlink(r->log_path);
     script_fini(&r->script);
     forget_trace(r, &r->crashed, "crashed");
     forget_trace(r, &r->stopped, "stopped");
-    image_fini(&r->image);
+    disk_trace_fini(&r->live);
+    image_fini(&r->other);
 }
 
 #endif

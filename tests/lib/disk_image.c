@@ -222,11 +222,11 @@ cut_pending(struct disk_state *d)
     if (d->o->cut == CUT_ORDER)
         shuffle_pending(d);
     for (uint32_t f = 0; f < d->t->files_count; f++)
-        d->sizes[f] = TRACE_NONE;
+        d->sizes[f] = DISK_TRACE_NONE;
     for (size_t i = 0; i < d->pending_count; i++)
         apply_perhaps(d, &d->t->events[d->pending[i]]);
     for (uint32_t f = 0; f < d->t->files_count; f++)
-        if (d->sizes[f] != TRACE_NONE)
+        if (d->sizes[f] != DISK_TRACE_NONE)
             set_len(&d->files[f], d->sizes[f]);
 }
 

@@ -75,7 +75,7 @@ append(struct disk_trace *t)
     }
     e = &t->events[t->count++];
     memset(e, 0, sizeof *e);
-    e->begun = TRACE_NONE;
+    e->begun = DISK_TRACE_NONE;
     e->issued = __atomic_load_n(&t->issued, __ATOMIC_SEQ_CST);
     e->acked = __atomic_load_n(&t->acked, __ATOMIC_SEQ_CST);
     e->durable = __atomic_load_n(&t->durable, __ATOMIC_SEQ_CST);
@@ -97,6 +97,16 @@ begin_of_sync(const struct disk_trace *t, const struct disk_event *end)
 }
 
 static void
+give_name(struct disk_trace *t, const struct disk_event *e)
+{
+    for (uint32_t i = t->files_count; i > 0; i--)
+        if (t->names_of[i - 1] == e->from) {
+            t->names_of[i - 1] = e->name;
+            return;
+        }
+}
+
+static void
 on_event(void *arg, const struct fault_event *ev)
 {
     struct disk_trace *t = arg;
@@ -110,12 +120,17 @@ on_event(void *arg, const struct fault_event *ev)
         e->name = number_of_name(t, ev->path);
     if (ev->from != NULL)
         e->from = number_of_name(t, ev->from);
-    if (ev->op == FAULT_OP_CREATE)
+    if (ev->op == FAULT_OP_CREATE) {
         e->file = new_file(t, ev->inode);
-    else if (ev->op == FAULT_OP_DIR_SYNC || ev->op == FAULT_OP_DIR_SYNCED)
+        t->names_of[e->file] = e->name;
+    } else if (ev->op == FAULT_OP_DIR_SYNC || ev->op == FAULT_OP_DIR_SYNCED) {
         e->file = number_of_dir(t, ev->inode);
-    else if (ev->op != FAULT_OP_RENAME && ev->op != FAULT_OP_UNLINK)
+    } else if (ev->op == FAULT_OP_RENAME) {
+        give_name(t, e);
+    } else if (ev->op != FAULT_OP_UNLINK) {
         e->file = number_of_file(t, ev->inode);
+        e->name = t->names_of[e->file];
+    }
     if (ev->op == FAULT_OP_WRITE)
         buf_put(&t->bytes, ev->bytes, ev->len);
     if (ev->op == FAULT_OP_SYNCED || ev->op == FAULT_OP_DIR_SYNCED)
@@ -167,14 +182,16 @@ disk_trace_is_sync(const struct disk_event *e)
     return e->op == FAULT_OP_SYNC || e->op == FAULT_OP_DIR_SYNC;
 }
 
-/* By the folder of the name that the file was created with. */
+const char *
+disk_trace_name_of(const struct disk_trace *t, const struct disk_event *e)
+{
+    return t->names[e->name];
+}
+
 bool
 disk_trace_is_log(const struct disk_trace *t, const struct disk_event *e)
 {
-    for (size_t i = 0; i < t->count; i++)
-        if (t->events[i].op == FAULT_OP_CREATE && t->events[i].file == e->file)
-            return strncmp(t->names[t->events[i].name], "wal/", 4) == 0;
-    return false;
+    return strncmp(t->names[e->name], "wal/", 4) == 0;
 }
 
 /* --- a trace in a file --------------------------------------------------- */

@@ -16,12 +16,13 @@
 #define TRACE_NAME_MAX 40 /* with its folder, terminated */
 #define TRACE_NAMES 64
 #define TRACE_FILES 128
-#define TRACE_NONE SIZE_MAX
+#define DISK_TRACE_NONE SIZE_MAX
 
 struct disk_event {
     enum fault_op op;
-    uint32_t file;       /* whose bytes; of a directory sync: 1 is "wal" */
-    uint32_t name, from; /* of changes of names: numbers of names */
+    uint32_t file; /* whose bytes; of a directory sync: 1 is "wal" */
+    uint32_t name; /* number of the file's name, or that is changed */
+    uint32_t from; /* of a rename */
     uint64_t off, len;
     size_t at;                       /* of the bytes, in trace.bytes */
     size_t begun;                    /* of the end of a sync: where it began */
@@ -35,6 +36,7 @@ struct disk_trace {
     char names[TRACE_NAMES][TRACE_NAME_MAX];
     uint32_t names_count, files_count;
     uint64_t inodes[TRACE_FILES];
+    uint32_t names_of[TRACE_FILES]; /* now */
     uint64_t wal_inode;
     uint32_t issued, acked, durable; /* atomic */
     char dir[96];
@@ -53,6 +55,9 @@ bool disk_trace_load(struct disk_trace *t, const char *path);
 
 bool disk_trace_is_write(const struct disk_event *e);
 bool disk_trace_is_sync(const struct disk_event *e);
+/* The name that the file of the event had then. */
+const char *disk_trace_name_of(const struct disk_trace *t,
+                               const struct disk_event *e);
 bool disk_trace_is_log(const struct disk_trace *t, const struct disk_event *e);
 
 enum image_cut {
@@ -64,7 +69,8 @@ enum image_cut {
 
 struct image_opts {
     size_t upto;        /* events before this one happened */
-    size_t without;     /* but this one was never made; or TRACE_NONE */
+    size_t without;     /* but this one was never made; or
+                           DISK_TRACE_NONE */
     bool is_last_torn;  /* the last one, a write, is there in part */
     enum image_cut cut; /* what else was not synced */
     uint64_t seed;
