@@ -148,8 +148,8 @@ build-integ: $(BINS) $(INTEG)
 build-crash: $(BINS) $(CRASH)
 
 # TSan is slow, and has something to say only where there are threads.
-THREADED := $(filter $(addprefix $(OBJ)/tests/unit/test_,fault fetch file \
-	log_% pool store store_% turn wal wal_%),$(UNIT))
+THREADED := $(filter $(addprefix $(OBJ)/tests/unit/test_,encrypt fault fetch \
+	file log_% pool store store_% turn wal wal_%),$(UNIT))
 .PHONY: build-threads check-threads
 build-threads: $(THREADED)
 check-threads: build-threads

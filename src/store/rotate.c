@@ -30,6 +30,7 @@
 #include "os/file.h"
 #include "os/pool.h"
 #include "store/keyring.h"
+#include "store/pagetable.h"
 #include "store/rewrite.h"
 #include "store/space.h"
 #include "store/store_int.h"
@@ -38,6 +39,8 @@
 #define STEP_MAGIC 0x50455453u
 #define ERASE_BYTES ((uint64_t)1 << 20)
 #define ROW_BYTES 8u
+#define GROWTH_MIN ((uint64_t)64 << 20)
+#define GROWTH_SHARE 8u /* of all extents, that may wait for a checkpoint */
 
 static const struct slice row_name = {(const uint8_t *)"rotate", 6};
 
@@ -68,10 +71,11 @@ struct rotate {
     struct rewrite *rewrite;
     struct rewrite_progress sums;
     uint64_t bytes_per_s;
-    uint64_t erased_to;     /* offset in the data file */
-    uint64_t not_before_us; /* the rate of erasing, monotonic */
-    struct step *step;      /* under way, or NULL */
-    nq_rc step_rc;          /* of the last one */
+    uint64_t bytes_at_checkpoint; /* of sums.bytes */
+    uint64_t erased_to;           /* offset in the data file */
+    uint64_t not_before_us;       /* the rate of erasing, monotonic */
+    struct step *step;            /* under way, or NULL */
+    nq_rc step_rc;                /* of the last one */
 };
 
 /* Something that goes on elsewhere. */
@@ -326,14 +330,31 @@ turn_key(struct rotate *r)
     return NQ_AGAIN;
 }
 
+/* Old extents are let go by checkpoints only: without some on the way the
+ * file would grow to twice its size. */
+static void
+checkpoint_on_the_way(struct rotate *r)
+{
+    r->bytes_at_checkpoint = r->sums.bytes;
+    store_checkpoint(r->st, on_checkpoint, step_new(r->st, r));
+}
+
 static nq_rc
 turn_rewrite(struct rotate *r)
 {
-    nq_rc rc = rewrite_turn(r->rewrite);
+    uint64_t share = pagetable_bytes(r->st->disk.table) / GROWTH_SHARE, held;
+    nq_rc rc = r->step_rc != NQ_OK ? r->step_rc : rewrite_turn(r->rewrite);
 
+    r->step_rc = NQ_OK;
     rewrite_get_progress(r->rewrite, &r->sums);
     if (r->sums.next != r->next)
         put_row(r, r->sums.next);
+    held = r->sums.bytes - r->bytes_at_checkpoint;
+    if ((rc == NQ_AGAIN && held > nq_max(share, GROWTH_MIN)) ||
+        ((rc == NQ_ENOSPC || rc == NQ_EFULL) && held > 0)) {
+        checkpoint_on_the_way(r);
+        return NQ_AGAIN;
+    }
     if (rc != NQ_OK)
         return rc;
     rewrite_free(r->rewrite);
