@@ -92,10 +92,25 @@ finish_rotation(struct toy *t)
     assert_int_equal(store_check(t->st, &o), NQ_OK);
 }
 
+/* A database in the clear, with a checkpoint and log behind it. */
+static void
+live_in_the_clear(struct toy *t)
+{
+    assert_int_equal(toy_open(t), NQ_OK);
+    (void)write_some(t, 0);
+    assert_int_equal(toy_checkpoint(t), NQ_OK);
+    (void)write_some(t, 0);
+    toy_settle(t);
+    toy_abandon(t);
+}
+
+static void (*before)(struct toy *t);
+
 static void
 die_everywhere(enum fault_point point, enum fault_kind kind, bool power_cut)
 {
     struct toy_lives l = {
+        .before = before,
         .work = work,
         .after = finish_rotation,
         .master_key = master,
@@ -138,10 +153,22 @@ one_failure_at_each_operation_loses_nothing(void **state)
     die_everywhere(FAULT_DIR, FAULT_EIO, false);
 }
 
+static void
+power_cut_in_the_switch_from_the_clear_loses_nothing(void **state)
+{
+    (void)state;
+    before = live_in_the_clear;
+    die_everywhere(FAULT_WRITE, FAULT_DIE, true);
+    die_everywhere(FAULT_SYNC, FAULT_DIE, true);
+    die_everywhere(FAULT_DIR, FAULT_DIE, true);
+    before = NULL;
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(power_cut_in_the_switch_from_the_clear_loses_nothing),
         cmocka_unit_test(power_cut_at_each_write_loses_nothing),
         cmocka_unit_test(power_cut_at_each_sync_loses_nothing),
         cmocka_unit_test(power_cut_at_each_directory_change_loses_nothing),

@@ -36,9 +36,12 @@ live_and_die(const struct toy_lives *l, uint64_t skip, uint64_t seed)
 
     toy_init(&t, seed);
     t.opts.pool_bytes = 48 * 4096;
-    t.opts.master_key = l->master_key;
     t.opts.wal.fsync = l->fsync;
     t.opts.wal.fsync_interval_ms = 5;
+    fault_clear();
+    if (l->before != NULL)
+        l->before(&t);
+    t.opts.master_key = l->master_key;
     fault_clear();
     fault_record(l->power_cut);
     if (skip != NEVER)

@@ -18,7 +18,10 @@ struct toy_lives {
     enum wal_fsync fsync;
     enum fault_point point;
     enum fault_kind kind;
-    bool power_cut;            /* at the end of the first life */
+    bool power_cut; /* at the end of the first life */
+    /* Another life before all that, without faults and in the clear; may be
+     * NULL.  What it leaves counts as synced. */
+    void (*before)(struct toy *t);
     const uint8_t *master_key; /* of both lives; NULL: not encrypted */
     /* What else must hold of the toy of the second life, once it has all;
      * may be NULL. */
