@@ -8,7 +8,6 @@
 #include "codec/block.h"
 #include "store/extent.h"
 #include "store/frames.h"
-#include "store/policy.h"
 
 #define PAGE 4096u
 
@@ -170,22 +169,6 @@ bytes_that_do_not_shrink_are_stored_raw(void **state)
     assert_memory_equal(page, s.page, PAGE);
 }
 
-static void
-page_used_in_two_rounds_outlives_one_used_once(void **state)
-{
-    uint8_t warm = policy_first(POLICY_FETCHED), warm_bit = 1;
-    uint8_t scan = policy_first(POLICY_FETCHED), scan_bit = 1;
-
-    (void)state;
-    assert_false(policy_visit(&warm, &warm_bit));
-    assert_false(policy_visit(&scan, &scan_bit));
-    warm_bit = 1;
-    assert_false(policy_visit(&warm, &warm_bit));
-    assert_true(policy_visit(&scan, &scan_bit));
-    assert_false(policy_visit(&warm, &warm_bit));
-    assert_true(policy_visit(&warm, &warm_bit));
-}
-
 int
 main(void)
 {
@@ -196,7 +179,6 @@ main(void)
         cmocka_unit_test(each_flipped_bit_of_the_table_entry_is_found),
         cmocka_unit_test(a_damaged_sector_is_rebuilt_from_parity),
         cmocka_unit_test(bytes_that_do_not_shrink_are_stored_raw),
-        cmocka_unit_test(page_used_in_two_rounds_outlives_one_used_once),
     };
 
     return cmocka_run_group_tests_name("extent", tests, NULL, NULL);
