@@ -90,7 +90,9 @@ has_many_dirty(const struct compact *c)
     struct frames_stats st;
 
     frames_get_stats(c->db->fr, &st);
-    return st.dirty_ratio > DIRTY_SHARE;
+    return st.dirty_ratio > DIRTY_SHARE ||
+           st.dirty_ratio * (double)st.pool_bytes >
+               (double)store_slack(c->db->opts.store);
 }
 
 /* What so many leaves are of the rate. */

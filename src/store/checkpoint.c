@@ -278,7 +278,7 @@ plan(struct checkpoint *c, nq_rc *rc)
 {
     struct disk *d = &c->st->disk;
     struct part *cat = &c->next.catalog;
-    uint64_t got, end;
+    uint64_t end;
 
     if (!c->is_planned) {
         c->was_limited = d->is_limited;
@@ -290,7 +290,7 @@ plan(struct checkpoint *c, nq_rc *rc)
             goto undo_table;
         cat->len = c->catalog.len;
         cat->crc = crc32c(0, c->catalog.p, c->catalog.len);
-        *rc = space_alloc(d->space, cat->len, cat->len, &cat->off, &got);
+        *rc = space_alloc_part(d->space, cat->len, &cat->off);
         if (*rc != NQ_OK)
             goto undo_table;
         c->is_planned = true;
@@ -452,6 +452,7 @@ trim(struct checkpoint *c)
     wal_release(c->st->wal, c->st->sb.lsn, LOG_SPARES);
     sm_move(&c->sm, CKPT_IDLE);
     space_rewind(d->space);
+    quota_published(c->st);
     trim_begin(&c->st->trim);
     succeeded(c);
 }

@@ -48,7 +48,7 @@ pagetable_plan(struct pagetable *pt, const struct superblock *now,
 {
     uint64_t delta = PART_HEADER + (uint64_t)pt->undo_count * DELTA_ENTRY;
     uint64_t base = PART_HEADER + (uint64_t)pt->next_id * BASE_ENTRY;
-    uint64_t len = delta, got;
+    uint64_t len = delta;
     nq_rc rc;
 
     *part = NULL;
@@ -70,7 +70,7 @@ pagetable_plan(struct pagetable *pt, const struct superblock *now,
         *part = &next->deltas[next->deltas_count++];
     }
     **part = (struct part){.len = len};
-    rc = space_alloc(pt->space, len, len, &(*part)->off, &got);
+    rc = space_alloc_part(pt->space, len, &(*part)->off);
     if (rc != NQ_OK)
         *part = NULL;
     return rc;

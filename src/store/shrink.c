@@ -146,14 +146,20 @@ end_rewrite(struct shrink *s)
     s->rewrite = NULL;
 }
 
+/* So much was written since the last checkpoint that another should come. */
 static bool
-is_round_full(const struct shrink *s)
+is_enough(const struct shrink *s, uint64_t enough)
 {
-    uint64_t used = space_used_bytes(s->st->disk.space);
     struct rewrite_progress p;
 
     rewrite_get_progress(s->rewrite, &p);
-    return p.bytes - s->bytes_at_ticket >= nq_max(ROUND_MIN, used / 16);
+    return p.bytes - s->bytes_at_ticket >= nq_min(enough, quota_slack(s->st));
+}
+
+static uint64_t
+round_bytes(const struct shrink *s)
+{
+    return nq_max(ROUND_MIN, space_used_bytes(s->st->disk.space) / 16);
 }
 
 static nq_rc
@@ -170,7 +176,7 @@ rewrite_all(struct shrink *s)
         s->rewrite = rewrite_new(s->st, &o);
     rc = rewrite_turn(s->rewrite);
     if (rc == NQ_AGAIN) {
-        if (is_round_full(s))
+        if (is_enough(s, round_bytes(s)))
             ask_checkpoint(s);
         return rc;
     }
@@ -218,6 +224,7 @@ begin_round(struct shrink *s)
         s->rounds++ >= ROUNDS_MAX)
         return false;
     s->rewrite = rewrite_new(s->st, &o);
+    s->bytes_at_ticket = 0;
     return true;
 }
 
@@ -233,8 +240,11 @@ move(struct shrink *s)
         return NQ_AGAIN;
     }
     rc = rewrite_turn(s->rewrite);
-    if (rc == NQ_AGAIN)
+    if (rc == NQ_AGAIN) {
+        if (is_enough(s, UINT64_MAX))
+            ask_checkpoint(s);
         return rc;
+    }
     if (rc != NQ_OK)
         return failed(s, rc);
     end_rewrite(s);

@@ -43,6 +43,7 @@ struct space {
     uint64_t used;       /* sectors */
     uint64_t cursor;     /* where the next search starts */
     uint64_t max, limit; /* sectors; UINT64_MAX: none */
+    uint64_t for_parts;  /* of max */
     /* Holes in the file, by place.  Their bits are set, but they are not in
      * `used`. */
     struct run *holes;
@@ -256,13 +257,15 @@ search_range(struct space *sp, uint64_t from, uint64_t stop, uint64_t end,
     return false;
 }
 
+/* Nothing at or behind `max` is found. */
 static bool
-search(struct space *sp, uint64_t need, uint64_t want, struct run *out)
+search(struct space *sp, uint64_t need, uint64_t want, uint64_t max,
+       struct run *out)
 {
-    uint64_t end = nq_min(sp->end, sp->limit);
+    uint64_t end = nq_min(nq_min(sp->end, sp->limit), max);
     uint64_t cursor = nq_min(sp->cursor, end);
 
-    return end - nq_min(end, sp->used) >= need &&
+    return sp->end - nq_min(sp->end, sp->used) >= need &&
            (search_range(sp, cursor, end, end, need, want, out) ||
             search_range(sp, 0, cursor, end, need, want, out));
 }
@@ -393,19 +396,20 @@ space_punched_bytes(const struct space *sp)
 
 /* --- allocating ----------------------------------------------------------- */
 
-/* Makes the free run at the end at least `need` long. */
+/* Makes the free run at the end at least `need` long, if the file need not be
+ * longer than `max` for that. */
 static nq_rc
-grow(struct space *sp, uint64_t need)
+grow(struct space *sp, uint64_t need, uint64_t max)
 {
     uint64_t tail = last_set(sp, sp->end);
     uint64_t least = tail + need, step;
 
     if (sp->limit != UINT64_MAX)
         return NQ_ENOSPC;
-    if (least > sp->max)
+    if (least > max)
         return NQ_EFULL;
     step = nq_min(nq_max(sp->end * SPACE_SECTOR / 16, GROW_MIN), GROW_MAX);
-    least = nq_min(nq_max(least, sp->end + step / SPACE_SECTOR), sp->max);
+    least = nq_min(nq_max(least, sp->end + step / SPACE_SECTOR), max);
     if (least > sp->end)
         set_end(sp, least);
     sp->cursor = tail;
@@ -413,9 +417,9 @@ grow(struct space *sp, uint64_t need)
     return NQ_OK;
 }
 
-nq_rc
-space_alloc(struct space *sp, uint64_t min, uint64_t want, uint64_t *off,
-            uint64_t *len)
+static nq_rc
+alloc(struct space *sp, uint64_t min, uint64_t want, uint64_t max,
+      uint64_t *off, uint64_t *len)
 {
     uint64_t need = sectors_of(min), most = sectors_of(want);
     bool is_roomy = (sp->end - sp->used) > sp->end / 4;
@@ -423,11 +427,14 @@ space_alloc(struct space *sp, uint64_t min, uint64_t want, uint64_t *off,
     nq_rc rc;
 
     nq_assert(min > 0 && min <= want);
-    if (!search(sp, most, most, &run) &&
-        !(is_roomy && search(sp, need, most, &run)) &&
-        !(take_back_hole(sp, need, most) && search(sp, need, most, &run))) {
-        rc = grow(sp, most);
-        if (!search(sp, rc == NQ_OK ? most : need, most, &run))
+    if (!search(sp, most, most, max, &run) &&
+        !(is_roomy && search(sp, need, most, max, &run)) &&
+        !(take_back_hole(sp, need, most) &&
+          search(sp, need, most, max, &run))) {
+        rc = grow(sp, most, max);
+        if (!search(sp, rc == NQ_OK ? most : need, most, max, &run) &&
+            (rc != NQ_EFULL || grow(sp, need, max) != NQ_OK ||
+             !search(sp, need, most, max, &run)))
             return rc;
     }
     set_range(sp, run.from, run.n, true);
@@ -435,6 +442,25 @@ space_alloc(struct space *sp, uint64_t min, uint64_t want, uint64_t *off,
     *off = run.from * SPACE_SECTOR;
     *len = run.n * SPACE_SECTOR;
     return NQ_OK;
+}
+
+nq_rc
+space_alloc(struct space *sp, uint64_t min, uint64_t want, uint64_t *off,
+            uint64_t *len)
+{
+    uint64_t max = sp->max == UINT64_MAX
+                       ? sp->max
+                       : sp->max - nq_min(sp->for_parts, sp->max);
+
+    return alloc(sp, min, want, max, off, len);
+}
+
+nq_rc
+space_alloc_part(struct space *sp, uint64_t bytes, uint64_t *off)
+{
+    uint64_t len;
+
+    return alloc(sp, bytes, bytes, sp->max, off, &len);
 }
 
 nq_rc
@@ -488,8 +514,9 @@ space_is_used(const struct space *sp, uint64_t off, uint64_t len)
 /* --- limits and sums ------------------------------------------------------ */
 
 void
-space_set_max(struct space *sp, uint64_t max_bytes)
+space_set_max(struct space *sp, uint64_t max_bytes, uint64_t for_parts)
 {
+    sp->for_parts = sectors_of(for_parts);
     sp->max = max_bytes == 0 ? UINT64_MAX : max_bytes / SPACE_SECTOR;
 }
 

@@ -45,8 +45,12 @@ NQ_MUST_USE bool space_take_free(struct space *sp, uint64_t from,
 void space_free(struct space *sp, uint64_t off, uint64_t len);
 bool space_is_used(const struct space *sp, uint64_t off, uint64_t len);
 
-/* Quota of the file in bytes; 0: none. */
-void space_set_max(struct space *sp, uint64_t max_bytes);
+/* The same from what space_set_max() keeps for parts: tables, catalogs. */
+NQ_MUST_USE nq_rc space_alloc_part(struct space *sp, uint64_t bytes,
+                                   uint64_t *off);
+/* Quota of the file in bytes, 0: none; the last `for_parts` bytes that the
+ * file may grow by are for those. */
+void space_set_max(struct space *sp, uint64_t max_bytes, uint64_t for_parts);
 /* Hands out nothing at or behind `limit` (the file could not be extended);
  * 0 lifts it. */
 void space_set_limit(struct space *sp, uint64_t limit);

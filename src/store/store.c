@@ -256,7 +256,7 @@ store_new_store(const struct store_opts *opts, struct pool *pool)
     st->disk.is_read_only = opts->read_only;
     st->disk.space = space_new(SUPERBLOCK_AREA);
     st->disk.table = pagetable_new(st->disk.space);
-    space_set_max(st->disk.space, opts->max_bytes);
+    quota_set(st, opts->max_bytes);
     st->dict_keeper = st->disk.dict_keeper = dict_keeper_new(st);
     checkpoint_init(&st->ckpt, st);
     st->trim.st = st;
@@ -274,7 +274,8 @@ store_open(const struct store_opts *opts, struct pool *pool, struct store **out)
     if (!opts->read_only && (rc = dir_create(st->dir)) != NQ_OK)
         goto undo;
     if ((rc = dir_lock(st->dir, &st->lock)) != NQ_OK ||
-        (rc = store_open_data(st)) != NQ_OK || (rc = encrypt_open(st)) != NQ_OK ||
+        (rc = store_open_data(st)) != NQ_OK ||
+        (rc = encrypt_open(st)) != NQ_OK ||
         (rc = store_load_catalog(st)) != NQ_OK ||
         (rc = pagetable_load(st->disk.table, st->disk.file, &st->sb)) !=
             NQ_OK ||
@@ -475,7 +476,20 @@ store_turn(struct store *st)
     }
     frames_make_room(st->frames);
     dict_keeper_turn(st->dict_keeper);
+    quota_turn(st);
     checkpoint_turn(&st->ckpt);
+}
+
+uint64_t
+store_slack(const struct store *st)
+{
+    return quota_slack(st);
+}
+
+bool
+store_is_tight(const struct store *st)
+{
+    return quota_is_tight(st);
 }
 
 void
@@ -496,7 +510,7 @@ store_writable(struct store *st)
     nq_rc rc = st->is_ready ? wal_writable(st->wal) : NQ_OK;
     nq_rc disk_rc = st->disk.last_rc;
 
-    if (rc != NQ_OK)
+    if (rc != NQ_OK || (rc = quota_may_grow(st)) != NQ_OK)
         return rc;
     if (nq_unlikely(st->ckpt.stats.last_rc != NQ_OK) && st->max_log != 0 &&
         wal_position(st->wal) - st->sb.lsn >= st->max_log)
@@ -632,5 +646,5 @@ store_set_punch(struct store *st, bool on)
 void
 store_set_max_bytes(struct store *st, uint64_t max_bytes)
 {
-    space_set_max(st->disk.space, max_bytes);
+    quota_set(st, max_bytes);
 }

@@ -79,6 +79,12 @@ void store_turn(struct store *st);
  * when pages cannot be written either and memory is full of them. */
 NQ_MUST_USE nq_rc store_writable(struct store *st);
 
+/* See quota_slack(). */
+uint64_t store_slack(const struct store *st);
+/* A checkpoint is under way that must free space before anything else is
+ * changed: writers must wait at their sockets. */
+bool store_is_tight(const struct store *st);
+
 enum store_ckpt { CKPT_IDLE, CKPT_COPY, CKPT_SYNC, CKPT_PUBLISH, CKPT_TRIM };
 /* Asks for a checkpoint at the next turn; one that runs already is not it.
  * NQ_EIO, NQ_ENOSPC, NQ_EFULL: given up, and tried again by itself from time

@@ -6,6 +6,7 @@
 #include "store/catalog.h"
 #include "store/checkpoint.h"
 #include "store/flush.h"
+#include "store/quota.h"
 #include "store/store.h"
 #include "store/superblock.h"
 #include "store/trim.h"
@@ -27,6 +28,7 @@ struct store {
     bool is_ready; /* replayed; the log takes appends */
     struct checkpoint ckpt;
     struct trim trim;
+    struct quota quota;
     uint64_t max_log; /* store_set_max_log() */
     struct pack_stats pack_stats;
     struct dict_keeper *dict_keeper;

@@ -191,13 +191,13 @@ quota_and_full_disk_are_told_apart(void **state)
     uint64_t off, len, first;
 
     (void)state;
-    space_set_max(sp, 1 << 20);
+    space_set_max(sp, 1 << 20, 0);
     assert_int_equal(space_alloc(sp, 1 << 19, 1 << 19, &first, &len), NQ_OK);
     assert_int_equal(space_alloc(sp, 1 << 20, 1 << 20, &off, &len), NQ_EFULL);
     assert_int_equal(space_alloc(sp, 512, 1 << 20, &off, &len), NQ_OK);
     assert_true(off + len <= 1 << 20);
     space_free(sp, off, len);
-    space_set_max(sp, 0);
+    space_set_max(sp, 0, 0);
     space_set_limit(sp, first + (1 << 19));
     assert_int_equal(space_alloc(sp, 512, 512, &off, &len), NQ_ENOSPC);
     space_set_limit(sp, 0);

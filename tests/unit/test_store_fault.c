@@ -13,6 +13,7 @@
 #include "os/thread.h"
 #include "store/frames_int.h"
 #include "store/pagetable.h"
+#include "store/space.h"
 #include "store/store_int.h"
 
 #ifdef NQ_FAULTS
@@ -116,7 +117,7 @@ failed_publication_is_repeated(void **state)
 }
 
 static void
-quota_gives_the_checkpoint_up_until_it_is_raised(void **state)
+a_full_file_gives_the_checkpoint_up_until_it_may_grow(void **state)
 {
     struct store_stats s;
     struct toy t;
@@ -124,11 +125,11 @@ quota_gives_the_checkpoint_up_until_it_is_raised(void **state)
     (void)state;
     start(&t, BIG_POOL, false);
     store_get_stats(t.st, &s);
-    store_set_max_bytes(t.st, s.file_bytes);
+    space_set_max(t.st->disk.space, s.file_bytes, 0);
     write_many(&t, 2000); /* nearly every page: more than is free */
     assert_int_equal(toy_checkpoint(&t), NQ_EFULL);
     toy_check(&t);
-    store_set_max_bytes(t.st, 0);
+    space_set_max(t.st->disk.space, 0, 0);
     thread_sleep_us(50000);
     assert_int_equal(toy_checkpoint(&t), NQ_OK);
     finish(&t);
@@ -240,7 +241,7 @@ main(void)
         cmocka_unit_test(full_disk_gives_the_checkpoint_up),
         cmocka_unit_test(failed_sync_has_everything_written_again),
         cmocka_unit_test(failed_publication_is_repeated),
-        cmocka_unit_test(quota_gives_the_checkpoint_up_until_it_is_raised),
+        cmocka_unit_test(a_full_file_gives_the_checkpoint_up_until_it_may_grow),
         cmocka_unit_test(damaged_page_answers_an_error_and_the_rest_serves),
         cmocka_unit_test(
             damage_newer_than_the_checkpoint_is_healed_by_a_restart),
