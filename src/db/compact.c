@@ -84,15 +84,21 @@ rest(struct compact *c, uint64_t ms)
     c->not_before_us = nq_max(c->not_before_us, clock_mono_us() + ms * 1000);
 }
 
+/* Many pages are dirty: they are on their way to the disk, or a checkpoint
+ * brings them there. */
 static bool
 has_many_dirty(const struct compact *c)
 {
-    struct frames_stats st;
+    struct store *st = c->db->opts.store;
+    struct frames_stats fs;
 
-    frames_get_stats(c->db->fr, &st);
-    return st.dirty_ratio > DIRTY_SHARE ||
-           st.dirty_ratio * (double)st.pool_bytes >
-               (double)store_slack(c->db->opts.store);
+    frames_get_stats(c->db->fr, &fs);
+    if (fs.dirty_ratio * (double)fs.pool_bytes > (double)store_slack(st)) {
+        if (!store_checkpoint_running(st))
+            store_checkpoint(st, NULL, NULL);
+        return true;
+    }
+    return fs.dirty_ratio > DIRTY_SHARE;
 }
 
 /* What so many leaves are of the rate. */
