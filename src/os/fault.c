@@ -293,17 +293,17 @@ fault_pread(int fd, void *p, size_t n, off_t off)
 }
 
 ssize_t
-fault_pread_nowait(int fd, void *p, size_t n, off_t off)
+fault_preadv(int fd, const struct iovec *parts, int count, off_t off, int flags)
 {
-    struct iovec iov = {p, n};
+    bool may_wait = (flags & RWF_NOWAIT) == 0;
 
     if (visit(FAULT_READ) != 0)
         return -1;
-    if (is_harsh_turn(3)) {
-        errno = EAGAIN;
+    if (is_harsh_turn(may_wait ? 7 : 3)) {
+        errno = may_wait ? EINTR : EAGAIN;
         return -1;
     }
-    return preadv2(fd, &iov, 1, off, RWF_NOWAIT);
+    return preadv2(fd, parts, count, off, flags);
 }
 
 static ssize_t

@@ -13,7 +13,9 @@
 
 int fault_open(const char *path, int flags, mode_t mode);
 ssize_t fault_pread(int fd, void *p, size_t n, off_t off);
-ssize_t fault_pread_nowait(int fd, void *p, size_t n, off_t off);
+struct iovec;
+ssize_t fault_preadv(int fd, const struct iovec *parts, int count, off_t off,
+                     int flags);
 ssize_t fault_pwrite(int fd, const void *p, size_t n, off_t off);
 int fault_fdatasync(int fd);
 int fault_fallocate(int fd, int mode, off_t off, off_t n);
@@ -49,8 +51,8 @@ void fault_cut_unlinked(const char *path, int kept);
 
 #define fault_open(path, flags, mode) open(path, flags, mode)
 #define fault_pread(fd, p, n, off) pread(fd, p, n, off)
-#define fault_pread_nowait(fd, p, n, off)                                      \
-    preadv2(fd, &(struct iovec){p, n}, 1, off, RWF_NOWAIT)
+#define fault_preadv(fd, parts, count, off, flags)                             \
+    preadv2(fd, parts, count, off, flags)
 #define fault_pwrite(fd, p, n, off) pwrite(fd, p, n, off)
 #define fault_fdatasync(fd) fdatasync(fd)
 #define fault_fallocate(fd, mode, off, n) fallocate(fd, mode, off, n)

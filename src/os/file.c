@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -109,13 +110,43 @@ file_read(struct file *f, void *dst, size_t n, uint64_t off)
     return NQ_OK;
 }
 
-nq_rc
-file_try_read(struct file *f, void *dst, size_t n, uint64_t off)
+/* In one call, without waiting if `flags` says so; how many bytes came. */
+static ssize_t
+read_parts(const struct file *f, const struct file_parts *to, uint64_t off,
+           int flags)
 {
-    ssize_t got;
+    struct iovec parts[] = {
+        {.iov_base = to->head, .iov_len = to->head_len},
+        {.iov_base = to->rest, .iov_len = to->rest_len},
+    };
 
     nq_dassert(f->magic == FILE_MAGIC);
-    got = fault_pread_nowait(f->fd, dst, n, (off_t)off);
+    return fault_preadv(f->fd, parts, 2, (off_t)off, flags);
+}
+
+nq_rc
+file_read_parts(struct file *f, const struct file_parts *to, uint64_t off)
+{
+    size_t n = to->head_len + to->rest_len;
+    ssize_t got = read_parts(f, to, off, 0);
+    nq_rc rc;
+
+    if (got == (ssize_t)n)
+        return NQ_OK;
+    if (got < 0 && errno != EINTR)
+        return failed(f->path, "read", n, off, errno);
+    rc = file_read(f, to->head, to->head_len, off);
+    if (rc != NQ_OK)
+        return rc;
+    return file_read(f, to->rest, to->rest_len, off + to->head_len);
+}
+
+nq_rc
+file_try_read_parts(struct file *f, const struct file_parts *to, uint64_t off)
+{
+    size_t n = to->head_len + to->rest_len;
+    ssize_t got = read_parts(f, to, off, RWF_NOWAIT);
+
     if (got == (ssize_t)n)
         return NQ_OK;
     /* Part of it, the end of the file, a file system without RWF_NOWAIT:
@@ -123,6 +154,14 @@ file_try_read(struct file *f, void *dst, size_t n, uint64_t off)
     if (got >= 0 || errno == EAGAIN || errno == EINTR || errno == EOPNOTSUPP)
         return NQ_AGAIN;
     return failed(f->path, "read", n, off, errno);
+}
+
+nq_rc
+file_try_read(struct file *f, void *dst, size_t n, uint64_t off)
+{
+    struct file_parts to = {.rest = dst, .rest_len = n};
+
+    return file_try_read_parts(f, &to, off);
 }
 
 nq_rc

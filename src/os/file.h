@@ -31,6 +31,18 @@ NQ_MUST_USE nq_rc file_read(struct file *f, void *dst, size_t n, uint64_t off);
  * NQ_AGAIN if it would have to wait. */
 NQ_MUST_USE nq_rc file_try_read(struct file *f, void *dst, size_t n,
                                 uint64_t off);
+/* The same two for bytes whose first `head_len` go elsewhere: one call. */
+struct file_parts {
+    void *head;
+    size_t head_len;
+    void *rest;
+    size_t rest_len;
+};
+NQ_MUST_USE nq_rc file_read_parts(struct file *f, const struct file_parts *to,
+                                  uint64_t off);
+NQ_MUST_USE nq_rc file_try_read_parts(struct file *f,
+                                      const struct file_parts *to,
+                                      uint64_t off);
 /* NQ_ENOSPC, NQ_EIO; then an unknown part of the bytes was written. */
 NQ_MUST_USE nq_rc file_write(struct file *f, const void *src, size_t n,
                              uint64_t off);

@@ -57,11 +57,9 @@ extent_space(const struct extent *x)
 }
 
 static uint32_t
-crc_of(const uint8_t *p, size_t len)
+crc_of(const uint8_t *header, const uint8_t *payload, size_t len)
 {
-    uint32_t crc = crc32c(0, p, CRC_AT);
-
-    return crc32c(crc, p + EXTENT_HEADER, len - EXTENT_HEADER);
+    return crc32c(crc32c(0, header, CRC_AT), payload, len);
 }
 
 static uint16_t
@@ -182,7 +180,7 @@ extent_encode(struct extent *x, struct slice raw, const struct extent_env *env,
     put_header(dst, x);
     if (x->key != 0)
         rc = seal_payload(x, &use, dst);
-    x->crc = crc_of(dst, x->len);
+    x->crc = crc_of(dst, dst + EXTENT_HEADER, x->len - EXTENT_HEADER);
     memcpy(dst + CRC_AT, &x->crc, 4);
     put_tail(x, dst);
     return rc;
@@ -281,28 +279,40 @@ extent_peek(struct slice bytes, struct extent *out)
 }
 
 nq_rc
-extent_verify(struct slice bytes, pgno id, struct entry e, struct extent *out,
-              struct extent_fault *fault)
+extent_verify_parts(struct slice header, struct slice rest, pgno id,
+                    struct entry e, struct extent *out,
+                    struct extent_fault *fault)
 {
-    uint64_t payload, left;
+    uint64_t payload;
     uint16_t flags;
     uint32_t crc;
 
-    *fault = (struct extent_fault){"bytes", EXTENT_HEADER, bytes.len};
-    if (bytes.len < EXTENT_HEADER)
+    *fault = (struct extent_fault){"bytes", EXTENT_HEADER, header.len};
+    if (header.len < EXTENT_HEADER)
         return NQ_ECORRUPT;
     *fault = (struct extent_fault){"magic", EXTENT_MAGIC, 0};
-    memcpy(&fault->found, bytes.p, 4);
-    left = bytes.len - EXTENT_HEADER;
-    if (!get_header(bytes, out, &flags, &payload) ||
-        !is_equal(fault, "payload at most", left, nq_max(payload, left)) ||
+    memcpy(&fault->found, header.p, 4);
+    if (!get_header(header, out, &flags, &payload) ||
+        !is_equal(fault, "payload at most", rest.len,
+                  nq_max(payload, (uint64_t)rest.len)) ||
         !fits_entry(out, id, e, fault))
         return NQ_ECORRUPT;
-    crc = crc_of(bytes.p, out->len);
+    crc = crc_of(header.p, rest.p, out->len - EXTENT_HEADER);
     if (!is_equal(fault, "checksum computed", e.crc, crc) ||
         !is_equal(fault, "flags", flags_of(out), flags) || !is_sane(out, fault))
         return NQ_ECORRUPT;
     return NQ_OK;
+}
+
+nq_rc
+extent_verify(struct slice bytes, pgno id, struct entry e, struct extent *out,
+              struct extent_fault *fault)
+{
+    size_t n = nq_min(bytes.len, (size_t)EXTENT_HEADER);
+
+    return extent_verify_parts(slice_of(bytes.p, n),
+                               slice_of(bytes.p + n, bytes.len - n), id, e, out,
+                               fault);
 }
 
 struct suspect {

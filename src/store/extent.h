@@ -138,6 +138,11 @@ bool extent_peek(struct slice bytes, struct extent *out);
  * what the table says of page `id`.  NQ_ECORRUPT fills in *fault. */
 NQ_MUST_USE nq_rc extent_verify(struct slice bytes, pgno id, struct entry e,
                                 struct extent *out, struct extent_fault *fault);
+/* The same, where what follows the header stands elsewhere. */
+NQ_MUST_USE nq_rc extent_verify_parts(struct slice header, struct slice rest,
+                                      pgno id, struct entry e,
+                                      struct extent *out,
+                                      struct extent_fault *fault);
 /* `bytes` are entry_space() of an extent that has parity and does not verify:
  * rebuilds sectors until it does.  How many; 0: it cannot be. */
 unsigned extent_repair(uint8_t *bytes, pgno id, struct entry e);

@@ -383,8 +383,8 @@ frames_open(const struct frames_opts *opts, struct frames **out)
     all->next_id = 1;
     all->disk = opts->disk;
     list_init(&all->running);
+    list_init(&all->begun);
     all->tier_cap = opts->disk == NULL ? 0 : 2 * size;
-    all->tier_buf = nq_malloc(all->tier_cap);
     frames_set_limits(all, opts->pool_bytes, opts->dirty_soft,
                       opts->dirty_hard);
     if (opts->disk != NULL)

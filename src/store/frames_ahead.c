@@ -1,9 +1,7 @@
 /* store/frames_ahead.c - reading pages before anybody asks for them.
  *
- * Pages are read in batches, one job each: first the kernel is told of all of
- * them, so that the disk works on them side by side, then they are read and
- * unpacked one after the other.  Batches are small, so a read that a command
- * waits for never stands long behind them.
+ * They are read like others, some by each job (frames_read.c).  A job's share
+ * is small, so a read that a command waits for never stands long behind it.
  *
  * What the kernel has in memory is left alone: whoever needs it reads it in
  * less time than a worker takes to be woken. */
@@ -12,8 +10,6 @@
 #include "store/flush.h"
 #include "store/frames_int.h"
 #include "store/pagetable.h"
-
-#define BATCH_PAGES 16u
 
 bool
 frames_may_read_ahead(const struct frames_all *all)
@@ -28,32 +24,22 @@ static bool
 is_in_second_tier(struct frames_all *all, struct entry e)
 {
     return entry_len(e) <= all->tier_cap &&
-           file_try_read(all->disk->file, all->tier_buf, entry_len(e),
-                         entry_off(e)) == NQ_OK;
+           extent_is_at_hand(all->disk->file, e, &all->into);
 }
 
 void
 frames_ahead(struct frames_all *all, const pgno *ids, unsigned n)
 {
-    struct page_want wants[BATCH_PAGES];
-    unsigned count = 0;
-
     for (unsigned i = 0; i < n && !frames_is_crowded(all); i++) {
         struct entry e;
 
         if (all->pub.frame_of[ids[i]] != 0)
             continue;
         e = pagetable_get(all->disk->table, ids[i]);
-        if (entry_is_none(e) || is_in_second_tier(all, e))
-            continue;
-        wants[count++] = (struct page_want){ids[i], e};
-        if (count == BATCH_PAGES) {
-            frames_read_batch(all, wants, count);
-            count = 0;
-        }
+        if (!entry_is_none(e) && !is_in_second_tier(all, e))
+            frames_read_begin(all, ids[i], e, POLICY_AHEAD);
     }
-    if (count > 0)
-        frames_read_batch(all, wants, count);
+    frames_read_send(all);
 }
 
 void

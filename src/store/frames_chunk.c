@@ -8,29 +8,38 @@
 #include "store/corrupt.h"
 #include "store/frames_int.h"
 
-uint32_t
-chunk_take(struct frames_all *all, pgno id, uint32_t len, uint32_t cap,
-           bool zeroed)
+/* A descriptor that is not in use. */
+static uint32_t
+take_descriptor(struct frames_all *all)
 {
     uint32_t i = all->chunk_free;
 
-    nq_assert(len <= cap && cap <= BLOB_CHUNK && cap > 0);
     if (i != 0) {
         all->chunk_free = all->chunk[i].len;
-    } else {
-        if (all->chunks_top + 1 >= all->chunks_cap) {
-            all->chunks_cap = all->chunks_cap == 0 ? 64 : all->chunks_cap * 2;
-            all->chunk =
-                nq_realloc(all->chunk, all->chunks_cap * sizeof *all->chunk);
-        }
-        if (all->chunks_top == 0)
-            all->chunk[all->chunks_top++] = (struct chunk){.len = 0};
-        i = all->chunks_top++;
+        return i;
     }
+    if (all->chunks_top + 1 >= all->chunks_cap) {
+        all->chunks_cap = all->chunks_cap == 0 ? 64 : all->chunks_cap * 2;
+        all->chunk =
+            nq_realloc(all->chunk, all->chunks_cap * sizeof *all->chunk);
+    }
+    if (all->chunks_top == 0)
+        all->chunk[all->chunks_top++] = (struct chunk){.len = 0};
+    i = all->chunks_top++;
     nq_assert(i < FRAME_MARK0 - FRAME_CHUNK0);
+    return i;
+}
+
+static uint32_t
+new_chunk(struct frames_all *all, pgno id, uint8_t *bytes, uint32_t len,
+          uint32_t cap)
+{
+    uint32_t i = take_descriptor(all);
+
+    nq_assert(len <= cap && cap <= BLOB_CHUNK && cap > 0);
     all->chunk[i] = (struct chunk){
         .frame = {.id = id, .kind = PAGE_CHUNK},
-        .bytes = zeroed ? nq_calloc(1, cap) : nq_malloc(cap),
+        .bytes = bytes,
         .len = len,
         .cap = cap,
         .stamp = all->pub.stamp,
@@ -38,6 +47,20 @@ chunk_take(struct frames_all *all, pgno id, uint32_t len, uint32_t cap,
     all->chunk_bytes += cap;
     all->chunks_used++;
     return FRAME_CHUNK0 + i;
+}
+
+uint32_t
+chunk_take(struct frames_all *all, pgno id, uint32_t len, uint32_t cap,
+           bool zeroed)
+{
+    return new_chunk(all, id, zeroed ? nq_calloc(1, cap) : nq_malloc(cap), len,
+                     cap);
+}
+
+uint32_t
+chunk_adopt(struct frames_all *all, pgno id, uint8_t *bytes, uint32_t len)
+{
+    return new_chunk(all, id, bytes, len, len);
 }
 
 void

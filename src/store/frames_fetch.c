@@ -278,7 +278,7 @@ fetch_page(struct frames_all *all, struct frames_wait *w, pgno id,
     else if (f == FRAME_LOADING)
         frames_read_wait(all, id, w);
     if (f == 0) {
-        frames_read_start(all, id, e, POLICY_FETCHED);
+        frames_read_begin(all, id, e, POLICY_FETCHED);
         frames_read_wait(all, id, w);
     }
 }
@@ -298,6 +298,7 @@ frames_fetch(struct frames *fr, struct frames_wait *w)
     }
     for (uint32_t i = 0; i < all->wanted.count; i++)
         fetch_page(all, w, all->wanted.ids[i], &tier_reads);
+    frames_read_send(all);
     frames_forget_wanted(fr);
     if (w->pending == 0)
         queue_push(&all->ready, w, QUEUE_READY);
@@ -353,9 +354,9 @@ frames_set_blocking(struct frames *fr, bool on)
 void
 frames_fetch_fini(struct frames_all *all)
 {
-    nq_assert(list_empty(&all->running));
+    nq_assert(list_empty(&all->running) && list_empty(&all->begun));
     hash_fini(&all->reads);
     damages_fini(&all->damages);
     nq_free(all->wanted.ids);
-    nq_free(all->tier_buf);
+    extent_into_fini(&all->into);
 }

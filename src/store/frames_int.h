@@ -7,7 +7,7 @@
 #include "base/list.h"
 #include "os/pool.h"
 #include "store/damage.h"
-#include "store/extent.h"
+#include "store/extent_io.h"
 #include "store/frames.h"
 #include "store/frames_hot.h"
 #include "store/policy.h"
@@ -83,12 +83,6 @@ struct ahead {
     uint64_t used_seen, wasted_seen; /* when the limit was last looked at */
 };
 
-/* A page and where it is on disk. */
-struct page_want {
-    pgno id;
-    struct entry entry;
-};
-
 struct frames_all {
     struct frames pub; /* first: the handle is its address */
     uint32_t magic;
@@ -124,15 +118,17 @@ struct frames_all {
     bool is_blocking;
     struct id_stack wanted;
     uint64_t wanted_bytes;
-    uint64_t reading_bytes;  /* about what reads under way will take */
-    struct hash reads;       /* struct page_read by id */
-    struct list running;     /* the same, and cancelled ones */
+    uint64_t reading_bytes; /* about what reads under way will take */
+    struct hash reads;      /* struct page_read by id */
+    struct list running;    /* those that were sent, and cancelled ones */
+    struct list begun;      /* and those that were not yet */
+    unsigned begun_count;
     struct wait_queue ready; /* to be called */
     struct job again;        /* comes back for the rest of them */
     bool is_again_running;
     struct wait_queue waiting; /* for room */
-    uint8_t *tier_buf;         /* one extent, for reads on the loop */
-    uint32_t tier_cap;
+    struct extent_into into;   /* of reads on the loop */
+    uint32_t tier_cap;         /* longest extent of the second tier */
     /* eviction */
     struct policy *policy; /* NULL: nothing is ever evicted */
     uint32_t now_s;        /* monotonic, of this turn */
@@ -263,6 +259,9 @@ uint32_t chunk_take(struct frames_all *all, pgno id, uint32_t len, uint32_t cap,
  * pinned, not flushing, not part of the cut. */
 void frame_drop_if_unused(struct frames_all *all, uint32_t f);
 void chunk_release(struct frames_all *all, uint32_t f);
+/* One of `len` bytes that were allocated already. */
+uint32_t chunk_adopt(struct frames_all *all, pgno id, uint8_t *bytes,
+                     uint32_t len);
 /* The chunk's bytes are, or are no more, the unpacked form of its extent. */
 void chunk_set_unpacked(struct frames_all *all, uint32_t f, bool on);
 /* The page of `f` has moved to another frame, or is gone. */
@@ -307,15 +306,13 @@ NQ_MUST_USE nq_rc frames_read_now(struct frames_all *all, pgno id,
 bool frames_read_tier(struct frames_all *all, pgno id, struct entry e);
 /* The page's extent is damaged, but its bytes are known: those in memory, or
  * `got` (not NULL), which was rebuilt.  Makes it dirty. */
-struct extent_got;
 void frames_mend(struct frames_all *all, pgno id, struct entry e,
                  const struct extent_got *got);
-/* By a worker; `id` is FRAME_LOADING until then. */
-void frames_read_start(struct frames_all *all, pgno id, struct entry e,
+/* By a worker; `id` is FRAME_LOADING until then.  It is on its way when those
+ * that were begun are sent. */
+void frames_read_begin(struct frames_all *all, pgno id, struct entry e,
                        enum policy_origin origin);
-/* Several, none of which is resident or on its way, by one worker. */
-void frames_read_batch(struct frames_all *all, const struct page_want *wants,
-                       unsigned n);
+void frames_read_send(struct frames_all *all);
 /* `w` waits for it too (w->pending), and is told by frames_wait_arrived(). */
 void frames_read_wait(struct frames_all *all, pgno id, struct frames_wait *w);
 void frames_read_forget(struct frames_all *all, const struct frames_wait *w);

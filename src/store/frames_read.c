@@ -7,11 +7,21 @@
  *   R2  a damaged page is read once; then its mark answers
  *   R3  a read whose page was freed meanwhile, or was read by a blocking
  *       command, goes on out of all->reads, and its result is dropped
+ *   R4  the frame that a read takes with it is the worker's until read_done():
+ *       no page is mapped to it, and nobody else knows of it
+ *
+ * So the bytes of a page are where they belong when they come: what is left
+ * for the loop is to map the frame.  Reads are begun one by one and sent
+ * together, in the order of their places: a job tells the kernel of all of
+ * its own, so that the disk works on them side by side, then reads and
+ * unpacks one after the other.
  *
  * Nothing is used before extent_io.c found every field of it as the page
  * table says (I12).  What comes in is immutable until frames_mut().  A page
  * that had to be rebuilt from its parity is dirty at once, so that it is
  * written anew. */
+#include <stdlib.h>
+
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -26,11 +36,14 @@
 
 #define READ_MAGIC 0x44414552u
 
+#define JOB_READS 8u           /* by one job */
+#define SORTED_READS 128u      /* at most, together */
+#define INTO_KEPT (256u << 10) /* bytes of a buffer that stays */
+
 /* One page on its way in. */
 struct page_read {
     struct hash_node node; /* in all->reads, by id */
-    struct job job;
-    struct list link; /* in all->running */
+    struct list link;      /* in all->running */
     uint32_t magic;
     struct frames_all *all;
     pgno id;
@@ -39,10 +52,18 @@ struct page_read {
     enum policy_origin origin;
     struct frames_wait **waiters;
     uint32_t waiters_count, waiters_cap;
-    struct extent_from from;
+    uint32_t frame; /* R4; 0: none, it is a chunk */
+    uint8_t *page;  /* the bytes of that frame */
     /* the worker's results */
     nq_rc rc;
     struct extent_got got;
+};
+
+struct read_job {
+    struct job job;
+    struct extent_from from;
+    unsigned count;
+    struct page_read *reads[JOB_READS];
 };
 
 /* --- one page ------------------------------------------------------------- */
@@ -82,36 +103,45 @@ from_of(const struct frames_all *all)
     };
 }
 
-/* Where the page's bytes go: a frame of its own, mapped and clean. */
-static uint8_t *
-install(struct frames_all *all, pgno id, const struct extent *x,
-        enum policy_origin origin)
+/* A frame for the page, which is not mapped yet; 0: it is none of a tree. */
+static uint32_t
+take_frame(struct frames_all *all, pgno id, struct entry e)
 {
-    uint32_t f;
-
-    if (x->kind == PAGE_CHUNK) {
-        f = chunk_take(all, id, x->raw_len, x->raw_len, false);
-        chunk_get(all, f)->stamp = x->lsn;
-        chunk_set_unpacked(all, f, x->codec != BLOCK_RAW);
-        all->unpacked_misses += x->codec != BLOCK_RAW;
-    } else {
-        f = frame_take(all, id, (enum page_kind)x->kind);
-    }
-    all->pub.frame_of[id] = f;
-    frame_enter(all, f, origin);
-    return x->kind == PAGE_CHUNK ? chunk_get(all, f)->bytes
-                                 : frame_bytes(all, f);
+    if (!extent_may_be_page(e, all->pub.page_size))
+        return 0;
+    return frame_take(all, id, PAGE_LEAF);
 }
 
-/* What was read on its own, in its frame; rebuilt: to be written anew. */
 static void
-install_got(struct frames_all *all, pgno id, struct entry e,
-            enum policy_origin origin, const struct extent_got *got)
+map_frame(struct frames_all *all, pgno id, uint32_t f,
+          const struct extent_got *got, enum policy_origin origin)
 {
-    uint32_t f;
+    frame_get(all, f)->kind = got->x.kind;
+    all->pub.frame_of[id] = f;
+    frame_enter(all, f, origin);
+}
 
-    memcpy(install(all, id, &got->x, origin), got->raw, got->x.raw_len);
-    f = all->pub.frame_of[id];
+static void
+map_chunk(struct frames_all *all, pgno id, uint8_t *bytes,
+          const struct extent_got *got, enum policy_origin origin)
+{
+    const struct extent *x = &got->x;
+    uint32_t f = chunk_adopt(all, id, bytes, x->raw_len);
+
+    chunk_get(all, f)->stamp = x->lsn;
+    chunk_set_unpacked(all, f, x->codec != BLOCK_RAW);
+    all->unpacked_misses += x->codec != BLOCK_RAW;
+    all->pub.frame_of[id] = f;
+    frame_enter(all, f, origin);
+}
+
+/* The page has just been mapped; rebuilt: it is to be written anew. */
+static void
+welcome(struct frames_all *all, pgno id, struct entry e,
+        const struct extent_got *got)
+{
+    uint32_t f = all->pub.frame_of[id];
+
     damages_forget(&all->damages, id);
     if (got->rebuilt == 0) {
         frame_protect(all, f);
@@ -127,6 +157,40 @@ install_got(struct frames_all *all, pgno id, struct entry e,
         frame_set_dirty(all, f);
 }
 
+/* A page that was read with `f` (R4), or as a chunk. */
+static void
+install(struct frames_all *all, pgno id, struct entry e, uint32_t f,
+        const struct extent_got *got, enum policy_origin origin)
+{
+    if (got->x.kind == PAGE_CHUNK) {
+        if (f != 0)
+            frame_drop_if_unused(all, f);
+        map_chunk(all, id, got->raw, got, origin);
+    } else {
+        nq_assert(f != 0 && got->raw == frame_bytes(all, f));
+        map_frame(all, id, f, got, origin);
+    }
+    welcome(all, id, e, got);
+}
+
+/* A copy of what somebody else read. */
+static void
+install_copy(struct frames_all *all, pgno id, struct entry e,
+             const struct extent_got *got)
+{
+    uint32_t f;
+
+    if (got->x.kind == PAGE_CHUNK) {
+        map_chunk(all, id, nq_memdup(got->raw, got->x.raw_len), got,
+                  POLICY_AHEAD);
+    } else {
+        f = frame_take(all, id, PAGE_LEAF);
+        memcpy(frame_bytes(all, f), got->raw, got->x.raw_len);
+        map_frame(all, id, f, got, POLICY_AHEAD);
+    }
+    welcome(all, id, e, got);
+}
+
 void
 frames_mend(struct frames_all *all, pgno id, struct entry e,
             const struct extent_got *got)
@@ -138,7 +202,7 @@ frames_mend(struct frames_all *all, pgno id, struct entry e,
     if (frame_is_mark(f)) {
         nq_assert(got != NULL);
         all->pub.frame_of[id] = 0;
-        install_got(all, id, e, POLICY_AHEAD, got);
+        install_copy(all, id, e, got);
         return;
     }
     damages_forget(&all->damages, id);
@@ -148,84 +212,54 @@ frames_mend(struct frames_all *all, pgno id, struct entry e,
         frame_set_dirty(all, f);
 }
 
-/* `bytes` are those of the extent: checks and decodes them into a frame. */
+/* --- by the loop itself --------------------------------------------------- */
+
+/* Not mapped, and not marked either, unless it returns NQ_OK. */
 static nq_rc
-take_extent(struct frames_all *all, pgno id, struct entry e, struct slice bytes,
-            enum policy_origin origin, struct extent_fault *fault)
+read_here(struct frames_all *all, pgno id, struct entry e, bool is_at_hand,
+          struct extent_got *got)
 {
     struct extent_from from = from_of(all);
-    struct extent x;
-    uint8_t *page;
-    uint32_t f;
+    uint32_t f = take_frame(all, id, e);
+    nq_rc rc;
 
-    if (extent_verify(bytes, id, e, &x, fault) != NQ_OK ||
-        extent_check_size(&from, &x, fault) != NQ_OK)
-        return NQ_ECORRUPT;
-    page = install(all, id, &x, origin);
-    f = all->pub.frame_of[id];
-    if (extent_decode(bytes, &x, from.env, page, fault) == NQ_OK &&
-        extent_check_page(&from, &x, page, fault) == NQ_OK) {
-        frame_protect(all, f);
-        return NQ_OK;
-    }
-    all->pub.frame_of[id] = 0;
-    frame_unmapped(all, f);
-    return NQ_ECORRUPT;
-}
-
-/* Damaged as it was read just now: once more, with its parity. */
-static nq_rc
-read_rebuilding(struct frames_all *all, pgno id, struct entry e)
-{
-    struct extent_from from = from_of(all);
-    struct extent_got got;
-    nq_rc rc = extent_get(&from, id, e, &got);
-
+    all->into.page = f == 0 ? NULL : frame_bytes(all, f);
+    all->into.is_at_hand = is_at_hand;
+    rc = extent_get_into(&from, id, e, &all->into, got);
     if (rc == NQ_OK)
-        install_got(all, id, e, POLICY_FETCHED, &got);
-    else if (rc == NQ_ECORRUPT)
-        rc = damaged(all, id, e, &got.fault);
-    nq_free(got.raw);
+        install(all, id, e, f, got, is_at_hand ? POLICY_FETCHED : POLICY_USED);
+    else if (f != 0)
+        frame_drop_if_unused(all, f);
+    if (all->into.cap > INTO_KEPT)
+        extent_into_fini(&all->into);
     return rc;
 }
 
 nq_rc
 frames_read_now(struct frames_all *all, pgno id, struct entry e)
 {
-    uint8_t *buf = nq_malloc(entry_len(e));
-    nq_rc rc = file_read(all->disk->file, buf, entry_len(e), entry_off(e));
-    struct extent_fault fault = {"bytes before the end of the file",
-                                 entry_len(e), 0};
+    struct extent_got got;
+    nq_rc rc;
 
     all->blocking_reads++;
-    if (rc == NQ_OK)
-        rc = take_extent(all, id, e, slice_of(buf, entry_len(e)), POLICY_USED,
-                         &fault);
-    if (rc == NQ_ECORRUPT && entry_has_parity(e))
-        rc = read_rebuilding(all, id, e);
-    else if (rc == NQ_ECORRUPT)
-        rc = damaged(all, id, e, &fault);
-    nq_free(buf);
-    return rc;
+    rc = read_here(all, id, e, false, &got);
+    return rc == NQ_ECORRUPT ? damaged(all, id, e, &got.fault) : rc;
 }
 
 bool
 frames_read_tier(struct frames_all *all, pgno id, struct entry e)
 {
-    struct extent_fault fault;
+    struct extent_got got;
     nq_rc rc;
 
-    if (entry_len(e) > all->tier_cap ||
-        file_try_read(all->disk->file, all->tier_buf, entry_len(e),
-                      entry_off(e)) != NQ_OK)
+    if (entry_len(e) > all->tier_cap)
         return false;
-    rc = take_extent(all, id, e, slice_of(all->tier_buf, entry_len(e)),
-                     POLICY_FETCHED, &fault);
-    if (rc == NQ_ECORRUPT && entry_has_parity(e))
-        return false; /* a worker rebuilds it */
+    rc = read_here(all, id, e, true, &got);
+    if (rc != NQ_OK && (rc != NQ_ECORRUPT || entry_has_parity(e)))
+        return false; /* a worker reads, or rebuilds it */
     all->tier_hits++;
     if (rc == NQ_ECORRUPT)
-        (void)damaged(all, id, e, &fault);
+        (void)damaged(all, id, e, &got.fault);
     return true;
 }
 
@@ -235,15 +269,6 @@ uint64_t
 frames_read_weight(const struct frames_all *all, struct entry e)
 {
     return nq_max(entry_len(e), all->pub.page_size);
-}
-
-static struct page_read *
-read_of(struct job *job)
-{
-    struct page_read *r;
-
-    NQ_CAST(r, nq_container(job, struct page_read, job), READ_MAGIC);
-    return r;
 }
 
 static bool
@@ -261,35 +286,54 @@ find_read(struct frames_all *all, pgno id)
 }
 
 static void
-run_read(struct job *job)
+run_reads(struct job *job)
 {
-    struct page_read *r = read_of(job);
+    struct read_job *j = nq_container(job, struct read_job, job);
+    struct extent_into into = {.page = NULL};
 
-    r->rc = extent_get(&r->from, r->id, r->entry, &r->got);
+    for (unsigned i = 0; j->count > 1 && i < j->count; i++) {
+        struct entry e = j->reads[i]->entry;
+
+        file_read_hint(j->from.file, entry_off(e), entry_len(e));
+    }
+    for (unsigned i = 0; i < j->count; i++) {
+        struct page_read *r = j->reads[i];
+
+        into.page = r->page;
+        r->rc = extent_get_into(&j->from, r->id, r->entry, &into, &r->got);
+    }
+    extent_into_fini(&into);
 }
 
+/* Maps what came, or gives back what was taken for it. */
 static void
 settle_page(struct page_read *r)
 {
     struct frames_all *all = r->all;
 
-    if (r->is_cancelled)
-        return;
-    nq_dassert(all->pub.frame_of[r->id] == FRAME_LOADING);
-    all->pub.frame_of[r->id] = 0;
-    if (r->rc == NQ_OK)
-        install_got(all, r->id, r->entry, r->origin, &r->got);
-    else if (r->rc == NQ_ECORRUPT)
-        (void)damaged(all, r->id, r->entry, &r->got.fault);
+    if (!r->is_cancelled) {
+        nq_dassert(all->pub.frame_of[r->id] == FRAME_LOADING);
+        all->pub.frame_of[r->id] = 0;
+        if (r->rc == NQ_OK) {
+            install(all, r->id, r->entry, r->frame, &r->got, r->origin);
+            return;
+        }
+        if (r->rc == NQ_ECORRUPT)
+            (void)damaged(all, r->id, r->entry, &r->got.fault);
+    }
+    if (r->rc == NQ_OK && r->got.raw != r->page)
+        nq_free(r->got.raw);
+    if (r->frame != 0)
+        frame_drop_if_unused(all, r->frame);
 }
 
 static void
-read_done(struct job *job)
+read_done(struct page_read *r)
 {
-    struct page_read *r = read_of(job);
     struct frames_all *all = r->all;
 
-    all->reading_bytes -= frames_read_weight(all, r->entry);
+    nq_assert(r->magic == READ_MAGIC);
+    all->reading_bytes -= r->frame == 0 ? entry_len(r->entry) : 0;
     list_remove(&r->link);
     if (!r->is_cancelled)
         hash_remove(&all->reads, &r->node);
@@ -301,89 +345,91 @@ read_done(struct job *job)
     }
     r->magic = 0;
     nq_free(r->waiters);
-    nq_free(r->got.raw);
     nq_free(r);
+}
+
+static void
+reads_done(struct job *job)
+{
+    struct read_job *j = nq_container(job, struct read_job, job);
+    struct frames_all *all = j->reads[0]->all;
+
+    for (unsigned i = 0; i < j->count; i++)
+        read_done(j->reads[i]);
+    nq_free(j);
     frames_run_ready(&all->pub);
 }
 
-/* `id` is being read from now on; somebody must see to that. */
-static struct page_read *
-new_read(struct frames_all *all, pgno id, struct entry e,
-         enum policy_origin origin)
+void
+frames_read_begin(struct frames_all *all, pgno id, struct entry e,
+                  enum policy_origin origin)
 {
-    struct page_read *r = nq_calloc(1, sizeof *r);
+    struct page_read *r = nq_malloc(sizeof *r);
 
-    r->magic = READ_MAGIC;
-    r->all = all;
-    r->id = id;
-    r->entry = e;
-    r->from = from_of(all);
-    r->origin = origin;
+    *r = (struct page_read){
+        .magic = READ_MAGIC,
+        .all = all,
+        .id = id,
+        .entry = e,
+        .origin = origin,
+        .frame = take_frame(all, id, e),
+    };
+    if (r->frame != 0)
+        r->page = frame_bytes(all, r->frame);
+    else
+        all->reading_bytes += entry_len(e);
     hash_insert(&all->reads, &r->node, hash_u64(id));
     all->pub.frame_of[id] = FRAME_LOADING;
     if (origin == POLICY_AHEAD)
         all->ahead_issued++;
     else
         all->demand_reads++;
-    all->reading_bytes += frames_read_weight(all, e);
-    list_push_back(&all->running, &r->link);
-    return r;
+    list_push_back(&all->begun, &r->link);
+    all->begun_count++;
 }
 
-void
-frames_read_start(struct frames_all *all, pgno id, struct entry e,
-                  enum policy_origin origin)
+static int
+by_place(const void *a, const void *b)
 {
-    struct page_read *r = new_read(all, id, e, origin);
+    uint64_t x = entry_off((*(struct page_read *const *)a)->entry);
+    uint64_t y = entry_off((*(struct page_read *const *)b)->entry);
 
-    r->job = (struct job){.run = run_read, .done = read_done};
-    pool_submit(all->disk->pool, &r->job, POOL_READ);
+    return (x > y) - (x < y);
 }
 
-/* --- several pages at once ------------------------------------------------ */
-
-/* Its reads are not submitted themselves: their jobs stand still. */
-struct read_batch {
-    struct job job;
-    unsigned count;
-    struct page_read *reads[];
-};
-
+/* The first `n` of those that were begun. */
 static void
-run_batch(struct job *job)
+send_some(struct frames_all *all, unsigned n)
 {
-    struct read_batch *b = nq_container(job, struct read_batch, job);
+    struct page_read *reads[SORTED_READS];
+    unsigned jobs = (n + JOB_READS - 1) / JOB_READS;
 
-    for (unsigned i = 0; i < b->count; i++) {
-        const struct page_read *r = b->reads[i];
-
-        file_read_hint(r->from.file, entry_off(r->entry), entry_len(r->entry));
+    for (unsigned i = 0; i < n; i++) {
+        reads[i] =
+            nq_container(list_pop_front(&all->begun), struct page_read, link);
+        list_push_back(&all->running, &reads[i]->link);
     }
-    for (unsigned i = 0; i < b->count; i++)
-        run_read(&b->reads[i]->job);
-}
+    all->begun_count -= n;
+    qsort(reads, n, sizeof(struct page_read *), by_place);
+    for (unsigned k = 0, at = 0; k < jobs; k++) {
+        struct read_job *j = nq_malloc(sizeof *j);
 
-static void
-batch_done(struct job *job)
-{
-    struct read_batch *b = nq_container(job, struct read_batch, job);
-
-    for (unsigned i = 0; i < b->count; i++)
-        read_done(&b->reads[i]->job);
-    nq_free(b);
+        *j = (struct read_job){
+            .job = {.run = run_reads, .done = reads_done},
+            .from = from_of(all),
+            .count = (n - at) / (jobs - k),
+        };
+        memcpy(j->reads, reads + at, j->count * sizeof(struct page_read *));
+        at += j->count;
+        pool_submit(all->disk->pool, &j->job, POOL_READ);
+    }
 }
 
 void
-frames_read_batch(struct frames_all *all, const struct page_want *wants,
-                  unsigned n)
+frames_read_send(struct frames_all *all)
 {
-    struct read_batch *b = nq_malloc(sizeof *b + n * sizeof b->reads[0]);
-
-    b->count = n;
-    for (unsigned i = 0; i < n; i++)
-        b->reads[i] = new_read(all, wants[i].id, wants[i].entry, POLICY_AHEAD);
-    b->job = (struct job){.run = run_batch, .done = batch_done};
-    pool_submit(all->disk->pool, &b->job, POOL_READ);
+    while (all->begun_count > 0)
+        send_some(all, nq_min(all->begun_count, SORTED_READS));
 }
 
 void
