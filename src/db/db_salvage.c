@@ -4,6 +4,7 @@
 #include "db/db_salvage.h"
 
 #include "base/mem.h"
+#include "db/coll.h"
 #include "db/db_int.h"
 #include "db/list_int.h"
 #include "db/stream_int.h"
@@ -13,6 +14,28 @@ pgno
 db_salvage_frees(const struct db *db)
 {
     return db->frees.tree.root;
+}
+
+uint64_t
+db_salvage_count(const struct record *owner)
+{
+    struct list_shape s;
+    uint64_t n = 0;
+
+    if (owner->type == DB_LIST)
+        return list_shape_of(owner, &s) == NQ_OK ? s.tree_n : 0;
+    return coll_record_check(owner, &n) == NQ_OK ? n : 0;
+}
+
+uint64_t
+db_salvage_weight(uint8_t type, const struct record *item)
+{
+    struct slice run;
+    uint32_t n;
+
+    if (type != DB_LIST || (item->flags & REC_OWNS) != 0)
+        return 1;
+    return list_chunk_read(item, &run, &n) == NQ_OK ? n : 1;
 }
 
 /* The value, read if it is a blob. */

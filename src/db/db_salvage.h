@@ -30,6 +30,10 @@ NQ_MUST_USE nq_rc db_salvage_replay(struct db *db,
                                     void *arg);
 /* The root of the list of what is to be freed; 0: nothing is. */
 pgno db_salvage_frees(const struct db *db);
+/* How many elements the private tree of that record has; 0: not known. */
+uint64_t db_salvage_count(const struct record *owner);
+/* How many of them a record of such a tree stands for. */
+uint64_t db_salvage_weight(uint8_t type, const struct record *item);
 /* The elements of a record of the private tree of `owner`.  What it owns is
  * read; memory is the arena's.  Records that only lead to others, or tell of
  * groups of streams, have none.  NQ_ECORRUPT, NQ_EIO. */

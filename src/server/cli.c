@@ -15,7 +15,6 @@
 #include "base/log.h"
 #include "db/db.h"
 #include "db/db_check.h"
-#include "db/db_salvage.h"
 #include "os/clock.h"
 #include "os/pool.h"
 #include "os/process.h"
@@ -36,7 +35,7 @@
 struct tool {
     const char *dir;
     uint64_t pool_bytes;
-    bool is_quick, is_text;
+    bool is_quick, is_text, is_doubtful;
     int64_t only_db; /* -1: all */
     struct slice prefix;
     uint64_t from;
@@ -269,55 +268,27 @@ run_dump(struct tool *t)
 /* --- salvage
  * ----------------------------------------------------------------------- */
 
-static void
-on_unapplied(void *arg, const char *effect, uint32_t dbi, struct slice key)
-{
-    if (key.len == 0)
-        fprintf(stderr, "log: %s in database %u could not be applied\n", effect,
-                dbi);
-    salvage_taint(arg, dbi, key);
-}
-
-static nq_rc
-open_salvage(struct tool *t, struct salvage *v)
-{
-    struct store_opts so = store_opts_of(t);
-    struct db_opts dbo = {.databases = DATABASES};
-    nq_rc rc = pool_open(2, NULL, NULL, &t->pool);
-
-    if (rc == NQ_OK)
-        rc = store_salvage(&so, t->pool, &v->found, &t->store);
-    dbo.store = t->store;
-    if (rc == NQ_OK)
-        rc = db_open(&dbo, &t->db);
-    if (rc != NQ_OK)
-        return rc;
-    v->store = t->store;
-    v->db = t->db;
-    v->frames = store_frames(t->store);
-    db_set_now(t->db, clock_wall_ms());
-    rc = db_salvage_replay(t->db, on_unapplied, v);
-    if (rc == NQ_ECORRUPT) /* what it has before that is applied */
-        v->found.log = rc;
-    (void)frames_set_blocking(v->frames, true);
-    return rc == NQ_ECORRUPT ? NQ_OK : rc;
-}
-
 static int
 run_salvage(struct tool *t)
 {
-    struct salvage v = {0};
+    struct store_opts so = store_opts_of(t);
+    struct salvage v;
     bool is_all;
     nq_rc rc;
 
     if (t->to != NULL && freopen(t->to, "wx", stdout) == NULL)
         return complain(t->to, "cannot be made, or is there already") + 1;
-    if ((rc = open_salvage(t, &v)) != NQ_OK)
+    rc = pool_open(2, NULL, NULL, &t->pool);
+    if (rc == NQ_OK)
+        rc = salvage_open(&v, &so, t->pool);
+    t->store = v.store;
+    t->db = v.db;
+    if (rc != NQ_OK)
         return complain(t->dir, rc_text(rc)) + 1;
+    v.is_doubtful = t->is_doubtful;
     salvage_label(&v);
     salvage_dump(&v);
     is_all = salvage_report(&v);
-    salvage_free_taints(&v);
     salvage_fini(&v);
     return is_all ? 0 : 1;
 }
@@ -381,12 +352,12 @@ static const struct subcommand {
      "--pipe,\n    or one line a key: database, expiry in Unix ms, key, "
      "value,\n    or type and elements"},
     {"salvage", run_salvage, false,
-     "salvage DIR [--to FILE]\n"
+     "salvage DIR [--to FILE] [--doubtful]\n"
      "    whatever can still be read of a damaged database, as commands for\n"
-     "    redis-cli --pipe into a new one; tells what is lost.  Changes "
-     "nothing.\n"
-     "    Exit code 0: nothing is lost; 1: something is; 2: there is nothing\n"
-     "    to be read"},
+     "    redis-cli --pipe into a new one; tells what is lost.  Changes\n"
+     "    nothing.  --doubtful: also values whose last changes are lost, and\n"
+     "    pages that may belong to something else.  Exit code 0: nothing is\n"
+     "    lost; 1: something is; 2: there is nothing to be read"},
     {"wal", run_wal, false,
      "wal DIR [--from LSN]\n"
      "    the log: segments, frames and their records; of encrypted frames "
@@ -452,6 +423,8 @@ take_options(struct tool *t, int argc, char **argv)
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--quick") == 0)
             t->is_quick = true;
+        else if (strcmp(argv[i], "--doubtful") == 0)
+            t->is_doubtful = true;
         else if (argv[i][0] != '-' && t->dir == NULL)
             t->dir = argv[i];
         else if (i + 1 < argc && take_option(t, argv[i], argv[i + 1]))

@@ -10,6 +10,12 @@
  *      saved
  *   3  again, since what was found may own trees itself
  *
+ * What is certain: a page with a record of a type that only keys have, if one
+ * database alone has a gap for it.  If no page is missing that could have held
+ * the record of a tree of which nothing else is known: a page for which one
+ * tree alone has a gap; and the pages for one gap, if together they have as
+ * many elements as were there.  The rest is saved on demand (is_doubtful).
+ *
  * Without a catalog there are no roots.  If the page table is good and no page
  * is damaged, what nobody refers to is a root, each of a database.  Else
  * everything that is sure to be of a database (it has a record of a type that
@@ -18,16 +24,19 @@
  * Pages come and go, so nothing of a page is kept but copies. */
 #include "server/cli_salvage.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
 #include "base/mem.h"
 #include "db/db_salvage.h"
 #include "db/owned.h"
+#include "os/clock.h"
 #include "store/btree.h"
 #include "store/frames.h"
 #include "store/page.h"
 
+#define DATABASES 16    /* at least so many are opened */
 #define KEY_ROOM 20000u /* of the part of a key that is in a page */
 
 static struct slice
@@ -167,6 +176,7 @@ visit_owned(struct salvage *v, uint32_t ti, const struct salvage_record *r)
     t.key = own(r->key);
     t.rec = r->rec;
     t.rec.val = own(r->rec.val);
+    all.count = t.is_items && !t.is_freed ? db_salvage_count(&t.rec) : 0;
     visit(v, add_tree(v, &t), t.root, &all);
 }
 
@@ -197,6 +207,7 @@ visit_inner(struct salvage *v, uint32_t ti, const struct page *pg,
     unsigned n = pg->count;
     struct salvage_range *ranges = arena_alloc(&arena, n * sizeof *ranges);
     pgno *ids = arena_alloc(&arena, n * sizeof *ids);
+    struct page_entry told;
 
     for (unsigned i = 0; i < n; i++) {
         ids[i] = page_child(pg, i);
@@ -204,6 +215,9 @@ visit_inner(struct salvage *v, uint32_t ti, const struct page *pg,
                                            .low = r->low,
                                            .high = r->high,
                                            .has_high = r->has_high};
+        page_entry_at(pg, i, &told);
+        ranges[i].count = told.count;
+        ranges[i].owns_none = !told.owns;
         if (i == 0)
             continue;
         (void)key_of(v, pg, i, &arena, &ranges[i].low);
@@ -282,6 +296,7 @@ struct top {
     bool is_typed;            /* a record that only keys have */
     bool is_freed;            /* all are rows of what is to be freed */
     uint8_t fits; /* bit by type: all could be records of such a tree */
+    uint64_t records, weight; /* weight: if it is of a list */
     bool is_done;
 };
 
@@ -346,6 +361,8 @@ judge_leaf(struct salvage *v, pgno id, struct top *t)
     for (uint32_t i = 0; all != NULL && i < n; i++) {
         const struct salvage_record *r = &all[i];
 
+        t->records++;
+        t->weight += db_salvage_weight(DB_LIST, &r->rec);
         t->is_typed = t->is_typed || r->rec.type != DB_STRING;
         t->is_freed =
             t->is_freed && db_free_decode(&r->rec, &kind, &root, &ref) == NQ_OK;
@@ -440,21 +457,50 @@ is_taken(const struct salvage_tree *t, const struct top *top)
     return false;
 }
 
+/* A page is missing that could have held the record of a private tree. */
+static bool
+may_miss_owner(const struct salvage *v)
+{
+    uint64_t known = 0;
+
+    if (v->found.is_scanned)
+        return true; /* nobody knows what else there was */
+    for (uint32_t i = 0; i < v->trees_count; i++) {
+        const struct salvage_tree *t = &v->trees[i];
+
+        for (uint32_t k = 0; k < t->gaps_count; k++) {
+            if (!t->is_items && t->gaps[k].range.level == 0 &&
+                !t->gaps[k].range.owns_none)
+                return true;
+            known++;
+        }
+    }
+    return v->damaged > known;
+}
+
+static bool
+fits_tree(const struct salvage_tree *t, const struct top *top)
+{
+    return top->first.p != NULL && !top->is_freed && !t->is_freed &&
+           !(t->is_items && top->is_typed) &&
+           (!t->is_items || (top->fits >> t->rec.type & 1) != 0) &&
+           !is_taken(t, top);
+}
+
+static bool
+fits_gap(const struct salvage_gap *g, const struct top *top)
+{
+    return (g->range.level == SALVAGE_ANY || top->level < g->range.level) &&
+           (!g->is_typed_only || top->is_typed) &&
+           is_inside(&g->range, top->first, top->last);
+}
+
 static struct salvage_gap *
 gap_for(struct salvage_tree *t, const struct top *top)
 {
-    if (top->first.p == NULL || top->is_freed || t->is_freed ||
-        (t->is_items && top->is_typed) ||
-        (t->is_items && (top->fits >> t->rec.type & 1) == 0) ||
-        is_taken(t, top))
-        return NULL;
-    for (uint32_t i = 0; i < t->gaps_count; i++) {
-        struct salvage_gap *g = &t->gaps[i];
-
-        if ((g->range.level == SALVAGE_ANY || top->level < g->range.level) &&
-            (!g->is_typed_only || top->is_typed) &&
-            is_inside(&g->range, top->first, top->last))
-            return g;
+    for (uint32_t i = 0; fits_tree(t, top) && i < t->gaps_count; i++) {
+        if (fits_gap(&t->gaps[i], top))
+            return &t->gaps[i];
     }
     return NULL;
 }
@@ -465,6 +511,8 @@ tree_for(struct salvage *v, const struct top *top)
 {
     int64_t found = -1;
 
+    if (!top->is_typed && v->misses_owner && !v->is_doubtful)
+        return -1;
     for (uint32_t i = 0; i < v->trees_count; i++) {
         if (gap_for(&v->trees[i], top) == NULL)
             continue;
@@ -491,13 +539,54 @@ attach(struct salvage *v, uint32_t ti, struct top *top)
     visit(v, ti, top->id, &r); /* may move all trees and gaps */
 }
 
+/* All that fits the gap, if it is as much as was there. */
+static bool
+fill_gap(struct salvage *v, uint32_t ti, uint32_t gi, struct top *tops,
+         uint32_t n)
+{
+    const struct salvage_tree *t = &v->trees[ti];
+    bool is_list = t->is_items && t->rec.type == DB_LIST;
+    struct salvage_gap g = t->gaps[gi];
+    uint64_t sum = 0;
+
+    if (g.range.count == 0 || g.attached > 0 ||
+        (v->misses_owner && !v->is_doubtful))
+        return false;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!tops[i].is_done && v->label[tops[i].id] == 0 &&
+            fits_tree(t, &tops[i]) && fits_gap(&g, &tops[i]))
+            sum += is_list ? tops[i].weight : tops[i].records;
+    }
+    if (sum != g.range.count)
+        return false;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!tops[i].is_done && v->label[tops[i].id] == 0 &&
+            fits_tree(&v->trees[ti], &tops[i]) && fits_gap(&g, &tops[i]))
+            attach(v, ti, &tops[i]);
+    }
+    return true;
+}
+
+static bool
+fill_gaps(struct salvage *v, struct top *tops, uint32_t n)
+{
+    bool has_progress = false;
+
+    for (uint32_t ti = 0; ti < v->trees_count; ti++) {
+        for (uint32_t gi = 0; gi < v->trees[ti].gaps_count; gi++)
+            has_progress = fill_gap(v, ti, gi, tops, n) || has_progress;
+    }
+    return has_progress;
+}
+
 static void
 attach_all(struct salvage *v, struct top *tops, uint32_t n)
 {
     bool has_progress;
 
     do {
-        has_progress = false;
+        v->misses_owner = may_miss_owner(v);
+        has_progress = fill_gaps(v, tops, n);
         for (uint32_t i = 0; i < n; i++) {
             int64_t ti = tops[i].is_done || v->label[tops[i].id] != 0
                              ? -1
@@ -638,6 +727,40 @@ salvage_label(struct salvage *v)
     nq_free(tops);
 }
 
+/* --- the beginning
+ * ------------------------------------------------------------ */
+
+static void
+on_unapplied(void *arg, const char *effect, uint32_t dbi, struct slice key)
+{
+    if (key.len == 0)
+        fprintf(stderr, "log: %s in database %u could not be applied\n", effect,
+                dbi);
+    salvage_taint(arg, dbi, key);
+}
+
+nq_rc
+salvage_open(struct salvage *v, const struct store_opts *opts,
+             struct pool *pool)
+{
+    struct db_opts dbo = {.databases = DATABASES};
+    nq_rc rc;
+
+    memset(v, 0, sizeof *v);
+    if ((rc = store_salvage(opts, pool, &v->found, &v->store)) != NQ_OK)
+        return rc;
+    dbo.store = v->store;
+    if ((rc = db_open(&dbo, &v->db)) != NQ_OK)
+        return rc;
+    v->frames = store_frames(v->store);
+    db_set_now(v->db, clock_wall_ms());
+    rc = db_salvage_replay(v->db, on_unapplied, v);
+    if (rc == NQ_ECORRUPT) /* what the log has before that is applied */
+        v->found.log = rc;
+    (void)frames_set_blocking(v->frames, true);
+    return rc == NQ_ECORRUPT ? NQ_OK : rc;
+}
+
 /* --- the end -----------------------------------------------------------------
  */
 
@@ -664,6 +787,7 @@ salvage_fini(struct salvage *v)
 {
     for (uint32_t i = 0; i < v->trees_count; i++)
         tree_fini(&v->trees[i]);
+    salvage_free_taints(v);
     nq_free(v->trees);
     nq_free(v->label);
 }

@@ -19,6 +19,8 @@ struct salvage_range {
     uint32_t level; /* of the page that is missing */
     struct slice low, high;
     bool has_high;
+    uint64_t count; /* elements that were there; 0: not known */
+    bool owns_none; /* none of its records had a tree of its own */
 };
 
 /* A page of a tree that cannot be had. */
@@ -54,6 +56,8 @@ struct salvage {
     uint32_t trees_count, trees_cap;
     uint32_t *label; /* by page: 1 + its tree; 0: none */
     pgno ids;
+    bool is_doubtful; /* what may be wrong is saved, too */
+    bool misses_owner;
     uint64_t damaged;    /* pages */
     bool are_roots;      /* the catalog is lost, databases are not */
     uint64_t unassigned; /* tree pages that belong to nobody we know */
@@ -75,11 +79,16 @@ struct salvage_record *salvage_leaf(struct salvage *v, pgno id,
 struct salvage_tree *salvage_find_tree(struct salvage *v, uint32_t dbi,
                                        struct slice key, pgno root);
 
-/* Labels all pages.  `v` has store, db, frames and found. */
+/* Opens what there is, with the part of the log that fits.  Store and database
+ * are the caller's to close, also after a failure, unless NULL. */
+NQ_MUST_USE nq_rc salvage_open(struct salvage *v, const struct store_opts *opts,
+                               struct pool *pool);
+/* Labels all pages. */
 void salvage_label(struct salvage *v);
 void salvage_fini(struct salvage *v);
 
-/* A change of the key in the log that could not be applied. */
+/* cli_salvage_dump.c: a change of the key in the log that could not be
+ * applied. */
 void salvage_taint(struct salvage *v, uint32_t dbi, struct slice key);
 void salvage_free_taints(struct salvage *v);
 /* Commands to the standard output; to the standard error what is lost. */

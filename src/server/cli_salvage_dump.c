@@ -266,7 +266,7 @@ dump_key(struct dumping *d, uint32_t dbi, const struct salvage_record *r)
 
     if (db_is_gone(v->db, dbi, &r->rec))
         return;
-    if (is_tainted(v, dbi, r->key)) {
+    if (!v->is_doubtful && is_tainted(v, dbi, r->key)) {
         lose_key(v, dbi, r,
                  "its last changes are in the log, and cannot be "
                  "applied");
@@ -393,8 +393,8 @@ salvage_report(const struct salvage *v)
     }
     if (v->unassigned > 0)
         fprintf(stderr,
-                "%llu groups of pages belong to nobody that is known, or to "
-                "more than one; they are not saved\n",
+                "%llu groups of pages cannot be given to anybody for certain; "
+                "they are not saved\n",
                 (unsigned long long)v->unassigned);
     fprintf(stderr,
             "saved: %llu keys whole, %llu in part; lost: %llu keys by name, "
