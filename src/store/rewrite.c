@@ -493,11 +493,24 @@ take(struct rewrite *r, pgno id, struct entry e)
     b->old_bytes += entry_space(e);
 }
 
+static bool
+is_being_flushed(const struct disk *d, pgno id)
+{
+    uint32_t f = d->frames->pub.frame_of[id];
+
+    return !frame_is_mark(f) && frame_get(d->frames, f)->is_flushing;
+}
+
 static void
 visit(struct rewrite *r, pgno id)
 {
     struct entry e = pagetable_get(r->disk->table, id);
 
+    /* Its extent, the first perhaps, was encoded in the style of before. */
+    if (is_being_flushed(r->disk, id)) {
+        id_push(&r->later, id);
+        return;
+    }
     if (entry_is_none(e) ||
         (r->opts.pick != NULL && !r->opts.pick(r->opts.arg, id, e)))
         return;

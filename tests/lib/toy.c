@@ -129,7 +129,8 @@ replay(struct toy *t)
     while ((rc = store_replay(t->st, &r)) == NQ_OK) {
         assert_int_equal(r.effect, EFFECT_WRITE);
         assert_int_equal(r.db, (uint32_t)t->writes);
-        assert_int_equal(apply(t, nth_write(t->seed, t->writes)), NQ_OK);
+        if ((rc = apply(t, nth_write(t->seed, t->writes))) != NQ_OK)
+            return rc;
         t->writes++;
         frames_make_room(t->fr);
         while (frames_is_throttling(t->fr) && pool_wait(t->pool) > 0)

@@ -20,7 +20,10 @@
 #include "os/file.h"
 #include "os/thread.h"
 #include "store/extent.h"
+#include "store/frames_int.h"
 #include "store/keyring.h"
+#include "store/pagetable.h"
+#include "store/rewrite.h"
 #include "store/rotate.h"
 #include "store/store_int.h"
 
@@ -194,6 +197,24 @@ rotate_for(struct toy *t, unsigned turns)
     }
     rotate_free(r);
     return rc;
+}
+
+/* Number of the oldest data key that an extent in use has. */
+static uint32_t
+oldest_key(struct toy *t)
+{
+    const struct disk *d = &t->st->disk;
+    uint32_t oldest = UINT32_MAX, key;
+
+    for (pgno id = 1; id < d->frames->next_id; id++) {
+        struct entry e = pagetable_get(d->table, id);
+
+        if (entry_is_none(e))
+            continue;
+        assert_int_equal(file_read(d->file, &key, 4, entry_off(e) + 32), NQ_OK);
+        oldest = nq_min(oldest, key);
+    }
+    return oldest;
 }
 
 /* How often the first bytes of slots are found in the files of a folder. */
@@ -373,9 +394,37 @@ an_interrupted_rotation_goes_on_after_a_restart(void **state)
     assert_int_equal(rotate_for(&t, TO_THE_END), NQ_OK);
     rotate_get_stats(t.st, &st);
     assert_true(!st.is_due && st.oldest > 1);
+    assert_true(oldest_key(&t) >= st.oldest);
     toy_check(&t);
     assert_int_equal(toy_close(&t, true), NQ_OK);
     live(&t, 10);
+    toy_fini(&t);
+}
+
+/* A page that had never been on the disk was being written for the first
+ * time, with the key of before, and was taken for one that needs nothing. */
+static void
+bug_first_flush_under_way_kept_the_old_key(void **state)
+{
+    struct rewrite_opts o = {.from = 0};
+    struct rewrite *r;
+    struct toy t;
+
+    (void)state;
+    set_up(&t, master);
+    assert_int_equal(toy_open(&t), NQ_OK);
+    write_many(&t, 200);
+    assert_true(flush_start(&t.st->disk, false));
+    (void)pool_wait(t.pool); /* encoded, and being written */
+    assert_int_equal(keyring_add(t.st->disk.env.keys), NQ_OK);
+    r = rewrite_new(t.st, &o);
+    while (rewrite_turn(r) == NQ_AGAIN)
+        (void)pool_wait(t.pool);
+    rewrite_free(r);
+    assert_int_equal(toy_checkpoint(&t), NQ_OK);
+    assert_int_equal(oldest_key(&t), 2);
+    toy_check(&t);
+    assert_int_equal(toy_close(&t, true), NQ_OK);
     toy_fini(&t);
 }
 
@@ -666,6 +715,7 @@ main(void)
         cmocka_unit_test(another_master_key_opens_what_was_there),
         cmocka_unit_test(a_store_switched_over_keeps_nothing_in_the_clear),
         cmocka_unit_test(an_interrupted_rotation_goes_on_after_a_restart),
+        cmocka_unit_test(bug_first_flush_under_way_kept_the_old_key),
         cmocka_unit_test(each_flipped_bit_of_a_sealed_extent_is_found),
         cmocka_unit_test(swapped_plain_and_foreign_extents_are_refused),
 #ifdef NQ_FAULTS
