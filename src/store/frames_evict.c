@@ -196,6 +196,12 @@ evict_for_nothing(struct frames_all *all)
 }
 #endif
 
+static uint32_t
+now_s(void)
+{
+    return (uint32_t)(clock_mono_us() / 1000000);
+}
+
 void
 frames_make_room(struct frames *fr)
 {
@@ -203,7 +209,7 @@ frames_make_room(struct frames *fr)
 
     if (all->disk == NULL)
         return;
-    all->now_s = (uint32_t)(clock_mono_us() / 1000000);
+    all->now_s = now_s();
     frames_drain_uses(all);
     evict_for_nothing(all);
     evict_unpacked(all);
@@ -302,6 +308,7 @@ void
 frames_evict_init(struct frames_all *all, enum policy_kind kind)
 {
     all->policy = policy_new(kind, target_bytes(all), all->pub.page_size);
+    all->now_s = now_s();
     hot_init(all);
 }
 
