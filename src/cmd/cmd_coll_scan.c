@@ -125,6 +125,7 @@ visit_tree(struct req *rq, const struct scan_args *a, struct coll_cursor *cu,
         if ((rc = visit_item(rq, a, cu, l)) != NQ_OK)
             return rc;
         listing_stand(l, cu->key);
+        rq->has_progressed = true;
         l->wanted--;
         if (l->items.len > l->limit_bytes)
             return NQ_OK;

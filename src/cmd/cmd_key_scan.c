@@ -80,6 +80,7 @@ visit(struct req *rq, const struct filter *f, struct listing *l, bool *at_end)
         if (filter_matches(rq, f, c.key, &rec))
             listing_put(l, c.key);
         listing_stand(l, c.key);
+        rq->has_progressed = true;
         l->wanted--;
         if (l->items.len > l->limit_bytes)
             break;

@@ -174,6 +174,7 @@ collect(struct req *rq, const struct range_query *q, struct btree_cursor *c,
         if ((rc = collect_record(rq, q, c, l)) != NQ_OK)
             break;
         listing_stand(l, c->key);
+        rq->has_progressed = true;
         if (l->items.len > l->limit_bytes)
             return NQ_OK;
         if (++l->visited % KEYS_PER_LOOK == 0 && req_should_yield(rq))

@@ -94,6 +94,9 @@ struct req {
     void *state;
     void (*free_state)(void *state);
     bool keep_output; /* a yield keeps what was put so far */
+    /* This run got further in what `state` keeps: the pages of earlier runs
+     * need not be held any more. */
+    bool has_progressed;
     /* Runs again after req_wait_keys(): the key that changed, by its place in
      * argv; 0: runs for the first time. */
     uint32_t woken_by;

@@ -148,13 +148,16 @@ parked_of(struct req *rq)
     return pk;
 }
 
-/* What an earlier round read stays held until the command ran, so each round
- * makes progress however small the pool is. */
+/* What an earlier round read stays held until the command ran, or got further,
+ * so it comes to its end however small the pool is. */
 static void
-park_for_pages(struct engine *e, struct parked *pk)
+park_for_pages(const struct req *rq, struct parked *pk)
 {
+    struct engine *e = rq->engine;
     struct frames *fr = store_frames(e->store);
 
+    if (rq->has_progressed)
+        end_wait(pk);
     e->stats.parked_commands++;
     pk->state = PAGES;
     if (frames_wanted(fr) == 0) {
@@ -174,7 +177,7 @@ park(struct req *rq)
 
     switch (rq->outcome) {
     case REQ_PARK:
-        park_for_pages(rq->engine, pk);
+        park_for_pages(rq, pk);
         break;
     case REQ_HELD:
         rq->engine->stats.held_commands++;
@@ -183,6 +186,7 @@ park(struct req *rq)
         break;
     case REQ_YIELD:
         rq->engine->stats.sliced_yields++;
+        end_wait(pk);
         pk->state = SLICE;
         queue(pk);
         break;

@@ -158,6 +158,17 @@ read_on(struct btree *t, struct ahead_stream *s, const struct btree_path *path)
     frames_ahead(all, ids, n);
 }
 
+/* The stream has come to the path's leaf.  What it came from was touched once
+ * more on the way. */
+static void
+note_walk(struct frames_all *all, struct ahead_stream *s, pgno leaf)
+{
+    frames_note_walk(all, leaf);
+    if (s->leaf != leaf)
+        frames_note_walk(all, s->leaf);
+    s->leaf = leaf;
+}
+
 void
 tree_ahead(struct btree *t, const struct btree_path *path)
 {
@@ -166,22 +177,24 @@ tree_ahead(struct btree *t, const struct btree_path *path)
     struct ahead_stream *s;
     int step;
 
-    if (path->depth < 2 || !frames_may_read_ahead(all))
+    if (path->depth < 2 || frames_are_all_resident(all))
         return;
     at = &path->at[path->depth - 2];
     s = find_stream(t, &all->ahead, path, &step);
     s->stamp = ++all->ahead.clock;
-    if (step == 0)
-        return;
-    if (step == 2 || (s->direction != 0 && s->direction != step)) {
+    if (step == 2 || (step != 0 && s->direction == -step)) {
         *s = (struct ahead_stream){.stamp = s->stamp};
         s->direction = step == 2 ? 0 : step;
-    } else {
+        s->leaf = path->at[path->depth - 1].id;
+    } else if (step != 0) {
         s->direction = step;
         s->ready -= s->ready > 0;
     }
     s->parent = at->id;
     s->slot = at->slot;
-    if (s->direction != 0)
+    if (s->direction == 0)
+        return;
+    note_walk(all, s, path->at[path->depth - 1].id);
+    if (step != 0 && frames_may_read_ahead(all))
         read_on(t, s, path);
 }

@@ -12,10 +12,15 @@
 #include "store/pagetable.h"
 
 bool
+frames_are_all_resident(const struct frames_all *all)
+{
+    return all->disk == NULL || all->pages <= all->used + all->chunks_used;
+}
+
+bool
 frames_may_read_ahead(const struct frames_all *all)
 {
-    return all->disk != NULL && all->tuning.ahead_most > 0 &&
-           !all->is_blocking && all->pages > all->used + all->chunks_used;
+    return all->tuning.ahead_most > 0 && !all->is_blocking;
 }
 
 /* Does the kernel have all of it?  Its ends may be in memory as parts of its

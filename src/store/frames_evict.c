@@ -309,6 +309,7 @@ frames_evict_init(struct frames_all *all, enum policy_kind kind)
 {
     all->policy = policy_new(kind, target_bytes(all), all->pub.page_size);
     all->now_s = now_s();
+    frames_use_init(all);
     hot_init(all);
 }
 

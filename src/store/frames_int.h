@@ -66,6 +66,7 @@ struct wait_queue {
 /* A walk in key order (btree_ahead.c), as far as it has been seen. */
 struct ahead_stream {
     pgno parent;       /* 0: none */
+    pgno leaf;         /* that it came to */
     unsigned slot;     /* of the leaf that it came to, in the parent */
     int direction;     /* 1, -1; 0: not known yet */
     unsigned distance; /* leaves read ahead, as of now */
@@ -132,7 +133,8 @@ struct frames_all {
     /* eviction */
     struct policy *policy; /* NULL: nothing is ever evicted */
     uint32_t now_s;        /* monotonic, of this turn */
-    bool is_noting;        /* uses are noted: the pool is nearly full */
+    bool is_close;         /* the pool is nearly full */
+    uint64_t noted_hits;   /* requests when all were last to be noted again */
     uint32_t *noted;       /* frames used since the last drain */
     uint32_t noted_count;
     uint32_t harsh;
@@ -236,6 +238,7 @@ frame_unprotect(struct frames_all *all, uint32_t f)
 
 #define USE_NOTED 1u   /* in `noted`, or need not be */
 #define USE_FLUSHER 2u /* since the flusher looked */
+#define USE_WALKED 4u  /* noted for a walk that passes */
 
 /* The page of `f` has become resident, or is mapped no more: for the
  * policy. */
@@ -245,8 +248,11 @@ void frame_leave(struct frames_all *all, uint32_t f);
 void frame_succeed(struct frames_all *all, uint32_t f, uint32_t g);
 /* Nothing may keep the frame any more: it takes part in eviction again. */
 void frame_may_go(struct frames_all *all, uint32_t f);
+/* A walk has come to the leaf, in this turn. */
+void frames_note_walk(struct frames_all *all, pgno leaf);
 /* Those frames that were used and noted, to the policy. */
 void frames_drain_uses(struct frames_all *all);
+void frames_use_init(struct frames_all *all);
 void frames_evict_init(struct frames_all *all, enum policy_kind kind);
 void frames_evict_fini(struct frames_all *all);
 
@@ -328,7 +334,9 @@ void frames_wait_arrived(struct frames_all *all, struct frames_wait *w, pgno id,
 /* No room even for what is read ahead. */
 bool frames_is_crowded(const struct frames_all *all);
 
-/* frames_ahead.c.  Whether it makes sense at all. */
+/* frames_ahead.c.  No page of the database is on disk only, or almost. */
+bool frames_are_all_resident(const struct frames_all *all);
+/* Whether it makes sense now. */
 bool frames_may_read_ahead(const struct frames_all *all);
 /* Reads those that neither we nor the kernel have in memory. */
 void frames_ahead(struct frames_all *all, const pgno *ids, unsigned n);

@@ -7,9 +7,14 @@
  * loop, count as one: what a probe, the command and its second try touch is
  * one reference, as in a trace.
  *
- * While the pool is far from full nothing is going to be evicted, and what is
- * used is not noted at all: frames stand in the policy in the order in which
- * they came.
+ * While the pool is far from full nothing is going to be evicted soon.  Then a
+ * page is noted once in many requests only: enough for the policy to know what
+ * is hot by the time it matters.
+ *
+ * A walk in key order comes to each leaf more than once: it is parked, or has
+ * used up its slice, and seeks its place again.  That is no sign of a page
+ * that will be used again, so the uses of a walk do not count, but for the one
+ * that a page was fetched for.
  *
  *   U1  a mapped frame has an item in the policy, any other has none
  *   U2  an item is set aside only while its frame must stay (E2 in
@@ -19,6 +24,10 @@
 #include "store/frames_int.h"
 
 #define NOTED_MAX 16384u
+/* Between two notes of a page, far from full. */
+#define REQUESTS_LEAST 512u
+#define REQUESTS_EACH 8u /* for each frame in use */
+#define WALK_LOOKS 8u    /* how far back in `noted` a walk's leaf may be */
 
 /* --- frames and items ----------------------------------------------------- */
 
@@ -92,16 +101,6 @@ used_of(struct frames_all *all, uint32_t f)
     return frame_is_chunk(f) ? &chunk_get(all, f)->used : &all->pub.used[f];
 }
 
-/* The first use of a page that was read ahead. */
-static void
-count_ahead(struct frames_all *all, const struct frame *m)
-{
-    if (m->item == 0 || !policy_is_unused(all->policy, m->item))
-        return;
-    all->ahead_used++;
-    policy_touch(all->policy, m->item);
-}
-
 void
 frames_note_use(struct frames *fr, uint32_t f)
 {
@@ -111,9 +110,7 @@ frames_note_use(struct frames *fr, uint32_t f)
     *used |= USE_FLUSHER;
     if ((*used & USE_NOTED) != 0)
         return;
-    if (!all->is_noting) {
-        count_ahead(all, frame_get(all, f));
-    } else {
+    if (all->noted != NULL) {
         if (all->noted_count == NOTED_MAX)
             return; /* the next use tries again */
         all->noted[all->noted_count++] = f;
@@ -121,22 +118,37 @@ frames_note_use(struct frames *fr, uint32_t f)
     *used |= USE_NOTED;
 }
 
-/* From here on what is used is noted, or no more. */
+/* From here on each page is noted again at its next use. */
 static void
-set_noting(struct frames_all *all, bool on)
+note_all_again(struct frames_all *all)
 {
-    if (on && all->noted == NULL)
-        all->noted = nq_malloc(NOTED_MAX * sizeof *all->noted);
-    all->is_noting = on;
-    all->noted_count = 0;
+    all->noted_hits = all->pub.hits;
     memset(all->pub.used, USE_FLUSHER, all->frames_top);
     for (uint32_t i = 0; i < all->chunks_top; i++)
         all->chunk[i].used = USE_FLUSHER;
 }
 
+void
+frames_note_walk(struct frames_all *all, pgno leaf)
+{
+    uint32_t f = all->pub.frame_of[leaf];
+    uint32_t last = all->noted_count;
+
+    if (frame_is_mark(f) || frame_is_chunk(f))
+        return;
+    for (unsigned n = 0; n < WALK_LOOKS && last > 0; n++) {
+        if (all->noted[--last] == f) {
+            all->pub.used[f] |= USE_WALKED;
+            return;
+        }
+    }
+}
+
 static void
 drain_one(struct frames_all *all, uint32_t f)
 {
+    bool is_walk;
+    uint8_t *used;
     struct frame *m;
 
     if (frame_is_chunk(f) ? f - FRAME_CHUNK0 >= all->chunks_top
@@ -145,27 +157,48 @@ drain_one(struct frames_all *all, uint32_t f)
     m = frame_get(all, f);
     if (m->id == 0 || m->item == 0)
         return; /* given up since */
-    *used_of(all, f) &= (uint8_t)~USE_NOTED;
+    used = used_of(all, f);
+    is_walk = (*used & USE_WALKED) != 0;
+    *used &= (uint8_t) ~(all->is_close ? USE_NOTED | USE_WALKED : USE_WALKED);
     all->ahead_used += policy_is_unused(all->policy, m->item);
+    if (is_walk && !policy_is_fresh(all->policy, m->item))
+        return;
     policy_touch(all->policy, m->item);
     if (!frame_is_chunk(f))
         hot_count(all, f);
 }
 
+/* Eviction is near, or no more: pages are noted once in each turn, or once
+ * in so many requests that it costs nothing. */
+static void
+look_how_close(struct frames_all *all)
+{
+    uint64_t used = frames_used_bytes(all);
+    uint64_t requests = all->pub.hits - all->noted_hits;
+
+    if (all->is_close) {
+        all->is_close = used >= all->pool_bytes / 4 * 3;
+    } else if (nq_unlikely(used > all->pool_bytes / 8 * 7)) {
+        all->is_close = true;
+        note_all_again(all);
+    } else if (requests >
+               REQUESTS_LEAST + REQUESTS_EACH * (uint64_t)all->used) {
+        note_all_again(all);
+    }
+}
+
 void
 frames_drain_uses(struct frames_all *all)
 {
-    uint64_t used = frames_used_bytes(all);
-
-    if (!all->is_noting) {
-        if (nq_unlikely(used > all->pool_bytes / 8 * 7))
-            set_noting(all, true);
-        return;
-    }
     for (uint32_t i = 0; i < all->noted_count; i++)
         drain_one(all, all->noted[i]);
     all->noted_count = 0;
     hot_cool_some(all);
-    if (used < all->pool_bytes / 4 * 3)
-        set_noting(all, false);
+    look_how_close(all);
+}
+
+void
+frames_use_init(struct frames_all *all)
+{
+    all->noted = nq_malloc(NOTED_MAX * sizeof *all->noted);
 }

@@ -422,6 +422,12 @@ policy_owner(const struct policy *p, uint32_t item)
 }
 
 bool
+policy_is_fresh(const struct policy *p, uint32_t item)
+{
+    return item_get(p, item)->origin != POLICY_USED;
+}
+
+bool
 policy_is_unused(const struct policy *p, uint32_t item)
 {
     return item_get(p, item)->origin == POLICY_AHEAD;

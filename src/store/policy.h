@@ -82,7 +82,9 @@ bool policy_is_aside(const struct policy *p, uint32_t item);
 void policy_spare(struct policy *p, uint32_t item);
 
 uint32_t policy_owner(const struct policy *p, uint32_t item);
-/* Brought in ahead, and nobody has asked for it yet. */
+/* Brought in, and the touch that this was for has not come yet; or, ahead,
+ * and nobody has asked for it yet. */
+bool policy_is_fresh(const struct policy *p, uint32_t item);
 bool policy_is_unused(const struct policy *p, uint32_t item);
 
 struct policy_stats {
