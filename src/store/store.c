@@ -88,6 +88,35 @@ write_new(const char *path, struct superblock *sb)
     return rc;
 }
 
+static void
+on_log_file(const char *name, void *arg)
+{
+    size_t n = strlen(name);
+
+    if (n > 4 && strcmp(name + n - 4, ".wal") == 0)
+        *(bool *)arg = true;
+}
+
+/* Nothing may be there that belongs to a database: made anew, its data file
+ * would be of another. */
+static nq_rc
+check_is_new(const struct store *st)
+{
+    char *keys = path_join(st->dir, KEYRING_FILE);
+    bool has_log = false, has_keys = dir_has(keys);
+
+    nq_free(keys);
+    if (dir_has(st->wal_dir) &&
+        dir_each(st->wal_dir, on_log_file, &has_log) != NQ_OK)
+        return NQ_EIO;
+    if (!has_log && !has_keys)
+        return NQ_OK;
+    log_error("%s is missing, but %s is there: put the data file back, or "
+              "move what is left of that database away",
+              st->data_path, has_log ? st->wal_dir : KEYRING_FILE);
+    return NQ_EMISMATCH;
+}
+
 /* The name appears only when the file is whole. */
 static nq_rc
 create_data(struct store *st)
@@ -97,7 +126,8 @@ create_data(struct store *st)
     nq_rc rc = NQ_OK;
 
     first_superblock(&st->opts, &sb);
-    if (dir_has(fresh))
+    rc = check_is_new(st);
+    if (rc == NQ_OK && dir_has(fresh))
         rc = dir_remove_file(fresh);
     if (rc == NQ_OK)
         rc = write_new(fresh, &sb);
@@ -288,6 +318,10 @@ store_open(const struct store_opts *opts, struct pool *pool, struct store **out)
     return NQ_OK;
 
 undo:
+    if (rc == NQ_ECORRUPT)
+        log_error("%s cannot be opened as it is: restore a backup, or save "
+                  "what can be read of it with nqdb-cli salvage",
+                  st->dir);
     store_free_all(st);
     return rc;
 }
