@@ -35,6 +35,7 @@ struct compact {
     struct db *db;
     struct compact_opts opts;
     uint32_t dbi;               /* whose tree is packed */
+    bool is_tree_done;          /* but not those of its keys */
     struct btree_compact keys;  /* of that */
     struct buf owners;          /* varint length, key; of trees to be packed */
     size_t owners_at;           /* the next of them */
@@ -202,6 +203,10 @@ pack_some(struct compact *c)
 
     if (c->owners.len > 0)
         return pack_next_owner(c);
+    if (c->is_tree_done) {
+        c->is_tree_done = false;
+        c->dbi++;
+    }
     if (c->dbi >= c->db->count)
         return NQ_NOTFOUND;
     rc = pack(c, &db_space(c->db, c->dbi)->tree, &c->keys, on_owner);
@@ -210,10 +215,8 @@ pack_some(struct compact *c)
     if (rc != NQ_OK)
         log_warn("compaction leaves the rest of database %u as it is: %s",
                  c->dbi, rc_text(rc));
-    if (c->owners.len > 0)
-        return NQ_AGAIN;
     end_tree(c, &c->keys);
-    c->dbi++;
+    c->is_tree_done = true;
     return NQ_AGAIN;
 }
 

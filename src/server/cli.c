@@ -1,6 +1,6 @@
 /* server/cli.c - the program nqdb-cli: looks at a database that no server has
- * open.  Opens read-only: what the log has behind the last checkpoint is
- * replayed in memory, nothing on disk changes.
+ * open.  Opens read-only, but for compact: what the log has behind the last
+ * checkpoint is replayed in memory, nothing on disk changes.
  *
  * Exit codes: 0, or 1 for damage, a bad argument, a directory that cannot be
  * opened.  Data goes to the standard output, all else to the standard
@@ -16,9 +16,11 @@
 #include "db/db.h"
 #include "db/db_check.h"
 #include "os/clock.h"
+#include "os/dir.h"
 #include "os/pool.h"
 #include "os/process.h"
 #include "os/thread.h"
+#include "server/cli_compact.h"
 #include "server/cli_dump.h"
 #include "server/cli_salvage.h"
 #include "server/config_int.h"
@@ -35,7 +37,8 @@
 struct tool {
     const char *dir;
     uint64_t pool_bytes;
-    bool is_quick, is_text, is_doubtful;
+    bool is_quick, is_text, is_doubtful, is_full;
+    int64_t rate;    /* of compaction, bytes a second; 0: no limit */
     int64_t only_db; /* -1: all */
     struct slice prefix;
     uint64_t from;
@@ -68,6 +71,15 @@ replay(struct tool *t)
     return rc;
 }
 
+static void
+before_cut(void *arg)
+{
+    struct tool *t = arg;
+
+    if (t->db != NULL)
+        db_write_catalog(t->db);
+}
+
 static struct store_opts
 store_opts_of(const struct tool *t)
 {
@@ -84,11 +96,16 @@ store_opts_of(const struct tool *t)
 }
 
 static int
-open_tool(struct tool *t)
+open_tool(struct tool *t, bool writes)
 {
     struct store_opts so = store_opts_of(t);
     struct db_opts dbo = {.databases = DATABASES};
     nq_rc rc = pool_open(2, NULL, NULL, &t->pool);
+
+    so.read_only = !writes;
+    so.punch_holes = writes;
+    so.before_cut = before_cut;
+    so.arg = t;
 
     if (rc == NQ_OK)
         rc = store_open(&so, t->pool, &t->store);
@@ -128,6 +145,36 @@ close_tool(struct tool *t)
         (void)!store_close(t->store, false);
     if (t->pool != NULL)
         pool_close(t->pool);
+}
+
+/* --- compact
+ * ---------------------------------------------------------------------- */
+
+/* A directory without a database is not made one. */
+static int
+run_compact(struct tool *t)
+{
+    struct cli_compact k = {
+        .dir = t->dir, .full = t->is_full, .bytes_per_s = (uint64_t)t->rate};
+    char path[1100];
+    int code;
+
+    snprintf(path, sizeof path, "%s/data.nq", t->dir);
+    if (!dir_has(path))
+        return complain(t->dir, "there is no database") + 1;
+    if (open_tool(t, true) != 0)
+        return 2;
+    k.pool = t->pool;
+    k.store = t->store;
+    k.db = t->db;
+    code = cli_compact_run(&k);
+    before_cut(t); /* for the checkpoint of store_close() */
+    db_close(t->db);
+    t->db = NULL;
+    if (store_close(t->store, code != 2) != NQ_OK)
+        code = complain(t->dir, "the last checkpoint failed") + 1;
+    t->store = NULL;
+    return code;
 }
 
 /* --- check
@@ -358,6 +405,12 @@ static const struct subcommand {
      "    nothing.  --doubtful: also values whose last changes are lost, and\n"
      "    pages that may belong to something else.  Exit code 0: nothing is\n"
      "    lost; 1: something is; 2: there is nothing to be read"},
+    {"compact", run_compact, false,
+     "compact DIR [--full] [--rate SIZE]\n"
+     "    packs trees and makes the data file as small as they are; with "
+     "--full\n    every page is written again; at most SIZE bytes a second.  "
+     "May be ended\n    at any time.  Exit code 0: done; 1: done, but for "
+     "damaged pages; 2: not\n    done"},
     {"wal", run_wal, false,
      "wal DIR [--from LSN]\n"
      "    the log: segments, frames and their records; of encrypted frames "
@@ -368,7 +421,8 @@ static int
 print_help(FILE *out)
 {
     fputs("nqdb-cli " NQDB_VERSION
-          " - looks at a database that no server has open; changes nothing\n\n",
+          " - looks at a database that no server has open; only compact "
+          "changes it\n\n",
           out);
     for (size_t i = 0; i < nq_countof(subcommands); i++)
         fprintf(out, "  nqdb-cli %s\n", subcommands[i].help);
@@ -409,6 +463,8 @@ take_option(struct tool *t, const char *name, const char *value)
         return t->only_db >= 0;
     else if (strcmp(name, "--from") == 0 && slice_to_i64(text, &v))
         t->from = (uint64_t)v;
+    else if (strcmp(name, "--rate") == 0)
+        return config_size_text(text, 1, &t->rate) && t->rate >= 0;
     else if (strcmp(name, "--pool") == 0 && config_size_text(text, 1, &v))
         t->pool_bytes = (uint64_t)nq_max(v, (int64_t)4 << 20);
     else
@@ -425,6 +481,8 @@ take_options(struct tool *t, int argc, char **argv)
             t->is_quick = true;
         else if (strcmp(argv[i], "--doubtful") == 0)
             t->is_doubtful = true;
+        else if (strcmp(argv[i], "--full") == 0)
+            t->is_full = true;
         else if (argv[i][0] != '-' && t->dir == NULL)
             t->dir = argv[i];
         else if (i + 1 < argc && take_option(t, argv[i], argv[i + 1]))
@@ -470,7 +528,7 @@ main(int argc, char **argv)
         return 1;
     code = take_master_key(&t);
     if (code == 0 && sub->opens)
-        code = open_tool(&t);
+        code = open_tool(&t, false);
     if (code == 0)
         code = sub->run(&t);
     else if (sub->run == run_check && t.open_rc != NQ_ECORRUPT)

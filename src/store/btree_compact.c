@@ -202,30 +202,40 @@ bring(struct btree *t, struct window *w)
     return rc;
 }
 
+/* Who is told of what owns something. */
+struct listener {
+    btree_owner_fn *fn; /* NULL: nobody */
+    void *arg;
+};
+
 static nq_rc
-tell_owners(struct btree *t, const struct window *w, btree_owner_fn *fn,
-            void *arg)
+tell_leaf(struct btree *t, const struct page *leaf, const struct listener *l)
+{
+    struct buf key = BUF_INIT;
+    struct record rec;
+    nq_rc rc = NQ_OK;
+
+    if (l->fn == NULL || (leaf->flags & PAGE_OWNS) == 0)
+        return NQ_OK;
+    for (unsigned i = 0; i < leaf->count && rc == NQ_OK; i++) {
+        tree_record(leaf, i, &rec);
+        if ((rec.flags & REC_OWNS) != 0 &&
+            (rc = copy_key(t, leaf, i, &key)) == NQ_OK)
+            l->fn(l->arg, buf_slice(&key), &rec);
+    }
+    buf_fini(&key);
+    return rc;
+}
+
+static nq_rc
+tell_window(struct btree *t, const struct window *w, const struct listener *l)
 {
     struct btree_step at = w->path->at[w->path->depth - 1];
     const struct page *parent = tree_peek(t, at.id);
-    struct buf key = BUF_INIT;
     nq_rc rc = NQ_OK;
 
-    for (unsigned i = 0; i < w->count && rc == NQ_OK; i++) {
-        const struct page *leaf = tree_peek(t, page_child(parent, at.slot + i));
-
-        if ((leaf->flags & PAGE_OWNS) == 0)
-            continue;
-        for (unsigned k = 0; k < leaf->count && rc == NQ_OK; k++) {
-            struct record rec;
-
-            tree_record(leaf, k, &rec);
-            if ((rec.flags & REC_OWNS) != 0 &&
-                (rc = copy_key(t, leaf, k, &key)) == NQ_OK)
-                fn(arg, buf_slice(&key), &rec);
-        }
-    }
-    buf_fini(&key);
+    for (unsigned i = 0; i < w->count && rc == NQ_OK; i++)
+        rc = tell_leaf(t, tree_peek(t, page_child(parent, at.slot + i)), l);
     return rc;
 }
 
@@ -279,7 +289,7 @@ join_next(struct btree *t, struct btree_compact *c,
 
 static nq_rc
 step_leaves(struct btree *t, struct btree_compact *c, struct btree_path *path,
-            btree_owner_fn *on_owner, void *arg)
+            const struct listener *l)
 {
     struct btree_step *at = &path->at[path->depth - 1];
     struct window w = {.path = path};
@@ -288,8 +298,8 @@ step_leaves(struct btree *t, struct btree_compact *c, struct btree_path *path,
     unsigned last;
     nq_rc rc = bring(t, &w);
 
-    if (rc == NQ_OK && on_owner != NULL)
-        rc = tell_owners(t, &w, on_owner, arg);
+    if (rc == NQ_OK)
+        rc = tell_window(t, &w, l);
     if (rc == NQ_OK)
         rc = pack_window(t, c, &w);
     if (rc == NQ_OK && w.is_last)
@@ -343,10 +353,24 @@ lower_root(struct btree *t, struct btree_compact *c)
     }
 }
 
+/* The tree ends below the level: all is packed, or it is one leaf. */
+static nq_rc
+end_at_root(struct btree *t, struct btree_compact *c, const struct listener *l)
+{
+    const struct page *root;
+    nq_rc rc = lower_root(t, c);
+
+    if (rc == NQ_OK && c->level == 1 &&
+        (rc = tree_page(t, t->root, &root)) == NQ_OK)
+        rc = tell_leaf(t, root, l);
+    return rc;
+}
+
 nq_rc
 btree_compact_step(struct btree *t, struct btree_compact *c,
                    btree_owner_fn *on_owner, void *arg)
 {
+    struct listener l = {on_owner, arg};
     struct btree_path path;
     nq_rc rc;
 
@@ -356,9 +380,9 @@ btree_compact_step(struct btree *t, struct btree_compact *c,
         c->level = 1;
     rc = descend(t, c, &path);
     if (rc == NQ_NOTFOUND)
-        return lower_root(t, c);
+        return end_at_root(t, c, &l);
     if (rc == NQ_OK)
-        rc = c->level == 1 ? step_leaves(t, c, &path, on_owner, arg)
+        rc = c->level == 1 ? step_leaves(t, c, &path, &l)
                            : step_inners(t, c, &path);
     return rc == NQ_OK ? NQ_AGAIN : rc;
 }

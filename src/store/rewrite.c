@@ -26,6 +26,7 @@
 #include "os/file.h"
 #include "os/pool.h"
 #include "store/corrupt.h"
+#include "store/extent_io.h"
 #include "store/flush.h"
 #include "store/frames_int.h"
 #include "store/pagetable.h"
@@ -173,41 +174,23 @@ encode_page(struct batch *b, struct item *it, const struct extent *old,
     return rc;
 }
 
-/* The extent as it should be, rebuilt from its parity if need be. */
-static nq_rc
-read_extent(struct batch *b, struct item *it, uint8_t *bytes,
-            struct extent *old)
-{
-    struct slice extent = slice_of(bytes, entry_len(it->old));
-    nq_rc rc = file_read(b->disk->file, bytes, entry_space(it->old),
-                         entry_off(it->old));
-
-    it->fault = (struct extent_fault){"bytes before the end of the file",
-                                      entry_space(it->old), 0};
-    if (rc == NQ_OK)
-        rc = extent_verify(extent, it->id, it->old, old, &it->fault);
-    if (rc == NQ_ECORRUPT && entry_has_parity(it->old) &&
-        extent_repair(bytes, it->id, it->old) > 0)
-        rc = extent_verify(extent, it->id, it->old, old, &it->fault);
-    return rc;
-}
-
 static nq_rc
 encode_item(struct batch *b, struct item *it)
 {
-    uint8_t *bytes = nq_calloc(1, entry_space(it->old)), *raw = NULL;
-    struct extent old;
-    nq_rc rc = read_extent(b, it, bytes, &old);
+    struct extent_from from = {
+        .file = b->disk->file,
+        .env = &b->disk->env,
+        .page_size = b->disk->frames->pub.page_size,
+        .is_page = b->disk->is_page,
+    };
+    struct extent_got got;
+    nq_rc rc = extent_get(&from, it->id, it->old, &got);
 
-    if (rc == NQ_OK) {
-        raw = nq_malloc(old.raw_len);
-        rc = extent_decode(slice_of(bytes, entry_len(it->old)), &old,
-                           &b->disk->env, raw, &it->fault);
-    }
-    if (rc == NQ_OK)
-        rc = encode_page(b, it, &old, raw);
-    nq_free(raw);
-    nq_free(bytes);
+    it->fault = got.fault;
+    if (rc != NQ_OK)
+        return rc;
+    rc = encode_page(b, it, &got.x, got.raw);
+    nq_free(got.raw);
     return rc;
 }
 

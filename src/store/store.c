@@ -669,6 +669,23 @@ store_reset_pack(struct store *st)
     pack_stats_reset(&st->pack_stats);
 }
 
+static void
+note_style(void *arg, pgno id, struct entry e)
+{
+    struct extent_style *s = arg;
+
+    nq_unused(id);
+    if (entry_codec(e) != BLOCK_RAW && !s->pack.enabled)
+        s->pack = PACK_OPTS_USUAL;
+    s->parity |= entry_has_parity(e);
+}
+
+void
+store_keep_style(struct store *st)
+{
+    pagetable_each(st->disk.table, note_style, &st->disk.style);
+}
+
 void
 store_set_punch(struct store *st, bool on)
 {

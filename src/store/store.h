@@ -142,6 +142,9 @@ struct store_dict_stats {
 void store_get_dict_stats(const struct store *st, struct store_dict_stats *out);
 /* Pages written from now on get parity, or none. */
 void store_set_parity(struct store *st, bool on);
+/* Pages written from now on are like those that are there: packed if any are,
+ * with parity if any have it.  For tools, which have no settings. */
+void store_keep_style(struct store *st);
 void store_set_punch(struct store *st, bool on);
 void store_set_max_bytes(struct store *st, uint64_t max_bytes);
 /* Log since the last checkpoint from which on, if checkpoints fail, nothing
