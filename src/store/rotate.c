@@ -4,6 +4,8 @@
  *   REWRITE     all extents are written again; the cursor is in the catalog
  *   CHECKPOINT  one that was cut behind the last of them is published, and
  *               the extents, segments and tables of before are let go
+ *   VERIFY      the headers of all extents are read: if one has an older key
+ *               after all, it goes on with REWRITE there
  *   ERASE       only if the database was in the clear: a worker overwrites
  *               what is free in the data file, a run at a time
  *   DROP        a worker takes the older keys out of keys.nq
@@ -29,6 +31,7 @@
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/pool.h"
+#include "store/key_scan.h"
 #include "store/keyring.h"
 #include "store/pagetable.h"
 #include "store/rewrite.h"
@@ -40,6 +43,7 @@
 #define ERASE_BYTES ((uint64_t)1 << 20)
 #define ROW_BYTES 8u
 #define GROWTH_MIN ((uint64_t)64 << 20)
+#define ROUNDS_MAX 3u
 #define GROWTH_SHARE 8u /* of all extents, that may wait for a checkpoint */
 
 static const struct slice row_name = {(const uint8_t *)"rotate", 6};
@@ -48,6 +52,7 @@ enum rotate_state {
     ROTATE_KEY,
     ROTATE_REWRITE,
     ROTATE_CHECKPOINT,
+    ROTATE_VERIFY,
     ROTATE_ERASE,
     ROTATE_DROP,
     ROTATE_DONE
@@ -56,7 +61,9 @@ enum rotate_state {
 static const struct sm_def moves[] = {
     [ROTATE_KEY] = {"key", SM(ROTATE_REWRITE)},
     [ROTATE_REWRITE] = {"rewrite", SM(ROTATE_CHECKPOINT)},
-    [ROTATE_CHECKPOINT] = {"checkpoint", SM(ROTATE_ERASE) | SM(ROTATE_DROP)},
+    [ROTATE_CHECKPOINT] = {"checkpoint", SM(ROTATE_VERIFY)},
+    [ROTATE_VERIFY] = {"verify",
+                       SM(ROTATE_REWRITE) | SM(ROTATE_ERASE) | SM(ROTATE_DROP)},
     [ROTATE_ERASE] = {"erase", SM(ROTATE_DROP)},
     [ROTATE_DROP] = {"drop", SM(ROTATE_DONE)},
     [ROTATE_DONE] = {"done", 0},
@@ -70,6 +77,8 @@ struct rotate {
     pgno next;       /* as in the row */
     struct rewrite *rewrite;
     struct rewrite_progress sums;
+    struct key_scan *scan;
+    unsigned rounds; /* of rewriting what a scan found */
     uint64_t bytes_per_s;
     uint64_t bytes_at_checkpoint; /* of sums.bytes */
     uint64_t erased_to;           /* offset in the data file */
@@ -376,9 +385,41 @@ turn_checkpoint(struct rotate *r)
                   (unsigned long long)r->sums.damaged);
         return NQ_ECORRUPT;
     }
-    sm_move(&r->sm,
-            keyring_is_complete(keys_of(r->st)) ? ROTATE_DROP : ROTATE_ERASE);
-    if (r->sm.state == ROTATE_DROP)
+    r->scan = key_scan_new(r->st, r->target);
+    sm_move(&r->sm, ROTATE_VERIFY);
+    return NQ_AGAIN;
+}
+
+static nq_rc
+rewrite_again(struct rotate *r, pgno from)
+{
+    log_warn("rotation: page %u still has an older key: going on from there",
+             from);
+    put_row(r, from);
+    if (r->rounds++ == ROUNDS_MAX)
+        return NQ_ECORRUPT;
+    r->bytes_at_checkpoint = 0;
+    begin_rewrite(r);
+    return NQ_AGAIN;
+}
+
+/* R2, looked up: a key that is dropped does not come back. */
+static nq_rc
+turn_verify(struct rotate *r)
+{
+    bool is_complete = keyring_is_complete(keys_of(r->st));
+    pgno found;
+    nq_rc rc;
+
+    key_scan_set_rate(r->scan, r->bytes_per_s);
+    if ((rc = key_scan_turn(r->scan, &found)) != NQ_OK)
+        return rc;
+    key_scan_free(r->scan);
+    r->scan = NULL;
+    if (found != 0)
+        return rewrite_again(r, found);
+    sm_move(&r->sm, is_complete ? ROTATE_DROP : ROTATE_ERASE);
+    if (is_complete)
         step_start(step_new(r->st, r), run_drop);
     return NQ_AGAIN;
 }
@@ -431,6 +472,7 @@ rotate_turn(struct rotate *r)
         [ROTATE_KEY] = turn_key,
         [ROTATE_REWRITE] = turn_rewrite,
         [ROTATE_CHECKPOINT] = turn_checkpoint,
+        [ROTATE_VERIFY] = turn_verify,
         [ROTATE_ERASE] = turn_erase,
         [ROTATE_DROP] = turn_drop,
     };
@@ -448,6 +490,8 @@ rotate_wait_ms(const struct rotate *r)
         return -1;
     if (r->rewrite != NULL)
         return rewrite_wait_ms(r->rewrite);
+    if (r->scan != NULL)
+        return key_scan_wait_ms(r->scan);
     if (r->st->disk.is_growing)
         return 1;
     return now < r->not_before_us ? (int)((r->not_before_us - now) / 1000 + 1)
@@ -485,6 +529,7 @@ rotate_free(struct rotate *r)
     if (r->step != NULL)
         r->step->owner = NULL;
     rewrite_free(r->rewrite);
+    key_scan_free(r->scan);
     r->magic = 0;
     nq_free(r);
 }

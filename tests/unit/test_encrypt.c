@@ -401,6 +401,33 @@ an_interrupted_rotation_goes_on_after_a_restart(void **state)
     toy_fini(&t);
 }
 
+/* Keys are gone for good once they are dropped: so all headers are looked at
+ * before, whatever the rotation believes. */
+static void
+a_rotation_that_missed_pages_goes_back_for_them(void **state)
+{
+    static const uint8_t row[8] = {2, 0, 0, 0, 0xff, 0xff, 0, 0};
+    struct rotate_stats st;
+    struct toy t;
+
+    (void)state;
+    set_up(&t, master);
+    live(&t, 200);
+    assert_int_equal(toy_open(&t), NQ_OK);
+    assert_int_equal(oldest_key(&t), 1);
+    /* "Key 2, and all pages below 65535 have it." */
+    store_catalog_put(t.st, slice_lit("rotate"), slice_of(row, sizeof row));
+    assert_int_equal(rotate_for(&t, TO_THE_END), NQ_OK);
+    assert_int_equal(oldest_key(&t), 2);
+    rotate_get_stats(t.st, &st);
+    assert_int_equal(st.oldest, 2);
+    assert_int_equal(toy_close(&t, true), NQ_OK);
+    assert_int_equal(toy_open(&t), NQ_OK);
+    toy_check(&t);
+    assert_int_equal(toy_close(&t, true), NQ_OK);
+    toy_fini(&t);
+}
+
 /* A page that had never been on the disk was being written for the first
  * time, with the key of before, and was taken for one that needs nothing. */
 static void
@@ -715,6 +742,7 @@ main(void)
         cmocka_unit_test(another_master_key_opens_what_was_there),
         cmocka_unit_test(a_store_switched_over_keeps_nothing_in_the_clear),
         cmocka_unit_test(an_interrupted_rotation_goes_on_after_a_restart),
+        cmocka_unit_test(a_rotation_that_missed_pages_goes_back_for_them),
         cmocka_unit_test(bug_first_flush_under_way_kept_the_old_key),
         cmocka_unit_test(each_flipped_bit_of_a_sealed_extent_is_found),
         cmocka_unit_test(swapped_plain_and_foreign_extents_are_refused),
