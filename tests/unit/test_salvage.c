@@ -324,9 +324,9 @@ check_entry(struct result *r, const struct slice *w)
 static void
 check_command(struct result *r, const struct slice *w, unsigned n)
 {
-    if (memcmp(w[0].p, "SET", w[0].len) == 0)
+    if (slice_cmp(w[0], slice_lit("SET")) == 0)
         check_set(r, w);
-    else if (memcmp(w[0].p, "XADD", w[0].len) == 0)
+    else if (slice_cmp(w[0], slice_lit("XADD")) == 0)
         check_entry(r, w);
     else if (w[0].p[0] != 'X' && memcmp(w[0].p, "SELECT", 6) != 0)
         check_one(r, w, n);
