@@ -11,7 +11,9 @@
  *             Or so many stand in rows that this is no accident, whatever is
  *             between them (dna_sniff): GenBank, pages with sequences in them
  *   numbers   text of which two fifths and more are digits, and nearly all
- *             the rest what stands between numbers
+ *             the rest what stands between numbers; or words whose highest
+ *             byte is nearly always that of the word before, and whose lowest
+ *             is not
  *   text      seven tenths can be printed
  *
  * Repeats of evenly spread bytes (the same picture twice) are looked for at
@@ -158,6 +160,37 @@ has_bases(const struct sample *s)
     return upper * 10 >= s->len * 4 || (upper + lower) * 10 >= s->len * 7;
 }
 
+/* How many of the words in the sampled runs agree with the one before in the
+ * byte at `at`, of those that `size` bytes make. */
+static uint32_t
+count_same(const uint8_t *p, size_t len, size_t size, size_t at)
+{
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < RUNS; i++) {
+        const uint8_t *run = p + (len - RUN) * i / (RUNS - 1) / 8 * 8 + at;
+
+        for (size_t k = size; k < RUN; k += size)
+            n += run[k] == run[k - size];
+    }
+    return n;
+}
+
+static bool
+is_array(const uint8_t *p, size_t len)
+{
+    if (len < (size_t)RUN * RUNS)
+        return false;
+    for (size_t size = 4; size <= 8; size += 4) {
+        uint32_t words = (uint32_t)(RUNS * (RUN / size - 1));
+
+        if (count_same(p, len, size, size - 1) * 10 >= words * 9 &&
+            count_same(p, len, size, 0) * 10 <= words * 5)
+            return true;
+    }
+    return false;
+}
+
 enum data_class
 detect_class(const void *src, size_t len)
 {
@@ -178,7 +211,9 @@ detect_class(const void *src, size_t len)
     if (dna_sniff(slice_of(src, len)))
         return DATA_BASES;
     text = count_between(&s, ' ', '~') + count_of(&s, "\t\r\n");
-    return text * 10 >= s.len * 7 ? DATA_TEXT : DATA_BINARY;
+    if (text * 10 >= s.len * 7)
+        return DATA_TEXT;
+    return is_array(src, len) ? DATA_NUMBERS : DATA_BINARY;
 }
 
 const char *detect_class_name(enum data_class class)

@@ -9,7 +9,8 @@
 enum data_class {
     DATA_DENSE,   /* no codec here will shrink it: random, or compressed */
     DATA_TEXT,    /* text, JSON, logs */
-    DATA_NUMBERS, /* numbers in decimal, and what separates them */
+    DATA_NUMBERS, /* numbers in decimal, and what separates them; or an array
+                     of integers */
     DATA_BASES,   /* nucleotides, with or without headers and qualities */
     DATA_BINARY,  /* everything else */
     DATA_CLASSES

@@ -2,7 +2,7 @@
  *
  *   dense     none
  *   text      zstd, with the dictionary if there is one
- *   binary    the same, and numeric, which knows arrays of integers
+ *   binary    the same
  *   numbers   numeric, and the same
  *   bases     dna, and zstd from 16 KiB on, where it sees repeats that two
  *             bits a base do not; and zstd if dna saved less than half
@@ -143,12 +143,8 @@ try_class(struct attempt *a)
     case DATA_NUMBERS:
         try_numbers(a);
         break;
-    case DATA_BINARY:
-        if (a->o->competes)
-            try_codec(a, BLOCK_NUMERIC);
-        try_codec(a, zstd_of(a));
-        break;
     case DATA_TEXT:
+    case DATA_BINARY:
         try_codec(a, zstd_of(a));
         break;
     case DATA_DENSE:

@@ -135,6 +135,10 @@ void page_key_at(const struct page *pg, unsigned slot, uint8_t *dst,
  * as their heads tell.  For bytes that came from disk; never asserts. */
 bool page_verify(const uint8_t *bytes, size_t size);
 
+/* A copy of a page that is good, with zeros where nothing is, for packing.
+ * False, and nothing copied: it looks like no page. */
+bool page_tidy(const uint8_t *bytes, size_t size, uint8_t *dst);
+
 /* --- leaves -------------------------------------------------------------- */
 
 /* The slot of `key`, or the one where it would be inserted. */

@@ -117,3 +117,18 @@ page_verify(const uint8_t *bytes, size_t size)
     sum += prefix_room(pg->prefix_len);
     return sum + pg->garbage == size - pg->data_off;
 }
+
+bool
+page_tidy(const uint8_t *bytes, size_t size, uint8_t *dst)
+{
+    const struct page *pg = (const struct page *)(const void *)bytes;
+    size_t end;
+
+    if (size < PAGE_HEADER || !header_is_sane(pg, size))
+        return false;
+    end = PAGE_HEADER + page_slot_size(pg) * pg->capacity;
+    memcpy(dst, bytes, end);
+    memset(dst + end, 0, pg->data_off - end);
+    memcpy(dst + pg->data_off, bytes + pg->data_off, size - pg->data_off);
+    return true;
+}

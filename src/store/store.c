@@ -283,6 +283,7 @@ store_new_store(const struct store_opts *opts, struct pool *pool)
     st->disk.pool = pool;
     store_set_pack(st, &opts->pack);
     st->disk.is_page = opts->is_page;
+    st->disk.style.has_trees = opts->is_page != NULL;
     st->disk.is_read_only = opts->read_only;
     st->disk.space = space_new(SUPERBLOCK_AREA);
     st->disk.table = pagetable_new(st->disk.space);

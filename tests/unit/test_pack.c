@@ -152,6 +152,15 @@ kinds_are_told_apart(void **state)
     assert_int_equal(detect_class(src, LEN), DATA_TEXT);
     fill_numbers(&rng, src, LEN);
     assert_int_equal(detect_class(src, LEN), DATA_NUMBERS);
+    for (uint64_t i = 0; i < LEN / 8; i++) {
+        uint64_t v = 1700000000 + i * 1000 + rng_below(&rng, 900);
+
+        memcpy(src + i * 8, &v, sizeof v);
+    }
+    assert_int_equal(detect_class(src, LEN), DATA_NUMBERS);
+    for (uint32_t i = 0; i < LEN / 4; i++)
+        memcpy(src + i * 4, &i, sizeof i);
+    assert_int_equal(detect_class(src, LEN), DATA_NUMBERS);
     memset(src, 0, LEN);
     assert_int_equal(detect_class(src, LEN), DATA_BINARY);
     assert_int_equal(detect_class(src, 0), DATA_BINARY);
