@@ -13,7 +13,7 @@
  * Which pages are given to which tree is told in cli_salvage_orphans.c.
  *
  * Pages come and go, so nothing of a page is kept but copies. */
-#include "server/cli_salvage_int.h"
+#include "server/cli_salvage.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +23,7 @@
 #include "db/db_salvage.h"
 #include "db/owned.h"
 #include "os/clock.h"
+#include "server/cli_salvage_int.h"
 #include "store/btree.h"
 #include "store/frames.h"
 #include "store/page.h"
