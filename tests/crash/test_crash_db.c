@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "db/compact.h"
 #include "os/clock.h"
 #include "os/fault.h"
 #include "os/pool.h"
@@ -28,6 +29,8 @@
 #define BIG 300000u
 #define NOW UINT64_C(1700000000000)
 #define BUDGET_US 4000000u /* for each kind of operation */
+
+static bool compacts; /* all the time, beside the commands */
 
 /* What a run does, and what the databases are after each command of it. */
 struct script {
@@ -208,11 +211,51 @@ settle(struct env *e, lsn last)
         thread_sleep_us(20);
 }
 
+/* Some slices; one that ended is followed by another. */
+static void
+compact_some(struct env *e, struct compact **c, unsigned n)
+{
+    struct compact_opts o = {.full = n % 2 == 0};
+
+    if (!compacts)
+        return;
+    if (*c == NULL)
+        *c = compact_new(e->db, &o);
+    for (unsigned i = 0; i < 4; i++) {
+        nq_rc rc = compact_step(*c);
+
+        (void)pool_drain(e->pool);
+        if (rc == NQ_AGAIN)
+            continue;
+        compact_free(*c, true);
+        *c = NULL;
+        return;
+    }
+}
+
+/* All of it, undisturbed. */
+static void
+compact_all(struct env *e)
+{
+    struct compact_opts o = {.full = false};
+    struct compact *c = compact_new(e->db, &o);
+    nq_rc rc;
+
+    while ((rc = compact_step(c)) == NQ_AGAIN) {
+        env_turn(e);
+        if (pool_pending(e->pool) > 0)
+            (void)pool_wait(e->pool);
+    }
+    assert_int_equal(rc, NQ_OK);
+    compact_free(c, true);
+}
+
 /* *issued commands ran; the first *acked of them were acknowledged. */
 static void
 live(const struct script *s, struct env *e, unsigned *issued, unsigned *acked)
 {
     struct wal *w = store_wal(e->st);
+    struct compact *c = NULL;
 
     for (unsigned n = 0; n < COMMANDS; n++) {
         lsn last;
@@ -222,10 +265,11 @@ live(const struct script *s, struct env *e, unsigned *issued, unsigned *acked)
             store_checkpoint(e->st, NULL, NULL);
         rc = command(s, e, n);
         if (rc != NQ_OK && rc != NQ_NOTFOUND)
-            return;
+            break;
         *issued = n + 1;
         last = wal_position(w);
         env_turn(e);
+        compact_some(e, &c, n);
         if (n % 2 == 0 && pool_pending(e->pool) > 0)
             (void)pool_wait(e->pool);
         if (wal_position(w) == last)
@@ -235,6 +279,7 @@ live(const struct script *s, struct env *e, unsigned *issued, unsigned *acked)
         if (wal_settled(w) > last)
             *acked = n + 1;
     }
+    compact_free(c, false);
 }
 
 static void
@@ -284,6 +329,11 @@ live_and_die(const struct script *s, enum fault_point point, uint64_t skip,
     env_check(&e);
     env_settle(&e);
     env_check(&e);
+    if (compacts) {
+        compact_all(&e);
+        assert_is_between(s, &e, acked, issued);
+        env_check(&e);
+    }
     env_fini(&e);
     return came;
 }
@@ -323,6 +373,16 @@ power_cut_at_each_sync_loses_no_command(void **state)
     die_everywhere(*state, FAULT_SYNC, true);
 }
 
+static void
+death_or_a_power_cut_while_compacting_loses_no_command(void **state)
+{
+    compacts = true;
+    die_everywhere(*state, FAULT_WRITE, false);
+    die_everywhere(*state, FAULT_WRITE, true);
+    die_everywhere(*state, FAULT_ALLOCATE, true);
+    compacts = false;
+}
+
 static int
 setup(void **state)
 {
@@ -351,6 +411,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(death_at_each_write_loses_no_command),
         cmocka_unit_test(power_cut_at_each_write_loses_no_command),
+        cmocka_unit_test(
+            death_or_a_power_cut_while_compacting_loses_no_command),
         cmocka_unit_test(power_cut_at_each_sync_loses_no_command),
     };
 
