@@ -11,7 +11,9 @@
  *   W2  what was written while a sync of the file failed is in doubt, and
  *       dropped
  *   W3  a page that W1 or W2 stopped is visited once more at the end, and
- *       then is done, or dirty: the flusher's business
+ *       then is done, or dirty: the flusher's business.  Also one that has
+ *       another extent by then: it may be that of another rewriting, which
+ *       was encoded before this one began
  *
  * Called by those who own a struct rewrite; flush.c knows of the file's
  * growing, checkpoint.c of failed syncs. */
@@ -136,8 +138,10 @@ is_wanted(struct batch *b, struct item *it)
     if (it->is_dropped || b->owner == NULL)
         return false;
     it->is_dropped = true;
-    if (!is_same(pagetable_get(b->disk->table, it->id), it->old))
+    if (!is_same(pagetable_get(b->disk->table, it->id), it->old)) {
+        id_push(&b->owner->later, it->id);
         return false;
+    }
     v = look_at(b->disk, it->id);
     if (v == VISIT_LATER)
         id_push(&b->owner->later, it->id);
