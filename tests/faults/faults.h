@@ -34,7 +34,8 @@ struct settings {
     uint64_t pool_bytes;
     uint64_t segment_size;
     enum wal_fsync fsync;
-    bool is_packed, has_parity, is_sealed;
+    bool is_packed, has_dictionaries, has_parity, is_sealed;
+    unsigned key; /* which master key it had last */
     char text[80];
 };
 
@@ -42,6 +43,8 @@ unsigned settings_count(void);
 void settings_choose(struct settings *set, unsigned number);
 /* Opens of `env` are by these settings, from the next one on. */
 void settings_apply(struct settings *set, struct engine_env *env);
+/* With the master key that was last, or the other: it may have been rotated. */
+NQ_MUST_USE nq_rc settings_open(struct settings *set, struct engine_env *env);
 
 /* --- a run of the script ------------------------------------------------- */
 

@@ -16,15 +16,18 @@
 #include "os/thread.h"
 #include "store/store.h"
 
-#define MAINTENANCE_EVERY 9
+#define MAINTENANCE_EVERY 5
+#define TURNS 6 /* of the loop, a unit */
 #define TRIES 300
 #define WAIT_US 20
 
-/* What goes on beside the units, begun by a command; one after the other. */
+/* What goes on beside the units, begun by a command; one after the other.
+ * Dictionaries are trained when there is enough to train them with. */
 static const char *const maintenance[] = {
-    "NQ.CHECKPOINT",
-    "BGSAVE",
-    "NQ.CHECK EXTENTS",
+    "NQ.CHECKPOINT",          "BGSAVE",
+    "NQ.CHECK EXTENTS",       "NQ.COMPACT ASYNC",
+    "NQ.ENCRYPT ROTATE DATA", "NQ.ENCRYPT ROTATE MASTER",
+    "NQ.COMPACT FULL ASYNC",  "NQ.CHECK REPAIR",
 };
 
 /* --- refusals ------------------------------------------------------------ */
@@ -76,7 +79,8 @@ settle(struct engine_env *env)
 static void
 turn(struct life *l, unsigned n)
 {
-    engine_env_turn(l->env);
+    for (unsigned i = 0; i < TURNS; i++)
+        engine_env_turn(l->env);
     if (n % 2 == 0 && pool_pending(l->env->pool) > 0)
         (void)pool_wait(l->env->pool);
     if (n % 3 == 2)

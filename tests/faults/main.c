@@ -33,7 +33,7 @@
 #define KINDS_MAX 40
 #define JOBS_MAX 64
 #define FAILURES_MAX 5
-#define CASE_SECONDS 120 /* longer than that it hangs */
+#define CASE_SECONDS 30 /* longer than that it hangs */
 #define SECONDS_DEFAULT 45
 #define ROUND_SECONDS_MIN 3
 #define ROUND_SECONDS_MAX 20

@@ -30,6 +30,8 @@ round_open(struct round *r, uint64_t seed, unsigned settings)
     opts.units = UNITS_MIN + (unsigned)rng_below(&rng, UNITS_MORE);
     opts.has_blocks = rng_below(&rng, 4) != 0;
     opts.has_clock = rng_below(&rng, 2) == 0;
+    opts.has_filler =
+        opts.has_blocks && r->set.has_dictionaries && rng_below(&rng, 2) == 0;
     script_write(&r->script, seed, &opts);
     engine_env_init_closed(&r->env, r->set.pool_bytes);
     settings_apply(&r->set, &r->env);
@@ -49,6 +51,7 @@ round_live(struct round *r, struct disk_trace *t, struct life *l)
     clock_freeze_wall(r->script.clocks[0]);
     disk_trace_fini(t);
     disk_trace_begin(t, r->env.dir);
+    r->set.key = 0;
     if (engine_env_try_open(&r->env) != NQ_OK) {
         disk_trace_end(t);
         return false;

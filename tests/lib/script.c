@@ -22,6 +22,10 @@
 #define FAT_PAIRS 14
 #define TURNS_MAX 2000
 #define CLOCK_WORD "@clock "
+#define FILLER_DATABASE "2" /* only FLUSHALL changes it, too */
+#define FILLER_PREFIX "filler:"
+#define FILLER_KEYS 2500
+#define FILLER_LINES 200 /* of a unit */
 #define HOUR UINT64_C(3600000)
 #define YEAR (UINT64_C(8766) * HOUR)
 
@@ -215,6 +219,9 @@ script_read(struct engine_env *env, struct script_state *out)
                 out->slots[slot++] = sum_of_key(&c, key);
             }
     }
+    out->slots[slot] = 0;
+    (void)answer_to(&c, "SELECT %s", FILLER_DATABASE);
+    mix_answer(&out->slots[slot++], &c, "NQ.PREFIX %s", FILLER_PREFIX);
     nq_assert(slot == SCRIPT_SLOTS);
     fake_close(&c);
 }
@@ -224,7 +231,9 @@ script_slot_name(size_t slot, char name[32])
 {
     size_t d = slot / SCRIPT_DATABASE_SLOTS, i = slot % SCRIPT_DATABASE_SLOTS;
 
-    if (i == 0)
+    if (slot == SCRIPT_FILLER)
+        snprintf(name, 32, "filler");
+    else if (i == 0)
         snprintf(name, 32, "%zu", d);
     else
         snprintf(name, 32, "%zu %c:%zu", d, TYPE_LETTERS[(i - 1) / SCRIPT_KEYS],
@@ -401,6 +410,26 @@ other_clock(struct rng *rng, uint64_t now)
     }
 }
 
+/* One block that sets many small values which have much in common. */
+static void
+put_filler(struct buf *out, struct rng *rng)
+{
+    buf_printf(out, "SELECT %s", FILLER_DATABASE);
+    buf_put_u8(out, 0);
+    buf_put(out, "MULTI", sizeof "MULTI");
+    for (unsigned i = 0; i < FILLER_LINES; i++) {
+        unsigned n = (unsigned)rng_below(rng, FILLER_KEYS);
+
+        buf_printf(out,
+                   "SET " FILLER_PREFIX "%06u {\"user\":{\"id\":%u,\"name\":"
+                   "\"person-%u\",\"mail\":\"p%u@example.org\"},\"active\":"
+                   "true,\"score\":%u}",
+                   n, n, n * 7, n, (unsigned)rng_below(rng, 1000));
+        buf_put_u8(out, 0);
+    }
+    buf_put(out, "EXEC", sizeof "EXEC");
+}
+
 /* Adds lines until one changes something, runs them. */
 static void
 write_unit(struct script *s, unsigned n, struct type_grammar *g,
@@ -414,6 +443,13 @@ write_unit(struct script *s, unsigned n, struct type_grammar *g,
         buf_printf(unit, CLOCK_WORD "%" PRIu64, s->clocks[n + 1]);
         buf_put_u8(unit, 0);
         run_lines(c, unit, 0);
+        script_read(c->env, &s->states[n + 1]);
+        return;
+    }
+    if (s->opts.has_filler && rng_below(&g->rng, 3) == 0) {
+        put_filler(unit, &g->rng);
+        run_lines(c, unit, 0);
+        (void)fake_read_raw(c);
         script_read(c->env, &s->states[n + 1]);
         return;
     }

@@ -19,7 +19,8 @@
        */
 #define SCRIPT_DATABASES 2
 #define SCRIPT_DATABASE_SLOTS (1 + (sizeof TYPE_LETTERS - 1) * SCRIPT_KEYS)
-#define SCRIPT_SLOTS (SCRIPT_DATABASES * SCRIPT_DATABASE_SLOTS)
+#define SCRIPT_FILLER (SCRIPT_DATABASES * SCRIPT_DATABASE_SLOTS)
+#define SCRIPT_SLOTS (SCRIPT_FILLER + 1)
 #define SCRIPT_DAMAGED 1 /* the slot of a key that answers an error */
 #define SCRIPT_BEGIN UINT64_C(1700000000000)
 
@@ -27,6 +28,7 @@ struct script_opts {
     unsigned units;  /* at most SCRIPT_UNITS */
     bool has_blocks; /* MULTI */
     bool has_clock;  /* moves it */
+    bool has_filler; /* thousands of small keys alike, as dictionaries want */
 };
 
 struct script_state {
@@ -56,7 +58,7 @@ void script_print(const struct script *s, unsigned n);
 
 /* All there is, by a client of its own. */
 void script_read(struct engine_env *env, struct script_state *out);
-/* "0 l:1" is that list in database 0; "0" is DBSIZE. */
+/* "0 l:1" is that list in database 0, "0" is DBSIZE, "filler" is all of it. */
 void script_slot_name(size_t slot, char name[32]);
 /* Whether what was found is that state, but for damaged keys; *damaged (may
  * be NULL) is how many there are. */
