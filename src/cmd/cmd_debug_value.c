@@ -18,6 +18,7 @@
 #include "cmd/idle.h"
 #include "cmd/reply.h"
 #include "db/db.h"
+#include "store/store.h"
 
 /* --- digests ------------------------------------------------------------- */
 
@@ -148,15 +149,28 @@ reply_object(struct req *rq, const struct entry *e, const struct rdb_value *v)
 {
     struct engine *g = rq->engine;
     struct buf payload = BUF_INIT;
-    char line[256];
+    enum data_class class;
+    struct pack_stats stats;
+    struct pack_opts opts;
+    uint8_t codec = 0;
+    uint32_t bytes = 0;
+    bool is_on_disk =
+        store_page_on_disk(g->store, e->finger.leaf, &codec, &bytes);
+    char line[400];
 
     rdb_encode(&payload, v);
+    class = detect_class(payload.p, payload.len);
+    store_get_pack(g->store, &opts, &stats);
     snprintf(line, sizeof line,
              "Value at:0x0 refcount:1 encoding:%s serializedlength:%zu lru:0 "
-             "lru_seconds_idle:%llu",
+             "lru_seconds_idle:%llu class:%s level:%u page_codec:%s "
+             "page_bytes:%u",
              key_encoding(e), payload.len,
              (unsigned long long)idle_seconds(g->idle, rq->dbi, rq->argv[2],
-                                              g->now_ms, g->start_wall_ms));
+                                              g->now_ms, g->start_wall_ms),
+             detect_class_name(class),
+             opts.enabled ? pack_level(&opts, class) : 0,
+             is_on_disk ? pack_codec_name(codec) : "none", bytes);
     reply_status(rq, line);
     buf_fini(&payload);
 }

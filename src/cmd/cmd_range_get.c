@@ -6,6 +6,8 @@
 #include "db/string.h"
 #include "store/store.h"
 
+#define SAMPLE 65536u /* bytes of a value that are looked at for its kind */
+
 static void
 put_field_int(struct req *rq, const char *name, int64_t v)
 {
@@ -23,31 +25,51 @@ stored_bytes(const struct entry *e, struct slice key)
     return (e->rec.flags & REC_OWNS) != 0 ? n + string_len(e) : n;
 }
 
-/* How the leaf that holds the record was last written: the codec, and the
- * bytes of the whole page with it; "none" and 0 before its first write. */
+/* How the leaf that holds the record was last written, or the chunks of a
+ * blob: the codec ("mixed": they have several), and the bytes of these pages;
+ * "none" and 0 before the first write. */
 static void
-reply_page(struct req *rq, const struct entry *e)
+reply_pages(struct req *rq, const struct entry *e)
 {
-    uint8_t codec = 0;
-    uint32_t bytes = 0;
-    bool is_on_disk =
-        store_page_on_disk(db_store(rq->db), e->finger.leaf, &codec, &bytes);
+    struct string_disk disk;
+    const char *codec = "none";
 
+    if (string_disk(rq->db, e, &disk) == NQ_OK && disk.written > 0)
+        codec = disk.is_mixed ? "mixed" : pack_codec_name(disk.codec);
     reply_bulk_str(rq, "codec");
-    reply_bulk_str(rq, is_on_disk ? pack_codec_name(codec) : "none");
-    put_field_int(rq, "page_bytes", bytes);
+    reply_bulk_str(rq, codec);
+    put_field_int(rq, "page_bytes", (int64_t)disk.bytes);
+}
+
+/* What kind of data the value is, and the level at which such data is
+ * compressed now. */
+static void
+reply_class(struct req *rq, const struct entry *e)
+{
+    enum data_class class = DATA_BINARY;
+    struct pack_stats stats;
+    struct pack_opts opts;
+    struct slice val;
+
+    if (string_range(rq->db, e, 0, SAMPLE, rq->arena, &val) == NQ_OK)
+        class = detect_class(val.p, val.len);
+    store_get_pack(db_store(rq->db), &opts, &stats);
+    reply_bulk_str(rq, "class");
+    reply_bulk_str(rq, detect_class_name(class));
+    put_field_int(rq, "level", opts.enabled ? pack_level(&opts, class) : 0);
 }
 
 /* The record as a map: value, type, encoding, expiry (wall ms, -1: none), lsn
- * of the last change of the page that holds it, codec and size of that page
- * on disk, bytes of the value and bytes that key and value take. */
+ * of the last change of the page that holds it, codec and size of its pages
+ * on disk, kind of data and level of compression, bytes of the value and bytes
+ * that key and value take. */
 static void
 reply_meta(struct req *rq, const struct entry *e)
 {
     uint64_t at_ms = db_expire_of(&e->rec);
     int64_t expiry = at_ms == 0 ? -1 : (int64_t)at_ms;
 
-    reply_map(rq, 9);
+    reply_map(rq, 11);
     reply_bulk_str(rq, "value");
     reply_entry(rq, e);
     if (rq->outcome != REQ_DONE)
@@ -58,7 +80,8 @@ reply_meta(struct req *rq, const struct entry *e)
     reply_bulk_str(rq, string_encoding(e));
     put_field_int(rq, "expiry", expiry);
     put_field_int(rq, "lsn", (int64_t)e->rec.page_lsn);
-    reply_page(rq, e);
+    reply_pages(rq, e);
+    reply_class(rq, e);
     put_field_int(rq, "logical_bytes", (int64_t)string_len(e));
     put_field_int(rq, "stored_bytes", (int64_t)stored_bytes(e, rq->argv[1]));
 }

@@ -158,6 +158,51 @@ string_unpin(struct db *db, uint32_t pin)
     frames_unpin(db->fr, pin);
 }
 
+struct disk_sum {
+    struct store *store;
+    struct string_disk *out;
+    uint32_t chunks; /* pages from here on are no chunks, but their index */
+};
+
+static void
+add_page(void *arg, pgno id)
+{
+    struct disk_sum *sum = arg;
+    struct string_disk *out = sum->out;
+    uint8_t codec;
+    uint32_t bytes;
+
+    if (!store_page_on_disk(sum->store, id, &codec, &bytes)) {
+        out->pages++;
+        return;
+    }
+    if (out->written == 0)
+        out->codec = codec;
+    else if (out->pages < sum->chunks && codec != out->codec)
+        out->is_mixed = true;
+    out->pages++;
+    out->written++;
+    out->bytes += bytes;
+}
+
+nq_rc
+string_disk(struct db *db, const struct entry *e, struct string_disk *out)
+{
+    struct disk_sum sum = {.store = db_store(db), .out = out};
+    struct blob_ref ref;
+    nq_rc rc;
+
+    *out = (struct string_disk){0};
+    if ((e->rec.flags & REC_OWNS) == 0) {
+        add_page(&sum, e->finger.leaf);
+        return NQ_OK;
+    }
+    if ((rc = blob_ref_decode(e->rec.val, &ref)) != NQ_OK)
+        return rc;
+    sum.chunks = ref.chunks;
+    return blob_each_page(db->fr, &ref, add_page, &sum);
+}
+
 nq_rc
 string_int(struct db *db, const struct entry *e, int64_t *out)
 {

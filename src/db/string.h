@@ -30,6 +30,16 @@ uint32_t string_chunks(const struct entry *e);
 NQ_MUST_USE nq_rc string_chunk(struct db *db, const struct entry *e, uint32_t i,
                                struct slice *out, uint32_t *pin);
 void string_unpin(struct db *db, uint32_t pin);
+
+/* How a string stands on disk: its leaf, and the pages of a blob. */
+struct string_disk {
+    uint32_t pages, written; /* all, and those that have been written */
+    uint64_t bytes;          /* of the written ones, whole */
+    uint8_t codec;           /* of the first chunk, or else of the leaf */
+    bool is_mixed;           /* other chunks have other codecs */
+};
+NQ_MUST_USE nq_rc string_disk(struct db *db, const struct entry *e,
+                              struct string_disk *out);
 /* The value as an integer, if it is one: NQ_ENOTINT. */
 NQ_MUST_USE nq_rc string_int(struct db *db, const struct entry *e,
                              int64_t *out);

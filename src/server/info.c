@@ -26,6 +26,7 @@ static const struct section {
     {"storage", "Storage", info_storage, true},
     {"log", "Log", info_log, true},
     {"encryption", "Encryption", info_encryption, true},
+    {"compression", "Compression", info_compression, true},
     {"checkpoint", "Checkpoint", info_checkpoint, true},
     {"pool", "Pool", info_pool, true},
     {"jobs", "Jobs", info_jobs, true},
@@ -73,6 +74,7 @@ is_asked(const struct section *section, const struct slice *asked, unsigned n)
             slice_is(asked[i], "everything") ||
             (slice_is(asked[i], "default") && section->is_default) ||
             (slice_is(asked[i], "wal") && section->write == info_log) ||
+            (slice_is(asked[i], "dna") && section->write == info_compression) ||
             (slice_is(asked[i], "bufferpool") && section->write == info_pool))
             return true;
     }

@@ -31,6 +31,9 @@ void info_encryption(struct server *s, struct buf *out);
 void info_checkpoint(struct server *s, struct buf *out);
 void info_pool(struct server *s, struct buf *out);
 
+/* info_compression.c */
+void info_compression(struct server *s, struct buf *out);
+
 /* scrub.c: a part of the section storage */
 void info_scrub(struct server *s, struct buf *out);
 

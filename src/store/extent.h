@@ -108,8 +108,8 @@ struct extent_style {
     struct pack_opts pack;
     const struct dict *dict; /* for this block; NULL: none fits */
     bool has_trees;          /* what is no chunk is a page as page.h has it */
-    bool is_hurried;         /* writers wait for it, and it may soon be written
-                                again: pages of trees get a little less effort */
+    bool is_hurried;         /* writers wait for it, and may soon change it:
+                                pages of trees get a little less effort */
     bool parity;             /* sectors to rebuild damaged ones from */
 };
 
