@@ -33,10 +33,10 @@ struct db_check_stats {
 /* What was found; valid during report(). */
 struct db_finding {
     const char *text; /* all of it in a line */
-    const char *kind; /* "leaf", "inner", "chunk", "index" (of a big value),
-                         "tail" (of a long key), "part" (of the file that is
-                         no page), "page"; or what is wrong with no page:
-                         "tree", "value", "space" */
+    const char *kind; /* "leaf", "inner", "root" (one of those), "chunk",
+                         "index" (of a big value), "tail" (of a long key),
+                         "part" (of the file that is no page), "page"; or what
+                         is wrong with no page: "tree", "value", "space" */
     pgno page;        /* 0: none */
     uint64_t offset;  /* in the data file; 0: not on disk */
     const char *problem;

@@ -68,7 +68,10 @@ tell_tree_page(struct db_check *c, pgno id, const char *problem)
 
     btree_walk_range(w->walk, &r);
     check_text_range(&keys, &w->place, &r);
-    kind = r.is_tail ? "tail" : r.level == 0 ? "leaf" : "inner";
+    kind = r.is_tail                     ? "tail"
+           : r.level == 0                ? "leaf"
+           : r.level == BTREE_MAX_HEIGHT ? "root"
+                                         : "inner";
     check_damage(c, id, kind, problem, (const char *)keys.p,
                  database_of(&w->place));
     buf_fini(&keys);

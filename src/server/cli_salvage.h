@@ -57,7 +57,7 @@ struct salvage {
     uint32_t *label; /* by page: 1 + its tree; 0: none */
     pgno ids;
     bool is_doubtful; /* what may be wrong is saved, too */
-    bool misses_owner;
+    bool misses_owner, is_only_one;
     uint64_t damaged;    /* pages */
     bool are_roots;      /* the catalog is lost, databases are not */
     uint64_t unassigned; /* tree pages that belong to nobody we know */

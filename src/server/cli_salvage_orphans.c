@@ -8,9 +8,10 @@
  * many elements as were there.  The rest is saved on demand (is_doubtful).
  *
  * Without a catalog there are no roots.  If the page table is good and no page
- * is damaged, what nobody refers to is a root, each of a database.  Else
- * everything that is sure to be of a database (it has a record of a type that
- * only keys have) is given to database 0. */
+ * is damaged, what nobody refers to is a root, each of a database.  If nothing
+ * is damaged and there is one tree, it is a database.  Else everything that is
+ * sure to be of a database (it has a record of a type that only keys have) is
+ * given to database 0. */
 #include "server/cli_salvage_int.h"
 
 #include <stdlib.h>
@@ -246,7 +247,7 @@ tree_for(struct salvage *v, const struct top *top)
 {
     int64_t found = -1;
 
-    if (!top->is_typed && v->misses_owner && !v->is_doubtful)
+    if (!top->is_typed && v->misses_owner && !v->is_doubtful && !v->is_only_one)
         return -1;
     for (uint32_t i = 0; i < v->trees_count; i++) {
         if (gap_for(&v->trees[i], top) == NULL)
@@ -344,9 +345,14 @@ guess_database(struct salvage *v, const struct top *tops, uint32_t n)
     struct salvage_range all = {.level = SALVAGE_ANY};
     struct salvage_tree t = {.dbi = 0};
     bool has_typed = false;
+    uint32_t count = 0;
 
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++) {
         has_typed = has_typed || tops[i].is_typed;
+        count += !tops[i].is_freed;
+    }
+    /* One tree alone, and nothing damaged: what else could it be? */
+    v->is_only_one = count == 1 && v->found.broken == 0 && v->damaged == 0;
     salvage_add_gap(v, salvage_add_tree(v, &t), 0, &all)->is_typed_only =
         has_typed;
 }

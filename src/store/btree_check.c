@@ -346,6 +346,7 @@ begin(struct btree_walk *w)
         return rc;
     w->has_begun = true;
     if (rc != NQ_OK) {
+        w->level = BTREE_MAX_HEIGHT; /* nobody tells */
         see(w, w->t->root, false);
         return lose(w, w->t->root, BTREE_MAX_HEIGHT, rc);
     }

@@ -24,7 +24,8 @@ struct btree_range {
     bool has_high;          /* false: up to the end */
     uint64_t rank, count;   /* elements before it, and in it, as parents tell;
                                count 0 of the root */
-    unsigned level;         /* 0: a leaf */
+    unsigned level;         /* 0: a leaf; BTREE_MAX_HEIGHT: a root that cannot
+                               be read */
     bool is_tail;           /* the end of a long key in that leaf */
 };
 
