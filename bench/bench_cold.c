@@ -2,16 +2,17 @@
  * and WiredTiger: the engines' own calls, one process, one thread asking.
  *
  *   bench_cold [-n records] [-l gets] [-r rounds] [-p percent] [-z] [-c]
- *              [-e names]
+ *              [-s page size] [-e names]
  *
  * Every engine holds the same records, keys of 16 and values of 100 bytes, in
- * files, and gets a cache of `percent` of their size (10).  -z: packed by zstd
- * (Debian's WiredTiger has no zstd, it stays as it is).  Each then looks up
- * `gets` keys drawn uniformly.  Ours asks for 16 at a time, as a server does
- * with what came in one turn, and its page reads go by the store's workers
- * unless the kernel has them at hand.  With -c the kernel's page cache of the
- * files is dropped before each round, so that reads go to the disk; else it
- * is warm.
+ * files, and gets a cache of `percent` of their size (10).  Ours has pages of
+ * -s bytes (8192); RocksDB's blocks are of 4096, WiredTiger's leaves of 8192.
+ * -z: packed by zstd (Debian's WiredTiger has no zstd, it stays as it is). Each
+ * then looks up `gets` keys drawn uniformly.  Ours asks for 16 at a time, as a
+ * server does with what came in one turn, and its page reads go by the store's
+ * workers unless the kernel has them at hand.  With -c the kernel's page cache
+ * of the files is dropped before each round, so that reads go to the disk; else
+ * it is warm.
  *
  * Engines take turns; the figures are medians over the rounds: microseconds a
  * get of wall time and of CPU time of the whole process, and the ratio of
@@ -53,9 +54,10 @@
 static struct {
     uint64_t records, gets;
     unsigned rounds, percent;
+    uint32_t page_size;
     bool packs, drops;
     const char *names;
-} opt = {2000000, 200000, 3, 10, false, false, "nqdb,rocksdb,wiredtiger"};
+} opt = {2000000, 200000, 3, 10, 8192, false, false, "nqdb,rocksdb,wiredtiger"};
 
 static void
 must(bool ok, const char *what)
@@ -117,7 +119,7 @@ nqdb_open(const char *dir)
 {
     struct store_opts opts = {
         .dir = dir,
-        .page_size = 8192,
+        .page_size = opt.page_size,
         .pool_bytes = LOAD_POOL,
         .pack.enabled = opt.packs,
         .wal = {.segment_size = 16 << 20,
@@ -548,7 +550,7 @@ parse(int argc, char **argv)
 {
     int c;
 
-    while ((c = getopt(argc, argv, "n:l:r:p:zce:")) != -1) {
+    while ((c = getopt(argc, argv, "n:l:r:p:s:zce:")) != -1) {
         switch (c) {
         case 'n':
             opt.records = strtoull(optarg, NULL, 10);
@@ -562,6 +564,9 @@ parse(int argc, char **argv)
         case 'p':
             opt.percent = (unsigned)strtoul(optarg, NULL, 10);
             break;
+        case 's':
+            opt.page_size = (uint32_t)strtoul(optarg, NULL, 10);
+            break;
         case 'z':
             opt.packs = true;
             break;
@@ -573,12 +578,15 @@ parse(int argc, char **argv)
             break;
         default:
             fprintf(stderr, "usage: bench_cold [-n records] [-l gets] "
-                            "[-r rounds] [-p percent] [-z] [-c] [-e names]\n");
+                            "[-r rounds] [-p percent] [-s page size] "
+                            "[-z] [-c] [-e names]\n");
             exit(2);
         }
     }
     must(opt.records > 0 && opt.gets > 0 && opt.rounds > 0 &&
-             opt.rounds <= ROUNDS_MAX && opt.percent > 0,
+             opt.rounds <= ROUNDS_MAX && opt.percent > 0 &&
+             opt.page_size >= 4096 && opt.page_size <= 65536 &&
+             (opt.page_size & (opt.page_size - 1)) == 0,
          "arguments");
 }
 

@@ -36,7 +36,7 @@
 
 #define READ_MAGIC 0x44414552u
 
-#define JOB_READS 8u           /* by one job */
+#define JOB_READS 4u           /* by one job */
 #define SORTED_READS 128u      /* at most, together */
 #define INTO_KEPT (256u << 10) /* bytes of a buffer that stays */
 
