@@ -127,6 +127,7 @@ end(struct fixture *x)
     if (x->key[0] != 0)
         unlink(x->key);
     nq_free(x->output);
+    x->output = NULL;
 }
 
 /* Whether a whole extent of some sectors begins there: see store/extent.c. */
