@@ -112,8 +112,7 @@ on_is_throttling(void *arg)
     return s->life.state != LIFE_LOADING &&
            (wal_is_full(store_wal(s->store)) ||
             frames_is_throttling(store_frames(s->store)) ||
-            store_is_tight(s->store) ||
-            checkpoints_log_is_full(s));
+            store_is_tight(s->store) || checkpoints_log_is_full(s));
 }
 
 static int
