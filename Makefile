@@ -256,6 +256,17 @@ bench-codec:
 	@$(MAKE) --no-print-directory MODE=release build/obj/release/bench/codec
 	@build/obj/release/bench/codec $(BENCH_ARGS)
 
+$(OBJ)/bench/size_rocksdb: BENCH_LIBS = $(call has,rocksdb/c.h,-lrocksdb)
+
+## make bench-size     how small data becomes, by codec and beside Redis and
+##                     RocksDB: CORPUS=folder with files packed by zstd
+.PHONY: bench-size
+bench-size: all
+	@utils/install-deps bench
+	@$(MAKE) --no-print-directory MODE=release \
+		build/obj/release/bench/size_table build/obj/release/bench/size_rocksdb
+	@python3 bench/bench_size.py $(CORPUS)
+
 # Traces are read and replayed as the unit tests do it.
 $(OBJ)/bench/trace_replay: $(OBJ)/tests/lib/trace.o
 $(OBJ)/bench/trace_replay: BENCH_LIBS = $(LIB)

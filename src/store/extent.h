@@ -103,14 +103,17 @@ struct extent_env {
     struct keyring *keys; /* NULL: not encrypted */
 };
 
+/* How much time there is for packing: a flush is waited for, and its pages may
+ * change again soon; what is rewritten in the background stays. */
+enum extent_care { EXTENT_USUAL, EXTENT_HURRIED, EXTENT_AT_REST };
+
 /* How an extent is to be written: settings of the moment, plain data. */
 struct extent_style {
     struct pack_opts pack;
     const struct dict *dict; /* for this block; NULL: none fits */
     bool has_trees;          /* what is no chunk is a page as page.h has it */
-    bool is_hurried;         /* writers wait for it, and may soon change it:
-                                pages of trees get a little less effort */
-    bool parity;             /* sectors to rebuild damaged ones from */
+    enum extent_care care;
+    bool parity; /* sectors to rebuild damaged ones from */
 };
 
 /* What did not fit, for the log. */

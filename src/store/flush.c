@@ -444,7 +444,7 @@ start(struct disk *d, bool from_cut, bool only_old)
     j->magic = FLUSH_MAGIC;
     j->disk = d;
     j->style = d->style;
-    j->style.is_hurried = true;
+    j->style.care = EXTENT_HURRIED;
     do {
         take_frame(j, f, from_cut);
         f = next_frame(all, from_cut);

@@ -450,6 +450,7 @@ start_batch(struct rewrite *r)
     r->batches_count++;
     r->disk->rewrite_jobs++;
     b->style = r->disk->style;
+    b->style.care = EXTENT_AT_REST;
     b->job = (struct job){.run = run_encode, .done = encoded};
     pool_submit(r->disk->pool, &b->job, POOL_FLUSH);
 }
