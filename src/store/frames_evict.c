@@ -43,6 +43,14 @@ needs_room(const struct frames_all *all)
 
 /* --- eviction ------------------------------------------------------------- */
 
+/* All that the policy has to offer was looked at since something changed, and
+ * is to stay.  Looking again would cost each turn its time for nothing. */
+static bool
+is_stuck(const struct frames_all *all)
+{
+    return all->spared > all->inner;
+}
+
 /* Inner pages are on every way down: so many of them stay. */
 static bool
 is_kept(const struct frames_all *all, const struct frame *m)
@@ -78,12 +86,15 @@ evict_one(struct frames_all *all, unsigned *steps)
     f = policy_owner(all->policy, item);
     m = frame_get(all, f);
     nq_dassert(m->item == item); /* U1 */
-    if (!frame_is_evictable(all, f, m))
+    if (!frame_is_evictable(all, f, m)) {
         policy_set_aside(all->policy, item);
-    else if (is_kept(all, m))
+    } else if (is_kept(all, m)) {
         policy_spare(all->policy, item);
-    else
+        all->spared++;
+    } else {
         give_up(all, f);
+        all->spared = 0;
+    }
     return true;
 }
 
@@ -92,7 +103,7 @@ evict(struct frames_all *all)
 {
     unsigned steps = STEPS_MAX;
 
-    while (needs_room(all) && evict_one(all, &steps))
+    while (needs_room(all) && !is_stuck(all) && evict_one(all, &steps))
         continue;
 }
 
@@ -231,8 +242,8 @@ frames_wants_turn(const struct frames *fr)
     const struct frames_all *all = frames_all((struct frames *)(uintptr_t)fr);
 
     return all->disk != NULL &&
-           (holds_too_much(all) ||
-            (needs_room(all) && policy_has_items(all->policy)));
+           (holds_too_much(all) || (needs_room(all) && !is_stuck(all) &&
+                                    policy_has_items(all->policy)));
 }
 
 double
@@ -282,6 +293,7 @@ frames_tune(struct frames *fr, const struct frames_tuning *tuning)
     struct frames_all *all = frames_all(fr);
 
     all->tuning = *tuning;
+    all->spared = 0;
     all->hot.threshold = tuning->hot_threshold;
     all->hot.cap = (uint64_t)((double)all->pool_bytes * tuning->hot_share);
 }

@@ -138,7 +138,8 @@ struct frames_all {
     uint32_t *noted;       /* frames used since the last drain */
     uint32_t noted_count;
     uint32_t harsh;
-    uint32_t inner; /* inner pages in memory */
+    uint32_t inner;  /* inner pages in memory */
+    uint32_t spared; /* of those, in a row, since a page came or may go */
     struct hot_pages hot;
     struct ahead ahead;
     struct frames_tuning tuning;

@@ -48,6 +48,7 @@ frame_enter(struct frames_all *all, uint32_t f, enum policy_origin origin)
     m->item = policy_insert(all->policy, m->id, f,
                             (uint32_t)frame_weight(all, f), origin);
     all->inner += is_inner(m);
+    all->spared = 0;
     if (!frame_is_chunk(f))
         hot_reset(all, f);
 }
@@ -89,8 +90,10 @@ frame_may_go(struct frames_all *all, uint32_t f)
     struct frame *m = frame_get(all, f);
 
     if (m->item != 0 && policy_is_aside(all->policy, m->item) &&
-        frame_is_evictable(all, f, m))
+        frame_is_evictable(all, f, m)) {
         policy_put_back(all->policy, m->item);
+        all->spared = 0;
+    }
 }
 
 /* --- noting --------------------------------------------------------------- */

@@ -169,6 +169,31 @@ bytes_that_do_not_shrink_are_stored_raw(void **state)
     assert_memory_equal(page, s.page, PAGE);
 }
 
+static void
+extent_in_two_parts_is_judged_as_in_one(void **state)
+{
+    struct extent_fault why;
+    struct sample s;
+    struct extent x;
+
+    (void)state;
+    encode(&s, 7, 3, BLOCK_RAW, 17);
+    for (size_t rest = 0; rest <= PAGE; rest += PAGE / 4) {
+        nq_rc rc = extent_verify_parts(slice_of(s.bytes, EXTENT_HEADER),
+                                       slice_of(s.bytes + EXTENT_HEADER, rest),
+                                       7, s.e, &x, &why);
+
+        assert_int_equal(rc, rest == PAGE ? NQ_OK : NQ_ECORRUPT);
+    }
+    s.bytes[EXTENT_HEADER + 5]++;
+    assert_int_equal(
+        extent_verify_parts(slice_of(s.bytes, EXTENT_HEADER),
+                            slice_of(s.bytes + EXTENT_HEADER, PAGE), 7, s.e, &x,
+                            &why),
+        NQ_ECORRUPT);
+    assert_string_equal(why.what, "checksum computed");
+}
+
 int
 main(void)
 {
@@ -179,6 +204,7 @@ main(void)
         cmocka_unit_test(each_flipped_bit_of_the_table_entry_is_found),
         cmocka_unit_test(a_damaged_sector_is_rebuilt_from_parity),
         cmocka_unit_test(bytes_that_do_not_shrink_are_stored_raw),
+        cmocka_unit_test(extent_in_two_parts_is_judged_as_in_one),
     };
 
     return cmocka_run_group_tests_name("extent", tests, NULL, NULL);

@@ -7,6 +7,7 @@
 
 #include "../lib/toy.h"
 #include "base/log.h"
+#include "os/fault.h"
 #include "store/frames_int.h"
 
 struct parked {
@@ -341,6 +342,92 @@ command_that_wants_more_than_the_pool_is_refused(void **state)
     finish(&t);
 }
 
+static uint64_t
+frames_used(struct toy *t)
+{
+    struct frames_stats s;
+
+    frames_get_stats(t->fr, &s);
+    return s.frames_used;
+}
+
+/* More than one job takes, in the order of the slots, not of their places. */
+static void
+many_pages_come_by_one_fetch(void **state)
+{
+    struct parked a = {.ready = 0};
+    struct frames_stats s;
+    uint64_t before;
+    struct toy t;
+
+    (void)state;
+    start(&t, 500);
+    before = frames_used(&t);
+    for (unsigned i = 0; i < 200; i++)
+        miss(&t, page_at(&t, i));
+    park(&t, &a);
+    assert_int_equal(frames_used(&t), before + 200); /* R4 */
+    wait_for(&t, &a);
+    frames_get_stats(t.fr, &s);
+    assert_int_equal(s.reads, 200);
+    assert_int_equal(s.parked, 1);
+    for (unsigned i = 0; i < 200; i++)
+        assert_non_null(frames_peek(t.fr, page_at(&t, i)));
+    frames_fetch_end(t.fr, &a.wait);
+    finish(&t);
+}
+
+static void
+frames_of_reads_in_vain_are_given_back(void **state)
+{
+    struct parked a = {.ready = 0};
+    uint64_t before;
+    struct toy t;
+
+    (void)state;
+    start(&t, 500);
+    before = frames_used(&t);
+    for (unsigned i = 0; i < 20; i++)
+        miss(&t, page_at(&t, i));
+    park(&t, &a);
+    for (unsigned i = 0; i < 20; i++)
+        frames_free(t.fr, page_at(&t, i));
+    wait_for(&t, &a);
+    assert_int_equal(frames_used(&t), before);
+    frames_fetch_end(t.fr, &a.wait);
+    assert_int_equal(toy_close(&t, false), NQ_OK);
+    toy_fini(&t);
+}
+
+#ifdef NQ_FAULTS
+static void
+failed_read_gives_its_frame_back_and_may_be_tried_again(void **state)
+{
+    struct parked a = {.ready = 0}, b = {.ready = 0};
+    uint64_t before;
+    struct toy t;
+
+    (void)state;
+    start(&t, 500);
+    before = frames_used(&t);
+    log_set_level(LOG_ERROR + 1);
+    fault_after(FAULT_READ, 0, FAULT_EIO);
+    miss(&t, page_at(&t, 0));
+    park(&t, &a);
+    wait_for(&t, &a);
+    fault_clear();
+    assert_int_equal(a.wait.rc, NQ_EIO);
+    assert_int_equal(frames_used(&t), before);
+    frames_fetch_end(t.fr, &a.wait);
+    miss(&t, page_at(&t, 0));
+    park(&t, &b);
+    wait_for(&t, &b);
+    assert_int_equal(b.wait.rc, NQ_OK);
+    frames_fetch_end(t.fr, &b.wait);
+    finish(&t);
+}
+#endif
+
 int
 main(void)
 {
@@ -355,6 +442,12 @@ main(void)
         cmocka_unit_test(smaller_pool_gives_memory_back),
         cmocka_unit_test(scan_does_not_push_out_the_hot_pages),
         cmocka_unit_test(command_that_wants_more_than_the_pool_is_refused),
+        cmocka_unit_test(many_pages_come_by_one_fetch),
+        cmocka_unit_test(frames_of_reads_in_vain_are_given_back),
+#ifdef NQ_FAULTS
+        cmocka_unit_test(
+            failed_read_gives_its_frame_back_and_may_be_tried_again),
+#endif
     };
 
     return cmocka_run_group_tests_name("fetch", tests, NULL, NULL);

@@ -116,6 +116,32 @@ cached_bytes_are_read_without_waiting(void **state)
 }
 
 static void
+head_and_rest_are_read_apart(void **state)
+{
+    struct file *f = create();
+    char head[3], rest[5];
+    struct file_parts to = {head, sizeof head, rest, sizeof rest};
+
+    (void)state;
+    assert_int_equal(file_write(f, "0123456789", 10, 0), NQ_OK);
+    for (int i = 0; i < 20; i++) { /* harsh builds interrupt some */
+        nq_rc rc;
+
+        memset(rest, 0, sizeof rest);
+        assert_int_equal(file_read_parts(f, &to, 1), NQ_OK);
+        assert_memory_equal(head, "123", 3);
+        assert_memory_equal(rest, "45678", 5);
+        rc = file_try_read_parts(f, &to, 2);
+        assert_true(rc == NQ_OK || rc == NQ_AGAIN);
+        if (rc == NQ_OK)
+            assert_memory_equal(rest, "56789", 5);
+    }
+    assert_int_equal(file_read_parts(f, &to, 3), NQ_ECORRUPT);
+    assert_int_equal(file_try_read_parts(f, &to, 3), NQ_AGAIN);
+    file_close(f);
+}
+
+static void
 opening_follows_the_mode(void **state)
 {
     struct file *f;
@@ -260,6 +286,7 @@ main(void)
         TEST(what_is_written_is_read_back),
         TEST(reading_past_the_end_is_damage),
         TEST(cached_bytes_are_read_without_waiting),
+        TEST(head_and_rest_are_read_apart),
         TEST(opening_follows_the_mode),
         TEST(space_is_allocated_cut_and_given_back),
         TEST(names_are_listed_renamed_and_removed),

@@ -8,6 +8,7 @@
 #include "../lib/toy.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "store/flush.h"
 #include "store/frames_int.h"
 
 #define PAGE 4096u
@@ -332,6 +333,36 @@ pool_shrinks_and_grows_while_it_is_used(void **state)
     rig_close(&g);
 }
 
+/* Inner pages that are kept, dirty pages, and nobody who may write them: more
+ * turns would not help, until a page comes or may go. */
+static void
+pool_with_nothing_to_give_up_rests(void **state)
+{
+    struct frames_tuning t = {.inner_least = 1000};
+    struct frames_all *all;
+    struct rig g;
+
+    (void)state;
+    rig_open(&g, POLICY_S3ARC, &t);
+    all = frames_all(g.fr);
+    rig_make_pages(&g, PAGE_INNER, 0, POOL_PAGES / 5);
+    all->disk->still++;
+    for (unsigned i = 0; i < 2 * POOL_PAGES; i++) {
+        uint8_t *p;
+
+        (void)frames_new(g.fr, PAGE_LEAF, &p);
+    }
+    for (unsigned i = 0; i < 10 && frames_wants_turn(g.fr); i++)
+        frames_make_room(g.fr);
+    assert_false(frames_wants_turn(g.fr));
+    for (unsigned i = 0; i < POOL_PAGES / 5; i++)
+        assert_true(is_resident(&g, g.id[i]));
+    all->disk->still--;
+    settle(&g);
+    assert_true(frames_used_bytes(all) <= POOL_PAGES * PAGE);
+    rig_close(&g);
+}
+
 int
 main(void)
 {
@@ -343,6 +374,7 @@ main(void)
         cmocka_unit_test(unpacked_chunks_have_a_bound_of_their_own),
         cmocka_unit_test(old_dirty_pages_are_written_by_age),
         cmocka_unit_test(pool_shrinks_and_grows_while_it_is_used),
+        cmocka_unit_test(pool_with_nothing_to_give_up_rests),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
