@@ -10,7 +10,9 @@
  *   trees     in slices, parking on misses as any command does.  What is
  *             compared must hold still: writers wait, as with CLIENT PAUSE
  *             WRITE, until the check is over or its client is gone
- *   table     in slices, too; no page goes to the disk meanwhile */
+ *   table     in slices, too; no page goes to the disk meanwhile
+ *
+ * NQ.JOBS shows it as a run; the client ends it by going. */
 #include <stdio.h>
 
 #include "base/buf.h"
@@ -19,6 +21,7 @@
 #include "base/mem.h"
 #include "cmd/engine.h"
 #include "cmd/handlers.h"
+#include "cmd/jobs.h"
 #include "cmd/park.h"
 #include "cmd/reply.h"
 #include "cmd/session.h"
@@ -37,10 +40,82 @@ struct checking {
     uint64_t pause_before_ms; /* of CLIENT PAUSE, when this one began */
     bool writes_only_before;
     uint64_t session_id;
-    bool is_paused;
+    struct check_run *run; /* NULL: it was ended with all jobs */
+    bool is_paused, is_finished;
     struct buf findings; /* see put_finding() */
     unsigned listed;
 };
+
+/* --- as a job ---------------------------------------------------------------
+ */
+
+/* Kept by the job: the command may end before it. */
+struct check_run {
+    struct checking *checking; /* NULL: the command has ended */
+    bool is_finished;
+    struct db_check_stats stats; /* then */
+};
+
+static nq_rc
+run_step(struct jobs_run *job, void *arg)
+{
+    const struct check_run *r = arg;
+
+    if (r->checking != NULL) {
+        jobs_wait(job, -1);
+        return NQ_AGAIN;
+    }
+    if (!r->is_finished)
+        return NQ_ECLOSED;
+    jobs_result(job, "%llu findings, %llu pages damaged, %llu repaired",
+                (unsigned long long)r->stats.findings,
+                (unsigned long long)r->stats.damaged,
+                (unsigned long long)r->stats.repaired);
+    return NQ_OK;
+}
+
+static void
+run_progress(void *arg, struct jobs_progress *out)
+{
+    const struct check_run *r = arg;
+
+    if (r->checking == NULL)
+        return;
+    out->phase = db_check_progress(r->checking->check, &out->done, &out->total);
+    out->unit = strcmp(out->phase, "extents") == 0 ? "bytes" : "pages";
+}
+
+static void
+run_end(struct jobs_run *job, void *arg, enum jobs_state how, nq_rc rc)
+{
+    struct check_run *r = arg;
+
+    nq_unused(job);
+    nq_unused(how);
+    nq_unused(rc);
+    if (r->checking != NULL)
+        r->checking->run = NULL;
+    nq_free(r);
+}
+
+static const struct jobs_kind check_kind = {
+    .name = "check",
+    .is_not_stopped = true,
+    .step = run_step,
+    .progress = run_progress,
+    .end = run_end,
+};
+
+static void
+start_run(struct checking *k)
+{
+    k->run = nq_calloc(1, sizeof *k->run);
+    k->run->checking = k;
+    nq_assert(jobs_start(k->engine->jobs, &check_kind, k->run, NULL) == NQ_OK);
+}
+
+/* --- what was found
+ * ----------------------------------------------------------- */
 
 /* Zero-ended: text, kind, problem, keys, outcome; then five numbers. */
 static void
@@ -105,6 +180,11 @@ free_checking(void *state)
     NQ_CAST(k, state, CHECK_MAGIC);
     if (k->is_paused)
         end_pause(k);
+    if (k->run != NULL) {
+        k->run->stats = *db_check_get_stats(k->check);
+        k->run->is_finished = k->is_finished;
+        k->run->checking = NULL;
+    }
     db_check_free(k->check);
     buf_fini(&k->findings);
     nq_free(k);
@@ -128,6 +208,7 @@ checking_of(struct req *rq, bool read_extents, bool repair)
         k->check = db_check_new(rq->db, &opts);
         rq->state = k;
         rq->free_state = free_checking;
+        start_run(k);
     }
     NQ_CAST(k, rq->state, CHECK_MAGIC);
     return k;
@@ -300,6 +381,7 @@ cmd_nq_check(struct req *rq)
     if (db_check_needs_still(k->check))
         hold_writers(k);
     rc = db_check_step(k->check, CHECK_SLICE_US);
+    k->is_finished = rc == NQ_OK || rc == NQ_ECORRUPT;
     if (rc == NQ_AGAIN)
         wait_for_more(rq, k);
     else if (rc == NQ_OK || rc == NQ_ECORRUPT)
