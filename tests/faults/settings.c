@@ -90,6 +90,7 @@ tune(void *arg, struct store_opts *opts)
                                     .patterns = true,
                                     .dictionaries = set->has_dictionaries,
                                     .level = 3,
+                                    .dict_bytes = 4 << 10,
                                     .chunk = 64 << 10};
     opts->master_key = set->is_sealed ? master_keys[set->key] : NULL;
 }
