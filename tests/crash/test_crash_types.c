@@ -18,9 +18,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../lib/client.h"
 #include "../lib/type_grammar.h"
+#include "base/check.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "os/clock.h"
@@ -274,8 +276,17 @@ check_writer(struct writer *w)
 
 /* --- rounds -------------------------------------------------------------- */
 
+/* What the server is asked to do beside the writers, so that kills fall into
+ * it as well.  Some of it is refused by some settings. */
+static const char *const maintenance[] = {
+    "BGSAVE",
+    "NQ.COMPACT ASYNC",
+    "NQ.ENCRYPT ROTATE DATA",
+    "NQ.COMPACT FULL ASYNC",
+};
+
 static void
-checkpoint_now_and_then(struct rng *rng, uint64_t until_us)
+maintain_now_and_then(struct rng *rng, uint64_t until_us)
 {
     struct client c;
 
@@ -283,7 +294,8 @@ checkpoint_now_and_then(struct rng *rng, uint64_t until_us)
         return;
     while (clock_mono_us() < until_us) {
         thread_sleep_us(5000 + rng_below(rng, 60000));
-        (void)client_ask(&c, "BGSAVE");
+        (void)client_ask(&c,
+                         maintenance[rng_below(rng, nq_countof(maintenance))]);
     }
     client_close(&c);
 }
@@ -298,7 +310,7 @@ one_round(struct writer *writers, struct rng *rng)
             pthread_create(&writers[i].thread, NULL, writer_main, &writers[i]),
             0);
     if (rng_below(rng, 2) == 0)
-        checkpoint_now_and_then(rng, until);
+        maintain_now_and_then(rng, until);
     while (clock_mono_us() < until)
         thread_sleep_us(500);
     live_kill(&killed);
@@ -317,8 +329,9 @@ number_from(const char *name, uint64_t otherwise)
     return env != NULL ? strtoull(env, NULL, 10) : otherwise;
 }
 
+/* `more` are settings, up to NULL. */
 static void
-kill_rounds(const char *fsync, const char *pool)
+kill_rounds(const char *fsync, const char *pool, const char *const *more)
 {
     uint64_t seed = number_from("SEED", rng_seed_from_os());
     uint64_t rounds = number_from("ROUNDS", 3), acknowledged = 0;
@@ -333,6 +346,8 @@ kill_rounds(const char *fsync, const char *pool)
     killed.options[1] = fsync;
     killed.options[2] = "--maxmemory";
     killed.options[3] = pool;
+    for (unsigned i = 0; more != NULL && more[i] != NULL; i++)
+        killed.options[4 + i] = more[i];
     memset(writers, 0, sizeof writers);
     for (unsigned i = 0; i < WRITERS; i++) {
         writers[i].server = &killed;
@@ -362,21 +377,47 @@ static void
 no_element_is_lost_with_fsync_always(void **state)
 {
     (void)state;
-    kill_rounds("always", "64mb");
+    kill_rounds("always", "64mb", NULL);
 }
 
 static void
 no_element_is_lost_with_fsync_everysec(void **state)
 {
     (void)state;
-    kill_rounds("everysec", "64mb");
+    kill_rounds("everysec", "64mb", NULL);
 }
 
 static void
 no_element_is_lost_with_a_small_pool(void **state)
 {
     (void)state;
-    kill_rounds("no", "1mb");
+    kill_rounds("no", "1mb", NULL);
+}
+
+/* Encrypted, compressed with dictionaries, with parity. */
+static void
+no_element_is_lost_with_all_that_can_be_set(void **state)
+{
+    static const char key[] = "00112233445566778899aabbccddeeff"
+                              "00112233445566778899aabbccddeeff\n";
+    char path[] = "/tmp/nqdb-test-XXXXXX";
+    const char *const more[] = {"--security.encryption.enabled",
+                                "yes",
+                                "--security.encryption.key_path",
+                                path,
+                                "--storage.ecc",
+                                "yes",
+                                "--compression.enabled",
+                                "yes",
+                                NULL};
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, key, sizeof key - 1), (int)sizeof key - 1);
+    close(fd);
+    kill_rounds("everysec", "2mb", more);
+    assert_int_equal(unlink(path), 0);
 }
 
 int
@@ -386,6 +427,7 @@ main(void)
         cmocka_unit_test(no_element_is_lost_with_fsync_always),
         cmocka_unit_test(no_element_is_lost_with_fsync_everysec),
         cmocka_unit_test(no_element_is_lost_with_a_small_pool),
+        cmocka_unit_test(no_element_is_lost_with_all_that_can_be_set),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
