@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -80,6 +81,9 @@ become_server(const struct live_server *s)
     argv[n++] = strdup(s->dir);
     for (int i = 0; s->options[i] != NULL; i++)
         argv[n++] = strdup(s->options[i]);
+    if (s->descriptors > 0)
+        (void)setrlimit(RLIMIT_NOFILE,
+                        &(struct rlimit){s->descriptors, s->descriptors});
     snprintf(extra, sizeof extra, "%s", env == NULL ? "" : env);
     for (char *p = strtok_r(extra, " ", &rest); p != NULL && n < ARGS_MAX - 1;
          p = strtok_r(NULL, " ", &rest))

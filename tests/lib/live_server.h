@@ -16,6 +16,7 @@ struct live_server {
     char dir[64];            /* data */
     char log[80];            /* what it prints, of all its lives */
     const char *options[16]; /* more arguments, NULL at the end */
+    unsigned descriptors;    /* that it may have; 0: as we */
 };
 
 /* Makes the directory, picks a port; starts nothing. */
