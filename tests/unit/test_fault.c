@@ -319,6 +319,88 @@ a_directory_sync_keeps_names(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_dir, remove_dir)
 
+static void
+a_dropped_write_says_it_was_made(void **state)
+{
+    char text[4] = "";
+    struct file *f;
+
+    (void)state;
+    assert_int_equal(file_open(at("f"), FILE_CREATE, &f), NQ_OK);
+    assert_int_equal(file_write(f, "old", 3, 0), NQ_OK);
+    fault_after(FAULT_WRITE, 0, FAULT_DROP);
+    assert_int_equal(file_write(f, "new", 3, 0), NQ_OK);
+    assert_false(fault_is_armed());
+    assert_int_equal(file_read(f, text, 3, 0), NQ_OK);
+    assert_string_equal(text, "old");
+    file_close(f);
+}
+
+static void
+a_hanging_operation_is_made_in_the_end(void **state)
+{
+    uint64_t begun = clock_mono_us();
+    char text[4] = "";
+    struct file *f;
+
+    (void)state;
+    assert_int_equal(file_open(at("f"), FILE_CREATE, &f), NQ_OK);
+    fault_set_hang(20000);
+    fault_after(FAULT_WRITE, 0, FAULT_HANG);
+    assert_int_equal(file_write(f, "new", 3, 0), NQ_OK);
+    assert_true(clock_mono_us() - begun >= 20000);
+    assert_int_equal(file_read(f, text, 3, 0), NQ_OK);
+    assert_string_equal(text, "new");
+    file_close(f);
+}
+
+static void
+take_letter(void *arg, const struct fault_event *ev)
+{
+    static const char letters[] = "WAPTSsCRUDd";
+    char *end = (char *)arg + strlen(arg);
+
+    end[0] = letters[ev->op];
+    end[1] = '\0';
+}
+
+static void
+what_changes_files_is_observed_in_order(void **state)
+{
+    char seen[32] = "";
+    struct file *f;
+
+    (void)state;
+    fault_observe(take_letter, seen);
+    assert_int_equal(file_open(at("f"), FILE_CREATE, &f), NQ_OK);
+    assert_int_equal(file_allocate(f, 0, 4096), NQ_OK);
+    assert_int_equal(file_write(f, "new", 3, 0), NQ_OK);
+    fault_after(FAULT_WRITE, 0, FAULT_EIO);
+    assert_int_equal(file_write(f, "bad", 3, 0), NQ_EIO);
+    assert_int_equal(file_sync(f), NQ_OK);
+    assert_int_equal(file_truncate(f, 2), NQ_OK);
+    file_close(f);
+    assert_int_equal(dir_rename(at("f"), at("g")), NQ_OK);
+    assert_int_equal(dir_sync(dir), NQ_OK);
+    assert_int_equal(dir_remove_file(at("g")), NQ_OK);
+    fault_observe(NULL, NULL);
+    assert_string_equal(seen, "CAWSsTRDdU");
+}
+
+static void
+what_the_watched_thread_does_itself_is_counted(void **state)
+{
+    struct file *f;
+
+    (void)state;
+    fault_watch_thread();
+    assert_int_equal(fault_watched(), 0);
+    assert_int_equal(file_open(at("f"), FILE_CREATE, &f), NQ_OK);
+    assert_int_equal(file_write(f, "new", 3, 0), NQ_OK);
+    assert_int_equal(fault_watched(), 2);
+    file_close(f);
+}
+
 int
 main(void)
 {
@@ -332,6 +414,10 @@ main(void)
         TEST(a_file_grown_or_cut_without_sync_may_be_as_before),
         TEST(names_without_directory_sync_may_be_as_before),
         TEST(a_directory_sync_keeps_names),
+        TEST(a_dropped_write_says_it_was_made),
+        TEST(a_hanging_operation_is_made_in_the_end),
+        TEST(what_changes_files_is_observed_in_order),
+        TEST(what_the_watched_thread_does_itself_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
