@@ -245,6 +245,7 @@ range_begin(struct req *rq, const struct range_query *q, struct btree_cursor *c)
 static void
 range_run(struct req *rq, const struct range_query *q)
 {
+    uint64_t mark = reply_mark(rq);
     struct btree_cursor c;
     nq_rc rc = NQ_OK;
 
@@ -253,8 +254,8 @@ range_run(struct req *rq, const struct range_query *q)
         rc = range_begin(rq, q, &c);
     else
         range_in_slices(rq, q, &c);
-    if (rc != NQ_OK)
-        reply_rc(rq, rc);
+    if (rc != NQ_OK) /* only the error, not what was put of an array */
+        reply_rc_from(rq, mark, rc);
     btree_cursor_fini(&c);
 }
 
