@@ -8,6 +8,7 @@
 
 #ifdef NQ_FAULTS
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -112,13 +113,59 @@ tell(struct life *l)
 
 /* --- units --------------------------------------------------------------- */
 
+/* The end of the value that begins at p; NULL: it is not whole, or none. */
+static const char *
+skip_value(const char *p, const char *end)
+{
+    const char *line = p < end ? memchr(p, '\n', (size_t)(end - p)) : NULL;
+    long n;
+
+    if (line++ == NULL || strchr("+-:$*", *p) == NULL)
+        return NULL;
+    if (*p != '$' && *p != '*')
+        return line;
+    n = strtol(p + 1, NULL, 10);
+    if (*p == '$')
+        return n < 0 ? line : n + 2 <= end - line ? line + n + 2 : NULL;
+    while (n-- > 0 && line != NULL)
+        line = skip_value(line, end);
+    return line;
+}
+
+/* One answer to one command, whatever it says; or the connection is closed,
+ * and the client comes again. */
+static void
+check_answer(struct fake_client *c, struct slice reply, const char *line)
+{
+    const char *p = (const char *)reply.p, *end = p + reply.len;
+    struct engine_env *env = c->env;
+
+    if (c->is_closed || (c->s.flags & SESSION_CLOSE_AFTER_REPLY) != 0) {
+        fake_close(c);
+        fake_open(env, c);
+        return;
+    }
+    if (reply.len == 0 || skip_value(p, end) == end)
+        return;
+    fprintf(stderr,
+            "%.100s\nis answered by %zu bytes, not one value:\n%.200s\n", line,
+            reply.len, p);
+    fail();
+}
+
 /* One line until it is not refused any more; false: it still is. */
 static bool
 run_until_taken(struct life *l, struct fake_client *c, const char *line)
 {
     for (unsigned i = 0; i < TRIES; i++) {
+        struct slice reply;
+        bool is_refused;
+
         script_run_line(c, line);
-        if (!tells_refusal(fake_read_raw(c)))
+        reply = fake_read_raw(c);
+        is_refused = tells_refusal(reply);
+        check_answer(c, reply, line);
+        if (!is_refused)
             return true;
         if (!can_write(l))
             return false;

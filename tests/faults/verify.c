@@ -251,7 +251,7 @@ verify(struct round *r, const struct expected *x, uint64_t seed)
         open_again(r, n, rng_below(&rng, 2) == 0);
         check_all(r, false, false, true);
     }
-    if (x->may_be_damaged && rng_below(&rng, 8) == 0)
+    if (x->may_be_damaged && rng_below(&rng, damaged > 0 ? 2 : 16) == 0)
         use_damaged(r, n);
     engine_env_crash(&r->env);
     return damaged > 0 ? OUTCOME_DAMAGED : OUTCOME_RIGHT;
