@@ -156,7 +156,7 @@ def size_of_nqdb(records, page):
 def print_file_sizes(name, raw, redis, rocks, loaded, compact, waste, packed):
     cells = [f"{n / 1e6:.2f}" for n in (raw, redis, *rocks, loaded, compact)]
     print(f"| {name} | " + " | ".join(cells) + f" | {compact / redis:.3f} | "
-          f"{compact / rocks[0] if rocks[0] else 0:.3f} | {waste:.3f} | "
+          f"{compact / rocks[0] if rocks[0] else 0:.3f} | {f'{waste:.3f}' if waste > 0 else '-'} | "
           f"{packed['dictionaries_used']} |")
     bar(f"{name}: data file over Redis' RDB", compact / redis, 0.45)
     if rocks[0]:

@@ -83,7 +83,6 @@ struct kept {
 
 struct training {
     struct job job;
-    struct dict_keeper *keeper;
     struct dict_batch batch;
     struct dict_corpus corpus;
     struct dict_trained result;
@@ -285,7 +284,6 @@ start_training(struct dict_keeper *k, struct dict_batch *batch)
     const struct pack_opts *o = &k->st->disk.style.pack;
     struct training *t = nq_calloc(1, sizeof *t);
 
-    t->keeper = k;
     dict_samples_take(k->samples, batch, &t->batch);
     t->corpus.level = pack_level(o, DATA_TEXT);
     t->corpus.max_bytes = o->dict_bytes;

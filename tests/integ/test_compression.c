@@ -238,7 +238,8 @@ higher_levels_make_smaller_blobs(void **state)
     ok("CONFIG SET compression.compression_level 6");
     meta("low:text", "page_bytes", low);
     meta("high:text", "page_bytes", high);
-    assert_true(atoll(high) > 0 && atoll(high) < atoll(low));
+    assert_true(strtoll(high, NULL, 10) > 0 &&
+                strtoll(high, NULL, 10) < strtoll(low, NULL, 10));
 }
 
 static void

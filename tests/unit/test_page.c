@@ -250,6 +250,34 @@ expiries_and_owners_are_noted(void **state)
     nq_free(pg);
 }
 
+static void
+a_tidy_copy_has_the_records_and_zeros_where_nothing_is(void **state)
+{
+    struct page *pg = new_page(12);
+    struct page *copy = nq_malloc(4096);
+    size_t junk = 0, slots;
+
+    (void)state;
+    for (unsigned i = 0; i < 20; i++) {
+        char key[8];
+
+        snprintf(key, sizeof key, "k%02u", i);
+        assert_true(put(pg, key, "some value"));
+    }
+    slots = PAGE_HEADER + (size_t)pg->capacity * 6;
+    memset((uint8_t *)pg + slots, 0xaa, pg->data_off - slots);
+    assert_true(page_tidy((uint8_t *)pg, 4096, (uint8_t *)copy));
+    assert_sane(copy);
+    assert_val(copy, "k07", "some value");
+    for (size_t i = slots; i < copy->data_off; i++)
+        junk += ((uint8_t *)copy)[i] != 0;
+    assert_int_equal(junk, 0);
+    pg->kind = 77;
+    assert_false(page_tidy((uint8_t *)pg, 4096, (uint8_t *)copy));
+    nq_free(copy);
+    nq_free(pg);
+}
+
 /* Reads everything that a page says it has. */
 static void
 read_all(const struct page *pg)
@@ -316,6 +344,8 @@ main(void)
         cmocka_unit_test(a_value_may_come_from_the_page_itself),
         cmocka_unit_test(the_largest_page_uses_all_its_offsets),
         cmocka_unit_test(expiries_and_owners_are_noted),
+        cmocka_unit_test(
+            a_tidy_copy_has_the_records_and_zeros_where_nothing_is),
         cmocka_unit_test(damage_is_refused_or_harmless),
     };
 
