@@ -44,6 +44,7 @@ struct disk {
                         restart, from checkpoint and log, has its page again */
     unsigned syncs_failed; /* what was written while one failed is in doubt */
     unsigned rewrite_jobs; /* batches of rewrite.c under way */
+    unsigned sweep_jobs;   /* the same of sweep.c, which only read */
     struct list jobs;      /* flush jobs under way */
     unsigned jobs_count;
     unsigned cut_jobs;      /* of them, those with pages of the cut */

@@ -388,8 +388,8 @@ wait_for_jobs(struct store *st)
 {
     st->is_ready = false; /* a job that ends starts nothing new */
     while (st->disk.jobs_count > 0 || st->disk.rewrite_jobs > 0 ||
-           checkpoint_is_busy(&st->ckpt) || st->trim.is_busy ||
-           !list_empty(&st->disk.frames->running) ||
+           st->disk.sweep_jobs > 0 || checkpoint_is_busy(&st->ckpt) ||
+           st->trim.is_busy || !list_empty(&st->disk.frames->running) ||
            dict_keeper_is_busy(st->dict_keeper) ||
            st->disk.frames->is_again_running)
         (void)pool_wait(st->disk.pool);

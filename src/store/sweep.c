@@ -10,7 +10,8 @@
  * A window bounds the memory: 8 bytes an extent that lies in it.
  *
  *   I1  a job owns what it needs: when the sweep is freed it goes on, and its
- *       result is dropped
+ *       result is dropped.  disk.sweep_jobs counts those that read, so that
+ *       the store waits for them before it closes
  *   I2  an extent counts as damaged only if the page table still names it
  *       when the result is looked at
  *
@@ -53,6 +54,7 @@ struct batch_item {
 struct batch {
     struct job job;
     struct sweep *sweep; /* NULL: nobody wants the result any more */
+    struct disk *disk;
     struct extent_from from;
     unsigned count;
     uint32_t bytes;
@@ -76,6 +78,7 @@ struct part_read {
 struct parts {
     struct job job;
     struct sweep *sweep;
+    struct disk *disk;
     struct file *file;
     uint64_t sequence;
     nq_rc copy[2]; /* of the superblock */
@@ -204,6 +207,7 @@ batch_done(struct job *job)
     struct batch *b = nq_container(job, struct batch, job);
     struct sweep *s = b->sweep;
 
+    b->disk->sweep_jobs--;
     for (unsigned i = 0; i < b->count; i++) {
         if (s != NULL)
             look_at(s, &b->items[i]);
@@ -255,6 +259,8 @@ start_batch(struct sweep *s, unsigned slot)
         return;
     }
     b->sweep = s;
+    b->disk = d;
+    d->sweep_jobs++;
     b->from = (struct extent_from){.file = d->file,
                                    .env = &d->env,
                                    .page_size = d->frames->pub.page_size,
@@ -442,6 +448,7 @@ parts_done(struct job *job)
     struct parts *p = nq_container(job, struct parts, job);
     struct sweep *s = p->sweep;
 
+    p->disk->sweep_jobs--;
     if (s != NULL) {
         look_at_parts(s, p);
         s->parts = NULL;
@@ -465,6 +472,8 @@ start_parts(struct sweep *s)
     struct parts *p = nq_calloc(1, sizeof *p);
 
     p->sweep = s;
+    p->disk = &s->st->disk;
+    p->disk->sweep_jobs++;
     p->file = s->st->disk.file;
     p->sequence = sb->sequence;
     add_part(p, "catalog", &sb->catalog);

@@ -531,6 +531,32 @@ check_repair_takes_pages_from_memory(void **state)
     end(&b);
 }
 
+/* The client goes while workers read: nothing of the check stays. */
+static void
+a_check_may_be_left_at_any_moment(void **state)
+{
+    struct reading r;
+    struct bench b;
+
+    (void)state;
+    begin(&b, false);
+    for (unsigned turns = 0; turns < 30; turns++) {
+        struct fake_client c;
+
+        write_damaged(&b, 0, NULL, 0);
+        assert_int_equal(engine_env_try_open(&b.env), NQ_OK);
+        fake_open(&b.env, &c);
+        fake_send(&c, "NQ.CHECK REPAIR");
+        for (unsigned i = 0; i < turns; i++)
+            engine_env_turn(&b.env);
+        fake_close(&c);
+        if (turns % 10 == 0)
+            assert_int_equal(read_all(&b.env, &r), 0);
+        engine_env_crash(&b.env);
+    }
+    end(&b);
+}
+
 int
 main(void)
 {
@@ -544,6 +570,7 @@ main(void)
         cmocka_unit_test(parity_rebuilds_a_sector_of_each_page_when_it_is_read),
         cmocka_unit_test(check_repair_rebuilds_all_of_them),
         cmocka_unit_test(check_repair_takes_pages_from_memory),
+        cmocka_unit_test(a_check_may_be_left_at_any_moment),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
