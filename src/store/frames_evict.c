@@ -196,7 +196,7 @@ evict_for_nothing(struct frames_all *all)
 {
     unsigned steps = 4;
 
-    if (++all->harsh % 7 == 0)
+    if (++all->harsh % 16 == 0)
         (void)evict_one(all, &steps);
 }
 #else
