@@ -319,7 +319,7 @@ unlink_any(struct policy *p, uint32_t item)
     }
     it->aside = ASIDE_NOT;
     p->aside--;
-    p->aside_weight -= it->weight;
+    p->lists[it->list].aside -= it->weight;
 }
 
 void
@@ -340,8 +340,8 @@ void
 policy_set_weight(struct policy *p, uint32_t item, uint32_t weight)
 {
     struct item *it = item_get(p, item);
-    uint64_t *sum =
-        it->aside != ASIDE_NOT ? &p->aside_weight : &p->lists[it->list].weight;
+    struct item_list *l = &p->lists[it->list];
+    uint64_t *sum = it->aside != ASIDE_NOT ? &l->aside : &l->weight;
 
     *sum += weight;
     *sum -= it->weight;
@@ -381,7 +381,7 @@ policy_set_aside(struct policy *p, uint32_t item)
     item_unlink(p, item);
     it->aside = ASIDE_YES;
     p->aside++;
-    p->aside_weight += it->weight;
+    p->lists[it->list].aside += it->weight;
 }
 
 void
@@ -436,17 +436,15 @@ policy_is_unused(const struct policy *p, uint32_t item)
 void
 policy_get_stats(const struct policy *p, struct policy_stats *out)
 {
-    *out = (struct policy_stats){.items = p->count,
-                                 .ghosts = p->ghosts_count,
-                                 .aside = p->aside,
-                                 .weight = p->aside_weight};
+    *out = (struct policy_stats){
+        .items = p->count, .ghosts = p->ghosts_count, .aside = p->aside};
     for (unsigned i = 1; i < POLICY_LISTS; i++) {
         const struct item_list *l = &p->lists[i];
 
         if (l->oldest != 0 && item_get(p, l->oldest)->owner == 0)
             out->ghost_weight += l->weight;
         else
-            out->weight += l->weight;
+            out->weight += list_weight(l);
     }
     out->bytes =
         p->items_cap * sizeof *p->items +

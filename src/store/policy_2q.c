@@ -27,7 +27,7 @@ twoq_victim(struct policy *p, unsigned *steps)
     const struct item_list *in = &p->lists[A1IN], *am = &p->lists[AM];
 
     --*steps;
-    if (am->count == 0 || (in->count > 0 && in->weight > p->capacity / 4))
+    if (am->count == 0 || (in->count > 0 && list_weight(in) > p->capacity / 4))
         return in->oldest;
     return am->oldest;
 }

@@ -29,7 +29,7 @@ arc_victim(struct policy *p, unsigned *steps)
     const struct item_list *t1 = &p->lists[T1], *t2 = &p->lists[T2];
 
     --*steps;
-    if (t2->count == 0 || (t1->count > 0 && t1->weight > p->target))
+    if (t2->count == 0 || (t1->count > 0 && list_weight(t1) > p->target))
         return t1->oldest;
     return t2->oldest;
 }
@@ -44,8 +44,8 @@ arc_ghosts_of(unsigned list)
 static void
 arc_trim(struct policy *p)
 {
-    uint64_t t1 = nq_min(p->lists[T1].weight, p->capacity);
-    uint64_t in = p->lists[T1].weight + p->lists[T2].weight;
+    uint64_t t1 = nq_min(list_weight(&p->lists[T1]), p->capacity);
+    uint64_t in = list_weight(&p->lists[T1]) + list_weight(&p->lists[T2]);
     uint64_t most;
 
     ghosts_trim(p, B1, p->capacity - t1);

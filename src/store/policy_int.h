@@ -30,6 +30,7 @@ struct item_list {
     uint32_t newest, oldest;
     uint32_t count;
     uint64_t weight;
+    uint64_t aside; /* weight of those that will come back to it */
 };
 
 struct policy_ops {
@@ -59,7 +60,6 @@ struct policy {
     uint32_t ghosts_mask, ghosts_count;
     uint32_t count; /* items, not ghosts */
     uint32_t aside;
-    uint64_t aside_weight;
 };
 
 extern const struct policy_ops policy_lru_ops, policy_clock_ops, policy_2q_ops,
@@ -70,6 +70,13 @@ item_get(const struct policy *p, uint32_t item)
 {
     nq_dassert(item > 0 && item < p->items_top);
     return &p->items[item];
+}
+
+/* What its share of the memory is compared with. */
+static inline uint64_t
+list_weight(const struct item_list *l)
+{
+    return l->weight + l->aside;
 }
 
 /* Onto the new end of `list`, or to it, from wherever it is. */

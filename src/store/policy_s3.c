@@ -58,8 +58,8 @@ s3_victim(struct policy *p, unsigned *steps)
     const struct item_list *small = &p->lists[SMALL], *main = &p->lists[MAIN];
 
     while (*steps > 0) {
-        bool is_small =
-            main->count == 0 || (small->count > 0 && small->weight > p->target);
+        bool is_small = main->count == 0 ||
+                        (small->count > 0 && list_weight(small) > p->target);
         uint32_t item = is_small ? visit_small(p) : visit_main(p);
 
         --*steps;
