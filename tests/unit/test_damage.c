@@ -274,6 +274,23 @@ flip(struct bench *b, uint64_t from, uint64_t len)
     write_damaged(b, at, &v, 1);
 }
 
+/* In the file as it is now. */
+static void
+flip_in_place(struct bench *b, uint64_t from, uint64_t len)
+{
+    uint64_t at = from + rng_below(&b->rng, len);
+    struct file *f;
+    char path[100];
+    uint8_t v;
+
+    path_of(b, path);
+    assert_int_equal(file_open(path, FILE_WRITE, &f), NQ_OK);
+    assert_int_equal(file_read(f, &v, 1, at), NQ_OK);
+    v ^= (uint8_t)(1u << rng_below(&b->rng, 8));
+    assert_int_equal(file_write(f, &v, 1, at), NQ_OK);
+    file_close(f);
+}
+
 /* --- checks ----------------------------------------------------------------
  */
 
@@ -531,6 +548,40 @@ check_repair_takes_pages_from_memory(void **state)
     end(&b);
 }
 
+/* Page table, catalog and superblocks, damaged while the server runs: it has
+ * all of them in memory. */
+static void
+check_repair_writes_table_and_catalog_anew(void **state)
+{
+    struct fake_client c;
+    struct reading r;
+    struct bench b;
+
+    (void)state;
+    begin(&b, false);
+    for (unsigned i = 0; i < 3; i++) {
+        const struct part *p = i == 0 ? &b.sb.base : &b.sb.catalog;
+
+        write_damaged(&b, 0, NULL, 0);
+        assert_int_equal(engine_env_try_open(&b.env), NQ_OK);
+        if (i < 2)
+            flip_in_place(&b, p->off, p->len);
+        else
+            flip_in_place(&b, SUPERBLOCK_AT_A, 3000);
+        fake_open(&b.env, &c);
+        assert_non_null(strstr(fake_ask(&c, "NQ.CHECK EXTENTS"), "checksum"));
+        assert_non_null(strstr(fake_ask(&c, "NQ.CHECK REPAIR"), "repaired"));
+        fake_close(&c);
+        engine_env_cool(&b.env);
+        check_finds_nothing(&b);
+        engine_env_crash(&b.env);
+        assert_int_equal(engine_env_try_open(&b.env), NQ_OK);
+        assert_int_equal(read_all(&b.env, &r), 0);
+        engine_env_crash(&b.env);
+    }
+    end(&b);
+}
+
 /* The client goes while workers read: nothing of the check stays. */
 static void
 a_check_may_be_left_at_any_moment(void **state)
@@ -570,6 +621,7 @@ main(void)
         cmocka_unit_test(parity_rebuilds_a_sector_of_each_page_when_it_is_read),
         cmocka_unit_test(check_repair_rebuilds_all_of_them),
         cmocka_unit_test(check_repair_takes_pages_from_memory),
+        cmocka_unit_test(check_repair_writes_table_and_catalog_anew),
         cmocka_unit_test(a_check_may_be_left_at_any_moment),
     };
 
