@@ -12,6 +12,9 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "os/clock.h"
+
+#define SECOND_UNITS 5
 
 static uint64_t
 all_events(struct round *r)
@@ -126,6 +129,78 @@ torn_run(struct round *r, uint64_t point, uint64_t seed)
     if (!disk_trace_is_write(&t->events[event]))
         return OUTCOME_NOTHING;
     image_build(t, &o, &r->image);
+    return verify_image(r, &x, seed);
+}
+
+/* --- faults after faults -------------------------------------------------- */
+
+/* What r->image holds, opened: the unit it is as after. */
+static uint32_t
+state_of_image(struct round *r, const struct expected *x)
+{
+    struct script_state found;
+    uint32_t n = x->issued + 1;
+
+    image_write(&r->image, r->env.dir);
+    clock_freeze_wall(r->script.clocks[x->issued]);
+    assert_int_equal(settings_open(&r->set, &r->env), NQ_OK);
+    script_read(&r->env, &found);
+    engine_env_crash(&r->env);
+    do
+        assert_true(n-- > x->acked);
+    while (!script_is_state(&found, &r->script.states[n], NULL));
+    return n;
+}
+
+/* Opens what is left of a first power cut and runs some units on it, recorded;
+ * returns how many events were before that. */
+static size_t
+record_second_life(struct round *r, uint32_t n)
+{
+    struct life l = {.script = &r->script,
+                     .set = &r->set,
+                     .env = &r->env,
+                     .trace = &r->live};
+    size_t before;
+
+    image_write(&r->image, r->env.dir);
+    disk_trace_fini(&r->live);
+    disk_trace_begin_with(&r->live, r->env.dir, &r->image);
+    disk_trace_note(&r->live, n, n, n);
+    before = r->live.count;
+    assert_int_equal(settings_open(&r->set, &r->env), NQ_OK);
+    life_run(&l, n, nq_min(n + SECOND_UNITS, r->script.opts.units));
+    engine_env_crash(&r->env);
+    disk_trace_end(&r->live);
+    return before;
+}
+
+uint64_t
+twice_points(struct round *r)
+{
+    return all_events(r);
+}
+
+/* The power goes a second time, during the recovery or soon after it. */
+enum outcome
+twice_run(struct round *r, uint64_t point, uint64_t seed)
+{
+    size_t event, before;
+    const struct disk_trace *t = trace_of(r, point, &event);
+    struct image_opts o = {.upto = event + 1,
+                           .without = DISK_TRACE_NONE,
+                           .cut = CUT_SECTORS,
+                           .seed = seed};
+    struct expected x = expected_after(t, event, true);
+    struct rng rng;
+
+    rng_seed(&rng, ~seed);
+    image_build(t, &o, &r->image);
+    before = record_second_life(r, state_of_image(r, &x));
+    o.upto = before + 1 + rng_below(&rng, r->live.count - before);
+    o.cut = rng_below(&rng, 4) == 0 ? CUT_NONE : CUT_SECTORS;
+    x = expected_after(&r->live, o.upto - 1, o.cut != CUT_NONE);
+    image_build(&r->live, &o, &r->image);
     return verify_image(r, &x, seed);
 }
 

@@ -146,6 +146,58 @@ disk_trace_begin(struct disk_trace *t, const char *dir)
     fault_observe(on_event, t);
 }
 
+/* As if it was written just now. */
+static void
+tell_of_file(struct disk_trace *t, const struct image_file *f)
+{
+    struct fault_event ev = {.op = FAULT_OP_CREATE};
+    char path[192];
+    struct stat st;
+
+    snprintf(path, sizeof path, "%s/%s", t->dir, f->name);
+    nq_assert(stat(path, &st) == 0);
+    ev.path = path;
+    ev.inode = st.st_ino;
+    on_event(t, &ev);
+    ev = (struct fault_event){.op = FAULT_OP_WRITE,
+                              .inode = st.st_ino,
+                              .len = f->bytes.len,
+                              .bytes = f->bytes.p};
+    if (ev.len > 0)
+        on_event(t, &ev);
+    ev = (struct fault_event){.op = FAULT_OP_SYNC, .inode = st.st_ino};
+    on_event(t, &ev);
+    ev.op = FAULT_OP_SYNCED;
+    on_event(t, &ev);
+}
+
+static void
+tell_of_names(struct disk_trace *t, const char *path)
+{
+    struct fault_event ev = {.op = FAULT_OP_DIR_SYNC};
+    struct stat st;
+
+    nq_assert(stat(path, &st) == 0);
+    ev.inode = st.st_ino;
+    on_event(t, &ev);
+    ev.op = FAULT_OP_DIR_SYNCED;
+    on_event(t, &ev);
+}
+
+void
+disk_trace_begin_with(struct disk_trace *t, const char *dir,
+                      const struct image *im)
+{
+    char wal[128];
+
+    disk_trace_begin(t, dir);
+    snprintf(wal, sizeof wal, "%s/wal", dir);
+    for (uint32_t i = 0; i < im->count; i++)
+        tell_of_file(t, &im->files[i]);
+    tell_of_names(t, dir);
+    tell_of_names(t, wal);
+}
+
 void
 disk_trace_end(struct disk_trace *t)
 {

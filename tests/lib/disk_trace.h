@@ -42,8 +42,13 @@ struct disk_trace {
     char dir[96];
 };
 
+struct image;
+
 /* From here to the end whatever happens in `dir`, which is empty. */
 void disk_trace_begin(struct disk_trace *t, const char *dir);
+/* The same where `im`, all of it synced, is what is there. */
+void disk_trace_begin_with(struct disk_trace *t, const char *dir,
+                           const struct image *im);
 void disk_trace_end(struct disk_trace *t);
 void disk_trace_fini(struct disk_trace *t);
 /* How far the workload is: units begun, answered, and known to be synced. */
