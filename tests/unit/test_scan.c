@@ -141,6 +141,28 @@ full_scan_flushes_the_hot_set_under_lru(void **state)
     assert_true(drop_by_scan(POLICY_LRU) >= 0.2);
 }
 
+/* It holds the pages of where it is, not those of where it was. */
+static void
+long_scan_stays_within_the_pool(void **state)
+{
+    struct setting s = {POLICY_S3ARC, 0};
+    struct engine_env env;
+    struct fake_client c;
+    uint64_t most = 0;
+
+    (void)state;
+    start(&env, &c, &s);
+    fake_send(&c, "KEYS *nothing");
+    while (c.nkept > 0) {
+        engine_env_turn(&env);
+        most = nq_max(most, stats(&env).used_bytes);
+    }
+    assert_string_equal(fake_read(&c), "*0|");
+    assert_true(stats(&env).misses > 300);
+    assert_true(most <= POOL);
+    finish(&env, &c);
+}
+
 /* --- read-ahead ----------------------------------------------------------- */
 
 static struct frames_stats
@@ -240,6 +262,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(full_scan_leaves_the_hot_set_in_memory),
         cmocka_unit_test(full_scan_flushes_the_hot_set_under_lru),
+        cmocka_unit_test(long_scan_stays_within_the_pool),
         cmocka_unit_test(ranges_are_read_ahead_in_both_directions),
         cmocka_unit_test(nothing_is_read_ahead_if_that_is_set),
         cmocka_unit_test(scans_in_many_calls_are_read_ahead_like_one_walk),
