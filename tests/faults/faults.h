@@ -26,6 +26,8 @@
 #include "../lib/script.h"
 #include "../lib/disk_trace.h"
 
+#ifdef NQ_FAULTS
+
 /* --- settings ------------------------------------------------------------ */
 
 struct settings {
@@ -159,5 +161,7 @@ extern const unsigned kinds_count;
     enum outcome name##_run(struct round *r, uint64_t point, uint64_t seed);
 #include "kinds.def"
 #undef KIND
+
+#endif
 
 #endif
