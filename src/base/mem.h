@@ -16,9 +16,11 @@ void *nq_memdup(const void *p, size_t n)
     __attribute__((malloc, returns_nonnull));
 void nq_free(void *p); /* nq_free(NULL) does nothing */
 
-/* For a server, once: what is freed stays with the process, to be used again,
- * until malloc_trim().  Giving it back takes milliseconds whenever the end of
- * the heap becomes free, and happens in the middle of anything. */
+/* For a server, once, before there are other threads: what is freed stays
+ * with the process, to be used again, until malloc_trim().  Giving it back
+ * takes milliseconds whenever the end of the heap becomes free, and happens in
+ * the middle of anything.  Blocks of 128 KiB and more are given back at once,
+ * but for 8 MiB of them. */
 void mem_keep_freed(void);
 
 /* Calls of nq_malloc, nq_calloc and nq_realloc since the start: the test
