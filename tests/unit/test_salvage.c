@@ -112,7 +112,7 @@ change(struct engine_env *env)
         askf(&c, "SET key:%05u changed-%u", i, i);
     for (unsigned i = 0; i < ITEMS; i += LATE)
         askf(&c, "HSET hash field:%05u changed-%u", i, i);
-    askf(&c, "WAITAOF 1 0 5000");
+    askf(&c, "WAITAOF 1 0 0");
     fake_close(&c);
 }
 
