@@ -85,8 +85,7 @@ rest(struct compact *c, uint64_t ms)
     c->not_before_us = nq_max(c->not_before_us, clock_mono_us() + ms * 1000);
 }
 
-/* Many pages are dirty: they are on their way to the disk, or a checkpoint
- * brings them there. */
+/* Many pages are dirty: a checkpoint brings them to the disk. */
 static bool
 has_many_dirty(const struct compact *c)
 {
@@ -94,12 +93,12 @@ has_many_dirty(const struct compact *c)
     struct frames_stats fs;
 
     frames_get_stats(c->db->fr, &fs);
-    if (fs.dirty_ratio * (double)fs.pool_bytes > (double)store_slack(st)) {
-        if (!store_checkpoint_running(st))
-            store_checkpoint(st, NULL, NULL);
-        return true;
-    }
-    return fs.dirty_ratio > DIRTY_SHARE;
+    if (fs.dirty_ratio <= DIRTY_SHARE &&
+        fs.dirty_ratio * (double)fs.pool_bytes <= (double)store_slack(st))
+        return false;
+    if (!store_checkpoint_running(st))
+        store_checkpoint(st, NULL, NULL);
+    return true;
 }
 
 /* What so many leaves are of the rate. */

