@@ -45,7 +45,7 @@ read_packed(const char *path)
     FILE *f = fopen(path, "rb");
     unsigned long long raw;
     uint8_t *src, *dst;
-    long n;
+    long n = 0;
 
     must(f != NULL && fseek(f, 0, SEEK_END) == 0 && (n = ftell(f)) > 0, path);
     rewind(f);

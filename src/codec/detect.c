@@ -7,7 +7,7 @@
  *             behind the magic of a compressed file; and nothing in the block
  *             repeats
  *   bases     letters of nucleotides are 40 % or more in upper case (FASTQ
- *             has 45), or 70 % in any; English has some 25 %, words up to 60
+ *             has 45), or 70 % in any; English has some 25 %, words up to 60.
  *             Or so many stand in rows that this is no accident, whatever is
  *             between them (dna_sniff): GenBank, pages with sequences in them
  *   numbers   text of which two fifths and more are digits, and nearly all
@@ -30,9 +30,8 @@
 
 #define RUN 64u
 #define RUNS 16u
-#define DENSE_MIN                                                              \
-    2048u           /* shorter ones are tried in no time, and may be all       \
-                       header */
+/* Shorter blocks are tried in no time, and may be all header. */
+#define DENSE_MIN 2048u
 #define MEMORY 512u /* places remembered; a power of two */
 #define PLACES 1024u
 
