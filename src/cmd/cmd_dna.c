@@ -89,7 +89,7 @@ cmd_nq_dna_stats(struct req *rq)
     reply_bulk_str(rq, bases_variant_name(bases_variant()));
     put_number(rq, "level", opts.level);
     put_count(rq, &sum);
-    put_number(rq, "pack-us", st.pack_ns / 1000);
+    put_number(rq, "pack-us", st.pack_us);
     put_codecs(rq, &st);
     put_classes(rq, &st);
 }

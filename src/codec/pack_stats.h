@@ -19,8 +19,8 @@ struct pack_stats {
     struct pack_count codec[PACK_CODECS]; /* of the codec that won */
     struct pack_count class[DATA_CLASSES];
     uint64_t tried[PACK_CODECS]; /* blocks that it was tried on */
-    uint64_t pack_ns;            /* spent by all workers; filled in by who
-                                    has a clock */
+    uint64_t pack_us;            /* processor time; filled in by who has a
+                                    clock */
 };
 
 /* Index of a codec number into the arrays above. */

@@ -83,6 +83,6 @@ info_compression(struct server *s, struct buf *out)
     info_u64(out, "bytes_in", sum.bytes_in);
     info_u64(out, "bytes_out", sum.bytes_out);
     buf_printf(out, "ratio:%.4f\r\n", ratio(&sum));
-    info_u64(out, "compression_us", st.pack_ns / 1000);
+    info_u64(out, "compression_us", st.pack_us);
     put_dictionaries(s->store, out);
 }

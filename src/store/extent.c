@@ -148,7 +148,7 @@ pack_payload(struct extent *x, struct slice raw, const struct extent_env *env,
              const struct extent_style *style, uint8_t *dst)
 {
     struct pack_stats *stats = style->pack.stats;
-    uint64_t began = stats == NULL ? 0 : clock_mono_ns();
+    uint64_t began = stats == NULL ? 0 : clock_thread_cpu_us();
     struct pack_opts o = opts_of(x, style);
     _Alignas(8) uint8_t tidy[FRAMES_PAGE_MAX];
     size_t n;
@@ -161,7 +161,7 @@ pack_payload(struct extent *x, struct slice raw, const struct extent_env *env,
                    raw.len - 1, &x->codec);
 
     if (stats != NULL)
-        pack_stats_add(&stats->pack_ns, clock_mono_ns() - began);
+        pack_stats_add(&stats->pack_us, clock_thread_cpu_us() - began);
     if (n > 0)
         return n;
     x->codec = BLOCK_RAW;
