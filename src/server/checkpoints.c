@@ -99,16 +99,17 @@ reason(struct server *s, const struct store_stats *st, uint64_t now)
 void
 checkpoints_cron(struct server *s)
 {
-    uint64_t now = clock_mono_us();
     struct store_stats st;
     struct wal_stats ws;
     const char *why;
+    uint64_t now;
 
     store_get_stats(s->store, &st);
     wal_get_stats(store_wal(s->store), &ws);
     s->log_bytes = ws.position - ws.oldest;
     s->ckpt_works = st.last_rc == NQ_OK;
     look_at_results(s, &st);
+    now = clock_mono_us(); /* not before the end that was just noted */
     if (store_checkpoint_running(s->store) ||
         (s->ckpt_failed > 0 && st.last_rc != NQ_OK &&
          now - s->ckpt_tried_us < RETRY_US))
