@@ -66,6 +66,8 @@ prepare(void **state)
     if (!live_start(&srv))
         return -1;
     client_open(&c, &srv);
+    /* Then the file is large enough to be damaged somewhere in its middle. */
+    client_expect(&c, "CONFIG SET compression.enabled no", "+OK");
     for (int i = 0; i < KEYS; i++) {
         snprintf(line, sizeof line, "SET key:%05d %080d%s", i, i,
                  i % 100 == 0 ? " EX 100000" : "");
