@@ -135,6 +135,9 @@ read_field(struct world *w, struct slice key, struct slice field,
         rc = fields_get(&c, field, &it);
     if (rc == NQ_OK)
         rc = coll_val(&c, &it, &w->env.arena, val);
+    if (rc == NQ_OK && val->len > 0) /* its page may go after the command */
+        *val =
+            slice_of(arena_memdup(&w->env.arena, val->p, val->len), val->len);
     *expire_ms = it.expire_ms;
     coll_close(&c);
     return rc;
