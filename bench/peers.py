@@ -23,7 +23,8 @@ def free_port():
 class Peer:
     """One running server; use as a context manager."""
 
-    def __init__(self, name, fsync="everysec", args=(), env=None, data=None):
+    def __init__(self, name, fsync="everysec", args=(), env=None, data=None,
+                 cores=SERVER_CORE):
         self.name, self.port = name, free_port()
         self.own_dir = data is None
         self.dir = data or tempfile.mkdtemp(prefix=f"bench-{name}-")
@@ -35,7 +36,7 @@ class Peer:
         self.log = open(os.path.join(self.dir, "bench.log"), "ab")
         self.started = time.monotonic()
         self.proc = subprocess.Popen(
-            ["taskset", "-c", SERVER_CORE, binary, *common, *args],
+            ["taskset", "-c", cores, binary, *common, *args],
             stdout=self.log, stderr=self.log, env={**os.environ, **(env or {})})
         self.wait_ready()
 
