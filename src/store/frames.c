@@ -470,6 +470,10 @@ frames_set_kind(struct frames *fr, pgno id, enum page_kind kind)
     struct frame *m = frame_get(all, fr->frame_of[id]);
 
     nq_dassert(m->writable == all->epoch && kind != PAGE_CHUNK);
+    if (m->item != 0) {
+        all->inner -= m->kind == PAGE_INNER;
+        all->inner += kind == PAGE_INNER;
+    }
     m->kind = (uint8_t)kind;
 }
 

@@ -239,6 +239,28 @@ inner_pages_stay_up_to_the_number_that_is_set(void **state)
     rig_close(&g);
 }
 
+/* A root that is lowered. */
+static void
+page_that_becomes_a_leaf_is_no_inner_page(void **state)
+{
+    struct frames_stats s;
+    struct rig g;
+    uint8_t *p;
+    pgno id;
+
+    (void)state;
+    rig_open(&g, POLICY_S3ARC, &plain);
+    id = frames_new(g.fr, PAGE_INNER, &p);
+    frames_set_kind(g.fr, id, PAGE_LEAF);
+    frames_get_stats(g.fr, &s);
+    assert_int_equal(s.inner_resident, 0);
+    frames_set_kind(g.fr, id, PAGE_INNER);
+    frames_free(g.fr, id);
+    frames_get_stats(g.fr, &s);
+    assert_int_equal(s.inner_resident, 0);
+    rig_close(&g);
+}
+
 #ifndef NQ_HARSH
 static void
 unpacked_chunks_have_a_bound_of_their_own(void **state)
@@ -383,6 +405,7 @@ main(void)
         cmocka_unit_test(pool_with_nothing_to_give_up_rests),
 #endif
         cmocka_unit_test(inner_pages_stay_up_to_the_number_that_is_set),
+        cmocka_unit_test(page_that_becomes_a_leaf_is_no_inner_page),
         cmocka_unit_test(old_dirty_pages_are_written_by_age),
         cmocka_unit_test(pool_shrinks_and_grows_while_it_is_used),
     };
