@@ -18,7 +18,8 @@
 #include "store/policy_int.h"
 
 #define ITEMS_FIRST 64u
-#define GHOSTS_FIRST 64u
+#define GHOSTS_FIRST_MIN 64u
+#define GHOSTS_FIRST_MAX (1u << 30)
 
 static const struct {
     const char *name;
@@ -144,12 +145,25 @@ ghost_slot(const struct policy *p, pgno id)
     return &p->ghosts[(uint32_t)(mixed >> 32) & p->ghosts_mask];
 }
 
+/* Slots for all ghosts of usual weight: filling a larger table from a smaller
+ * one takes milliseconds, and memory that is not touched costs nothing. */
+static uint32_t
+ghosts_first(const struct policy *p)
+{
+    uint64_t most = nq_min(2 * (p->capacity / p->unit), GHOSTS_FIRST_MAX);
+    uint32_t slots = GHOSTS_FIRST_MIN;
+
+    while (slots < most)
+        slots *= 2;
+    return slots;
+}
+
 static void
 grow_ghosts(struct policy *p)
 {
     uint32_t *old = p->ghosts;
     uint32_t slots = old == NULL ? 0 : p->ghosts_mask + 1;
-    uint32_t more = old == NULL ? GHOSTS_FIRST : slots * 2;
+    uint32_t more = old == NULL ? ghosts_first(p) : slots * 2;
 
     p->ghosts = nq_calloc(more, sizeof *p->ghosts);
     p->ghosts_mask = more - 1;

@@ -18,7 +18,8 @@
  * (or 1 in a trace).  Evicted ids are remembered (ghosts), no more of them
  * than weigh twice the capacity.
  *
- * Memory: 32 bytes an item or ghost, 4 to 8 a ghost for finding it. */
+ * Memory: 28 bytes an item or ghost, and 4 to 8 for finding it for each ghost
+ * of usual weight that there may be. */
 #ifndef NQ_STORE_POLICY_H
 #define NQ_STORE_POLICY_H
 
