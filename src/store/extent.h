@@ -37,6 +37,13 @@ entry_is_none(struct entry e)
     return e.place == 0;
 }
 
+/* The same extent, as far as a table can tell. */
+static inline bool
+entry_is_same(struct entry a, struct entry b)
+{
+    return a.place == b.place && a.codec_generation == b.codec_generation;
+}
+
 static inline uint64_t
 entry_off(struct entry e)
 {

@@ -53,12 +53,6 @@ struct key_scan {
     nq_rc rc;
 };
 
-static bool
-is_same(struct entry a, struct entry b)
-{
-    return a.place == b.place && a.codec_generation == b.codec_generation;
-}
-
 /* --- workers -------------------------------------------------------------- */
 
 static nq_rc
@@ -108,8 +102,8 @@ judge(struct key_scan *k, const struct header_read *it)
     const struct pagetable *pt = k->disk->table;
 
     if (it->is_old && (k->found == 0 || it->id < k->found) &&
-        (is_same(it->entry, pagetable_get(pt, it->id)) ||
-         is_same(it->entry, pagetable_get_kept(pt, it->id))))
+        (entry_is_same(it->entry, pagetable_get(pt, it->id)) ||
+         entry_is_same(it->entry, pagetable_get_kept(pt, it->id))))
         k->found = it->id;
 }
 
@@ -161,7 +155,7 @@ gather(struct key_scan *k)
         struct entry kept = pagetable_get_kept(pt, k->next);
 
         add(b, k->next, live);
-        if (!is_same(live, kept))
+        if (!entry_is_same(live, kept))
             add(b, k->next, kept);
     }
     qsort(b->items, b->count, sizeof b->items[0], by_place);

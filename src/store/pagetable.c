@@ -45,12 +45,6 @@ node_of(struct pagetable *pt, pgno id)
     return *n;
 }
 
-static bool
-is_same(struct entry a, struct entry b)
-{
-    return a.place == b.place && a.codec_generation == b.codec_generation;
-}
-
 static void
 free_extent(struct pagetable *pt, struct entry e)
 {
@@ -120,7 +114,7 @@ settle_one(struct pagetable *pt, struct table_node *n, pgno id)
     if ((n->flags[i] & bit_cut(pt)) == 0)
         return;
     n->flags[i] &= (uint8_t)~bit_cut(pt);
-    if (is_same(n->live[i], n->kept[i]))
+    if (entry_is_same(n->live[i], n->kept[i]))
         return;
     nq_assert((n->flags[i] & TABLE_UNDO) == 0);
     n->flags[i] |= TABLE_UNDO;

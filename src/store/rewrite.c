@@ -123,12 +123,6 @@ look_at(struct disk *d, pgno id)
     return m->list == FRAME_ON_NONE ? VISIT_TAKE : VISIT_SKIP;
 }
 
-static bool
-is_same(struct entry a, struct entry b)
-{
-    return a.place == b.place && a.codec_generation == b.codec_generation;
-}
-
 /* W1; drops what must not be entered. */
 static bool
 is_wanted(struct batch *b, struct item *it)
@@ -138,7 +132,7 @@ is_wanted(struct batch *b, struct item *it)
     if (it->is_dropped || b->owner == NULL)
         return false;
     it->is_dropped = true;
-    if (!is_same(pagetable_get(b->disk->table, it->id), it->old)) {
+    if (!entry_is_same(pagetable_get(b->disk->table, it->id), it->old)) {
         id_push(&b->owner->later, it->id);
         return false;
     }

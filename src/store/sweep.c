@@ -162,8 +162,7 @@ look_at(struct sweep *s, const struct batch_item *it)
 
     s->progress.extents++;
     if ((it->rc == NQ_OK && it->got.rebuilt == 0) ||
-        now.place != it->entry.place ||
-        now.codec_generation != it->entry.codec_generation ||
+        !entry_is_same(now, it->entry) ||
         (s->opts.repair && is_on_its_way(s->st->disk.frames, it->id)))
         return;
     if (it->rc != NQ_OK && it->rc != NQ_ECORRUPT)
