@@ -629,19 +629,24 @@ int
 rewrite_wait_ms(const struct rewrite *r)
 {
     uint64_t now = clock_mono_us();
+    bool may_gather = r->next < r->sums.end || r->again.count > 0;
 
     if (r->failure != NQ_OK)
         return 0;
-    if (r->batches_count == BATCHES_MAX || r->next >= r->sums.end)
+    if (r->batches_count == BATCHES_MAX ||
+        (!may_gather && r->batches_count > 0))
         return -1;
     if (now < r->not_before_us)
         return (int)nq_min((r->not_before_us - now) / 1000 + 1, 60000u);
-    return 0;
+    /* What is put off waits for the end of a flush or a read. */
+    return may_gather ? 0 : -1;
 }
 
 void
 rewrite_set_rate(struct rewrite *r, uint64_t bytes_per_s)
 {
+    if (r->opts.bytes_per_s == bytes_per_s)
+        return; /* what was written counts on */
     r->opts.bytes_per_s = bytes_per_s;
     r->not_before_us = 0;
 }

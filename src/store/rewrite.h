@@ -60,10 +60,11 @@ void rewrite_free(struct rewrite *r); /* of NULL: does nothing */
  * NQ_ENOSPC, NQ_EFULL, NQ_EIO: stopped at progress.next; calling again tries
  * again from there. */
 NQ_MUST_USE nq_rc rewrite_turn(struct rewrite *r);
-/* After NQ_AGAIN: when to call again.  0: at once; -1: a worker of it is
+/* After NQ_AGAIN: when to call again.  0: at once; -1: a worker is
  * busy, whose end wakes the loop; else in so many milliseconds. */
 int rewrite_wait_ms(const struct rewrite *r);
 
+/* The same rate again changes nothing. */
 void rewrite_set_rate(struct rewrite *r, uint64_t bytes_per_s);
 void rewrite_get_progress(const struct rewrite *r,
                           struct rewrite_progress *out);

@@ -318,8 +318,6 @@ shrink_wait_ms(const struct shrink *s)
 void
 shrink_set_rate(struct shrink *s, uint64_t bytes_per_s)
 {
-    if (s->opts.bytes_per_s == bytes_per_s)
-        return;
     s->opts.bytes_per_s = bytes_per_s;
     if (s->rewrite != NULL)
         rewrite_set_rate(s->rewrite, bytes_per_s);

@@ -568,6 +568,8 @@ sweep_wait_ms(const struct sweep *s)
 void
 sweep_set_rate(struct sweep *s, uint64_t bytes_per_s)
 {
+    if (s->opts.bytes_per_s == bytes_per_s)
+        return; /* what was read counts on */
     s->opts.bytes_per_s = bytes_per_s;
     s->due_us = 0;
 }

@@ -59,6 +59,7 @@ NQ_MUST_USE nq_rc sweep_turn(struct sweep *s);
 /* After NQ_AGAIN: when to call again.  0: at once; -1: a worker is busy;
  * else in so many milliseconds. */
 int sweep_wait_ms(const struct sweep *s);
+/* The same rate again changes nothing. */
 void sweep_set_rate(struct sweep *s, uint64_t bytes_per_s);
 void sweep_get_progress(const struct sweep *s, struct sweep_progress *out);
 
