@@ -1,5 +1,5 @@
-/* store/damage.c - a set of damaged pages by id.  Filled by frames_read.c and
- * the scrubber; asked by whoever must name what is lost. */
+/* store/damage.c - a set of damaged pages by id.  Filled by frames_read.c,
+ * sweep.c and rewrite.c; asked by whoever must name what is lost. */
 #include "store/damage.h"
 
 #include <inttypes.h>

@@ -1,7 +1,8 @@
 /* store/damage.h - which pages are known to be damaged, and how.
  *
- * Loop thread only.  A page stands here from the moment a read or the
- * scrubber finds it until it is freed, written anew or found to be good. */
+ * Loop thread only.  A page stands here from the moment a read, the
+ * scrubber or a rewriting finds it until it is freed, written anew or found to
+ * be good. */
 #ifndef NQ_STORE_DAMAGE_H
 #define NQ_STORE_DAMAGE_H
 

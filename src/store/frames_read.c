@@ -73,6 +73,7 @@ damaged(struct frames_all *all, pgno id, struct entry e,
         const struct extent_fault *why)
 {
     struct disk *d = all->disk;
+    char text[DAMAGE_TEXT];
 
     all->pub.frame_of[id] = FRAME_DAMAGED;
     damages_note(&all->damages, id, e, why);
@@ -84,12 +85,8 @@ damaged(struct frames_all *all, pgno id, struct entry e,
                   "recovers it from the log",
                   id);
     }
-    return NQ_CORRUPT("%s: page %u at offset %llu: %s: expected %llu, found "
-                      "%llu",
-                      file_path(all->disk->file), id,
-                      (unsigned long long)entry_off(e), why->what,
-                      (unsigned long long)why->expected,
-                      (unsigned long long)why->found);
+    damage_text(damages_find(&all->damages, id), text);
+    return NQ_CORRUPT("%s: %s", file_path(d->file), text);
 }
 
 static struct extent_from

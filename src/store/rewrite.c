@@ -381,6 +381,7 @@ judge(struct batch *b, struct item *it)
 {
     struct frames_all *all = b->disk->frames;
     uint32_t f = all->pub.frame_of[it->id];
+    char text[DAMAGE_TEXT];
 
     if (it->rc == NQ_OK || !is_wanted(b, it))
         return;
@@ -391,12 +392,9 @@ judge(struct batch *b, struct item *it)
         frame_set_dirty(all, f);
     } else {
         b->owner->sums.damaged++;
-        (void)NQ_CORRUPT("%s: page %u at offset %llu: %s: expected %llu, "
-                         "found %llu",
-                         file_path(b->disk->file), it->id,
-                         (unsigned long long)entry_off(it->old), it->fault.what,
-                         (unsigned long long)it->fault.expected,
-                         (unsigned long long)it->fault.found);
+        damages_note(&all->damages, it->id, it->old, &it->fault);
+        damage_text(damages_find(&all->damages, it->id), text);
+        (void)NQ_CORRUPT("%s: %s", file_path(b->disk->file), text);
     }
 }
 

@@ -197,6 +197,7 @@ damage_is_counted_or_healed_from_memory(void **state)
 {
     struct rewrite_opts o = {.pick = NULL};
     struct rewrite_progress p;
+    struct store_damage d;
     struct rewrite *r;
     struct toy t;
     pgno cold = 0, warm = 0;
@@ -221,6 +222,8 @@ damage_is_counted_or_healed_from_memory(void **state)
     rewrite_free(r);
     log_set_level(LOG_WARN);
     assert_int_equal(p.damaged, 1);
+    assert_true(store_find_damage(t.st, cold, &d));
+    assert_int_equal(d.off, entry_off(pagetable_get(t.st->disk.table, cold)));
     flip_a_byte(&t, pagetable_get(t.st->disk.table, cold));
     assert_int_equal(toy_checkpoint(&t), NQ_OK);
     close_checked(&t);
