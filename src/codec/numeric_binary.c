@@ -9,7 +9,10 @@
  * Stride and size are those with which neighbours differ least, by the number
  * of bits that differences (or differences of differences) have, over records
  * at three places of the block.  A record of mixed sizes shows as one of
- * 32-bit integers. */
+ * 32-bit integers.
+ *
+ * Text is declined before that: digits differ in four bits of eight, which
+ * seems to pay, but zstd does no worse and is many times as fast. */
 #include "codec/numeric_int.h"
 
 #include "base/check.h"
@@ -20,6 +23,7 @@
 #define SAMPLE 512u    /* bytes looked at, in each of PLACES */
 #define PLACES 3u
 #define PAYS_PERCENT 75u /* more of the bits than that do not pay */
+#define TEXT_PERCENT 75u /* more printable bytes than that are text */
 
 struct records {
     unsigned bytes, stride;
@@ -91,6 +95,26 @@ cost_of(struct slice src, struct records r)
     return (unsigned)(sum / PLACES);
 }
 
+static size_t
+count_printable(const uint8_t *p, size_t n)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < n; i++)
+        count += (p[i] >= ' ' && p[i] <= '~') || (p[i] >= '\t' && p[i] <= '\r');
+    return count;
+}
+
+static bool
+is_text(struct slice src)
+{
+    size_t len = nq_min(src.len, SAMPLE), sum = 0;
+
+    for (unsigned i = 0; i < PLACES; i++)
+        sum += count_printable(src.p + (src.len - len) * i / (PLACES - 1), len);
+    return sum * 100 > PLACES * len * TEXT_PERCENT;
+}
+
 /* False: none pays. */
 static bool
 find_records(struct slice src, struct records *best)
@@ -118,7 +142,7 @@ numeric_binary_put(struct buf *out, struct slice src, unsigned level)
     size_t step, n;
     int64_t *v;
 
-    if (src.len < BYTES_MIN || !find_records(src, &r))
+    if (src.len < BYTES_MIN || is_text(src) || !find_records(src, &r))
         return false;
     step = (size_t)r.bytes * r.stride;
     n = src.len / step;
