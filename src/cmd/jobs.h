@@ -1,10 +1,10 @@
 /* cmd/jobs.h - maintenance that runs long: one scheduler for compaction,
- * checks, scrubbing, key rotation, training; NQ.JOBS shows and steers it.
+ * checks, scrubbing, key rotation; NQ.JOBS shows and steers it.
  *
  * Loop thread only.  Who starts something long gives it to jobs_start() as a
  * state and a few functions; step() is then called between commands, some
- * slices a turn, until it says that it is over.  The last results of each
- * kind stay to be seen. */
+ * slices a turn, until it says that it is over.  The last results stay to
+ * be seen. */
 #ifndef NQ_CMD_JOBS_H
 #define NQ_CMD_JOBS_H
 

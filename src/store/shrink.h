@@ -22,7 +22,7 @@ struct shrink_opts {
 };
 
 struct shrink_progress {
-    const char *phase;     /* "checkpoint", "rewriting", "moving" */
+    const char *phase;     /* "rewriting"; static */
     uint64_t done, total;  /* of the phase, in pages */
     uint64_t pages, bytes; /* written again so far */
     uint64_t damaged;      /* that cannot be read, and stay */
