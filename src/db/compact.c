@@ -70,11 +70,13 @@ unpin(struct compact *c)
     c->is_waiting = c->is_pinned = false;
 }
 
+/* What was brought in for the same step stays pinned: a step whose pages
+ * throw each other out would never be done. */
 static void
 fetch(struct compact *c)
 {
-    unpin(c);
     c->wait.ready = on_ready;
+    c->is_pinned = false;
     c->is_waiting = true;
     frames_fetch(c->db->fr, &c->wait);
 }
@@ -233,14 +235,16 @@ step_trees(struct compact *c)
         return NQ_AGAIN;
     }
     while (rc == NQ_AGAIN && clock_mono_us() < until_us &&
-           clock_mono_us() >= c->not_before_us)
+           clock_mono_us() >= c->not_before_us) {
         rc = pack_some(c);
+        if (rc != NQ_MISS)
+            unpin(c);
+    }
     if (rc == NQ_MISS) {
         fetch(c);
         return NQ_AGAIN;
     }
     frames_forget_wanted(c->db->fr);
-    unpin(c);
     if (rc == NQ_EPOOL) {
         rest(c, EPOOL_MS);
         return NQ_AGAIN;
