@@ -108,12 +108,6 @@ __wrap_seal_bytes(struct seal_key *k, const uint8_t nonce[SEAL_NONCE],
     return __real_seal_bytes(k, nonce, about, bytes, len, tag);
 }
 
-static int
-pair_cmp(const void *a, const void *b)
-{
-    return memcmp(a, b, sizeof(struct pair));
-}
-
 /* --- toys ----------------------------------------------------------------- */
 
 static void
@@ -676,6 +670,12 @@ swapped_plain_and_foreign_extents_are_refused(void **state)
 /* --- nonces --------------------------------------------------------------- */
 
 #ifdef NQ_FAULTS
+static int
+pair_cmp(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct pair));
+}
+
 /* Lives that end well, by a crash, or by a power cut, with checkpoints that
  * are given up, and rotations. */
 static void
