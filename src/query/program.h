@@ -1,8 +1,8 @@
 /* query/program.h - a WHERE, compiled.
  *
- *   or    := and { OR and }             and := not { AND not }
  *   or    := and { OR and }           and := not { AND not }
- *   not   := NOT not | test           test := "(" or ")" | EXISTS "(" path ")"
+ *   not   := NOT not | test           test := '(' or ')' | EXISTS '(' path ')'
+ *          | operand cmp operand      cmp := = == != <> < <= > >=
  *          | operand [NOT] IN '(' operand { ',' operand } ')'
  *          | operand [NOT] BETWEEN operand AND operand
  *          | operand [NOT] LIKE text    % and _, as SQL; \ escapes
@@ -75,9 +75,9 @@ struct term {
         TERM_LE,
         TERM_GT,
         TERM_GE,
-        TERM_IN,    /* values[0..count) */
+        TERM_IN,      /* values[0..count) */
         TERM_BETWEEN, /* values[0] <= path <= values[1] */
-        TERM_PREFIX /* LIKE 'text%' or GLOB text*: values[0] */
+        TERM_PREFIX   /* LIKE 'text%' or GLOB text*: values[0] */
     } op;
     const struct value *values;
     unsigned count;
