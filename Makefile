@@ -165,7 +165,7 @@ check-fuzz: $(FUZZ)
 check-integ: build-integ
 	@$(RUN_BINS) utils/run-tests $(INTEG)
 check-crash: build-crash
-	@$(RUN_BINS) utils/run-tests $(CRASH)
+	@$(RUN_BINS) JOBS=$(CORES) utils/run-tests $(CRASH)
 
 ## make check-faults   power cuts, failing disks, damage: FAULT_SECONDS=1800
 ##                     (MODE=asan too); what fails says how to repeat it

@@ -9,7 +9,7 @@
  * nothing acknowledged is missing, nothing is out of order, blocks happened
  * as a whole or not at all.
  *
- * ROUNDS (3) kills in each mode; SEED repeats the random choices. */
+ * ROUNDS (2) kills in each mode; SEED repeats the random choices. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -334,7 +334,7 @@ static void
 kill_rounds(const char *fsync, const char *pool, const char *const *more)
 {
     uint64_t seed = number_from("SEED", rng_seed_from_os());
-    uint64_t rounds = number_from("ROUNDS", 3), acknowledged = 0;
+    uint64_t rounds = number_from("ROUNDS", 2), acknowledged = 0;
     static struct writer writers[WRITERS];
     struct rng rng;
 
