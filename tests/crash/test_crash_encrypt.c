@@ -104,64 +104,53 @@ live_in_the_clear(struct toy *t)
     toy_abandon(t);
 }
 
-static void (*before)(struct toy *t);
-
-static void
-die_everywhere(enum fault_point point, enum fault_kind kind, bool power_cut)
-{
-    struct toy_lives l = {
-        .before = before,
-        .work = work,
-        .after = finish_rotation,
-        .master_key = master,
-        .fsync = WAL_FSYNC_ALWAYS,
-        .point = point,
-        .kind = kind,
-        .power_cut = power_cut,
-    };
-
-    toy_lives_everywhere(&l);
-}
+static const struct toy_lives lives = {
+    .work = work,
+    .after = finish_rotation,
+    .master_key = master,
+    .fsync = WAL_FSYNC_ALWAYS,
+};
 
 static void
 power_cut_at_each_write_loses_nothing(void **state)
 {
     (void)state;
-    die_everywhere(FAULT_WRITE, FAULT_DIE, true);
+    toy_lives_everywhere(&lives, FAULT_WRITE, FAULT_DIE, true);
 }
 
 static void
 power_cut_at_each_sync_loses_nothing(void **state)
 {
     (void)state;
-    die_everywhere(FAULT_SYNC, FAULT_DIE, true);
+    toy_lives_everywhere(&lives, FAULT_SYNC, FAULT_DIE, true);
 }
 
 static void
 power_cut_at_each_directory_change_loses_nothing(void **state)
 {
     (void)state;
-    die_everywhere(FAULT_DIR, FAULT_DIE, true);
+    toy_lives_everywhere(&lives, FAULT_DIR, FAULT_DIE, true);
 }
 
 static void
 one_failure_at_each_operation_loses_nothing(void **state)
 {
     (void)state;
-    die_everywhere(FAULT_WRITE, FAULT_EIO, false);
-    die_everywhere(FAULT_SYNC, FAULT_EIO, false);
-    die_everywhere(FAULT_DIR, FAULT_EIO, false);
+    toy_lives_everywhere(&lives, FAULT_WRITE, FAULT_EIO, false);
+    toy_lives_everywhere(&lives, FAULT_SYNC, FAULT_EIO, false);
+    toy_lives_everywhere(&lives, FAULT_DIR, FAULT_EIO, false);
 }
 
 static void
 power_cut_in_the_switch_from_the_clear_loses_nothing(void **state)
 {
+    struct toy_lives switching = lives;
+
     (void)state;
-    before = live_in_the_clear;
-    die_everywhere(FAULT_WRITE, FAULT_DIE, true);
-    die_everywhere(FAULT_SYNC, FAULT_DIE, true);
-    die_everywhere(FAULT_DIR, FAULT_DIE, true);
-    before = NULL;
+    switching.before = live_in_the_clear;
+    toy_lives_everywhere(&switching, FAULT_WRITE, FAULT_DIE, true);
+    toy_lives_everywhere(&switching, FAULT_SYNC, FAULT_DIE, true);
+    toy_lives_everywhere(&switching, FAULT_DIR, FAULT_DIE, true);
 }
 
 int

@@ -68,44 +68,32 @@ work(struct toy *t)
     return acked;
 }
 
-static void
-everywhere(enum fault_point point, enum fault_kind kind, bool power_cut)
-{
-    struct toy_lives l = {
-        .work = work,
-        .fsync = WAL_FSYNC_ALWAYS,
-        .point = point,
-        .kind = kind,
-        .power_cut = power_cut,
-    };
-
-    toy_lives_everywhere(&l);
-}
+static const struct toy_lives lives = {.work = work, .fsync = WAL_FSYNC_ALWAYS};
 
 static void
 death_while_rewriting_loses_nothing(void **state)
 {
     (void)state;
-    everywhere(FAULT_WRITE, FAULT_DIE, false);
+    toy_lives_everywhere(&lives, FAULT_WRITE, FAULT_DIE, false);
 }
 
 static void
 a_power_cut_while_rewriting_loses_nothing(void **state)
 {
     (void)state;
-    everywhere(FAULT_WRITE, FAULT_DIE, true);
-    everywhere(FAULT_SYNC, FAULT_DIE, true);
-    everywhere(FAULT_ALLOCATE, FAULT_DIE, true);
+    toy_lives_everywhere(&lives, FAULT_WRITE, FAULT_DIE, true);
+    toy_lives_everywhere(&lives, FAULT_SYNC, FAULT_DIE, true);
+    toy_lives_everywhere(&lives, FAULT_ALLOCATE, FAULT_DIE, true);
 }
 
 static void
 one_failure_while_rewriting_loses_nothing(void **state)
 {
     (void)state;
-    everywhere(FAULT_WRITE, FAULT_EIO, false);
-    everywhere(FAULT_WRITE, FAULT_ENOSPC, false);
-    everywhere(FAULT_SYNC, FAULT_EIO, true);
-    everywhere(FAULT_ALLOCATE, FAULT_ENOSPC, false);
+    toy_lives_everywhere(&lives, FAULT_WRITE, FAULT_EIO, false);
+    toy_lives_everywhere(&lives, FAULT_WRITE, FAULT_ENOSPC, false);
+    toy_lives_everywhere(&lives, FAULT_SYNC, FAULT_EIO, true);
+    toy_lives_everywhere(&lives, FAULT_ALLOCATE, FAULT_ENOSPC, false);
 }
 
 int

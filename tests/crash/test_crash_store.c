@@ -15,8 +15,6 @@
 
 #define WRITES 240u
 
-static enum wal_fsync fsync_mode = WAL_FSYNC_ALWAYS;
-
 /* Returns how many writes were acknowledged before the end came. */
 static uint64_t
 work(struct toy *t)
@@ -39,66 +37,54 @@ work(struct toy *t)
     return acked;
 }
 
-static void
-die_everywhere(enum fault_point point, enum fault_kind kind, bool power_cut)
-{
-    struct toy_lives l = {
-        .work = work,
-        .fsync = fsync_mode,
-        .point = point,
-        .kind = kind,
-        .power_cut = power_cut,
-    };
-
-    toy_lives_everywhere(&l);
-}
+static const struct toy_lives lives = {.work = work, .fsync = WAL_FSYNC_ALWAYS};
 
 static void
 death_at_each_write_loses_nothing(void **state)
 {
     (void)state;
-    die_everywhere(FAULT_WRITE, FAULT_DIE, false);
+    toy_lives_everywhere(&lives, FAULT_WRITE, FAULT_DIE, false);
 }
 
 static void
 death_at_each_sync_loses_nothing(void **state)
 {
     (void)state;
-    die_everywhere(FAULT_SYNC, FAULT_DIE, false);
+    toy_lives_everywhere(&lives, FAULT_SYNC, FAULT_DIE, false);
 }
 
 static void
 power_cut_at_each_write_loses_nothing(void **state)
 {
     (void)state;
-    die_everywhere(FAULT_WRITE, FAULT_DIE, true);
+    toy_lives_everywhere(&lives, FAULT_WRITE, FAULT_DIE, true);
 }
 
 static void
 power_cut_at_each_sync_loses_nothing(void **state)
 {
     (void)state;
-    die_everywhere(FAULT_SYNC, FAULT_DIE, true);
+    toy_lives_everywhere(&lives, FAULT_SYNC, FAULT_DIE, true);
 }
 
 /* Only what was durable counts then, but it must be a prefix all the same. */
 static void
 power_cut_between_syncs_leaves_a_prefix(void **state)
 {
+    struct toy_lives l = {.work = work, .fsync = WAL_FSYNC_PERIODIC};
+
     (void)state;
-    fsync_mode = WAL_FSYNC_PERIODIC;
-    die_everywhere(FAULT_WRITE, FAULT_DIE, true);
-    fsync_mode = WAL_FSYNC_NEVER;
-    die_everywhere(FAULT_SYNC, FAULT_DIE, true);
-    fsync_mode = WAL_FSYNC_ALWAYS;
+    toy_lives_everywhere(&l, FAULT_WRITE, FAULT_DIE, true);
+    l.fsync = WAL_FSYNC_NEVER;
+    toy_lives_everywhere(&l, FAULT_SYNC, FAULT_DIE, true);
 }
 
 static void
 death_at_each_directory_change_or_allocation_loses_nothing(void **state)
 {
     (void)state;
-    die_everywhere(FAULT_DIR, FAULT_DIE, true);
-    die_everywhere(FAULT_ALLOCATE, FAULT_DIE, false);
+    toy_lives_everywhere(&lives, FAULT_DIR, FAULT_DIE, true);
+    toy_lives_everywhere(&lives, FAULT_ALLOCATE, FAULT_DIE, false);
 }
 
 /* The server lives on: pages are written again, or the log takes no more. */
@@ -106,11 +92,11 @@ static void
 one_failure_at_each_operation_loses_nothing(void **state)
 {
     (void)state;
-    die_everywhere(FAULT_WRITE, FAULT_EIO, false);
-    die_everywhere(FAULT_WRITE, FAULT_SHORT, false);
-    die_everywhere(FAULT_WRITE, FAULT_ENOSPC, false);
-    die_everywhere(FAULT_SYNC, FAULT_EIO, false);
-    die_everywhere(FAULT_ALLOCATE, FAULT_ENOSPC, false);
+    toy_lives_everywhere(&lives, FAULT_WRITE, FAULT_EIO, false);
+    toy_lives_everywhere(&lives, FAULT_WRITE, FAULT_SHORT, false);
+    toy_lives_everywhere(&lives, FAULT_WRITE, FAULT_ENOSPC, false);
+    toy_lives_everywhere(&lives, FAULT_SYNC, FAULT_EIO, false);
+    toy_lives_everywhere(&lives, FAULT_ALLOCATE, FAULT_ENOSPC, false);
 }
 
 int

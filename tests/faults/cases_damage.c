@@ -228,7 +228,7 @@ must_be_healed(const struct damage *d, const struct region *g, enum outcome o)
 }
 
 uint64_t
-flip_points(struct round *r)
+damage_points(struct round *r)
 {
     round_record(r);
     return POINTS;
@@ -249,13 +249,6 @@ flip_run(struct round *r, uint64_t point, uint64_t seed)
     return must_be_healed(&d, g, look(&d, seed));
 }
 
-uint64_t
-blank_points(struct round *r)
-{
-    round_record(r);
-    return POINTS;
-}
-
 enum outcome
 blank_run(struct round *r, uint64_t point, uint64_t seed)
 {
@@ -270,13 +263,6 @@ blank_run(struct round *r, uint64_t point, uint64_t seed)
            len);
     add_hole(&d, g->file, off, len, false);
     return must_be_healed(&d, g, look(&d, seed));
-}
-
-uint64_t
-swap_points(struct round *r)
-{
-    round_record(r);
-    return POINTS;
 }
 
 /* Two sectors of a file have changed places, or one went to both. */
@@ -305,13 +291,6 @@ swap_run(struct round *r, uint64_t point, uint64_t seed)
     }
     add_hole(&d, g->file, a, len, false);
     return look(&d, seed);
-}
-
-uint64_t
-old_points(struct round *r)
-{
-    round_record(r);
-    return POINTS;
 }
 
 /* Some sectors are what they were earlier: later writes were lost. */
@@ -352,7 +331,7 @@ remove_file(struct damage *d, uint32_t file)
 }
 
 uint64_t
-chop_points(struct round *r)
+file_points(struct round *r)
 {
     round_record(r);
     return POINTS / 8;
@@ -380,13 +359,6 @@ chop_run(struct round *r, uint64_t point, uint64_t seed)
     else
         remove_file(&d, g->file);
     return look(&d, seed);
-}
-
-uint64_t
-mix_points(struct round *r)
-{
-    round_record(r);
-    return POINTS / 8;
 }
 
 static void

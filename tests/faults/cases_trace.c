@@ -16,8 +16,8 @@
 
 #define SECOND_UNITS 5
 
-static uint64_t
-all_events(struct round *r)
+uint64_t
+event_points(struct round *r)
 {
     round_record(r);
     return r->crashed.count + r->stopped.count;
@@ -59,22 +59,10 @@ at_point(struct round *r, uint64_t point, enum image_cut cut, uint64_t seed)
     return verify_image(r, &x, seed);
 }
 
-uint64_t
-kill_points(struct round *r)
-{
-    return all_events(r);
-}
-
 enum outcome
 kill_run(struct round *r, uint64_t point, uint64_t seed)
 {
     return at_point(r, point, CUT_NONE, seed);
-}
-
-uint64_t
-cut_points(struct round *r)
-{
-    return all_events(r);
 }
 
 enum outcome
@@ -83,34 +71,16 @@ cut_run(struct round *r, uint64_t point, uint64_t seed)
     return at_point(r, point, CUT_SECTORS, seed);
 }
 
-uint64_t
-lose_points(struct round *r)
-{
-    return all_events(r);
-}
-
 enum outcome
 lose_run(struct round *r, uint64_t point, uint64_t seed)
 {
     return at_point(r, point, CUT_WRITES, seed);
 }
 
-uint64_t
-reorder_points(struct round *r)
-{
-    return all_events(r);
-}
-
 enum outcome
 reorder_run(struct round *r, uint64_t point, uint64_t seed)
 {
     return at_point(r, point, CUT_ORDER, seed);
-}
-
-uint64_t
-torn_points(struct round *r)
-{
-    return all_events(r);
 }
 
 enum outcome
@@ -173,12 +143,6 @@ record_second_life(struct round *r, uint32_t n)
     engine_env_crash(&r->env);
     disk_trace_end(&r->live);
     return before;
-}
-
-uint64_t
-twice_points(struct round *r)
-{
-    return all_events(r);
 }
 
 /* The power goes a second time, during the recovery or soon after it. */
@@ -261,12 +225,6 @@ has_one_clock(const struct round *r, const struct expected *x)
     return true;
 }
 
-uint64_t
-drop_points(struct round *r)
-{
-    return all_events(r);
-}
-
 enum outcome
 drop_run(struct round *r, uint64_t point, uint64_t seed)
 {
@@ -284,12 +242,6 @@ drop_run(struct round *r, uint64_t point, uint64_t seed)
         return OUTCOME_NOTHING;
     image_build(t, &o, &r->image);
     return verify_image(r, &x, seed);
-}
-
-uint64_t
-lie_points(struct round *r)
-{
-    return all_events(r);
 }
 
 /* Whether a later sync covers what this one should have. */

@@ -156,8 +156,8 @@ struct kind {
 extern const struct kind kinds[];
 extern const unsigned kinds_count;
 
-#define KIND(name, weight, what)                                               \
-    uint64_t name##_points(struct round *r);                                   \
+#define KIND(name, weight, points, what)                                       \
+    uint64_t points(struct round *r);                                          \
     enum outcome name##_run(struct round *r, uint64_t point, uint64_t seed);
 #include "kinds.def"
 #undef KIND

@@ -41,8 +41,8 @@
 #define LOG_LINES 12
 
 const struct kind kinds[] = {
-#define KIND(name, weight, what)                                               \
-    {#name, what, weight, name##_points, name##_run},
+#define KIND(name, weight, points, what)                                       \
+    {#name, what, weight, points, name##_run},
 #include "kinds.def"
 #undef KIND
 };

@@ -22,20 +22,14 @@ static int
 start(void **state)
 {
     (void)state;
-    live_init(&srv);
-    srv.options[0] = "--appendfsync";
-    srv.options[1] = "always";
-    return live_start(&srv) ? 0 : -1;
+    return live_begin(&srv, "--appendfsync", "always", NULL) ? 0 : -1;
 }
 
 static int
 stop(void **state)
 {
-    int code = live_stop(&srv);
-
     (void)state;
-    live_fini(&srv);
-    return code;
+    return live_end(&srv);
 }
 
 static int

@@ -22,22 +22,14 @@ static int
 start(void **state)
 {
     (void)state;
-    live_init(&srv);
-    srv.options[0] = "--maxmemory";
-    srv.options[1] = "32mb";
-    return live_start(&srv) ? 0 : -1;
+    return live_begin(&srv, "--maxmemory", "32mb", NULL) ? 0 : -1;
 }
 
 static int
 stop(void **state)
 {
-    int code = live_stop(&srv);
-
     (void)state;
-    if (code != 0)
-        live_print_log(&srv);
-    live_fini(&srv);
-    return code;
+    return live_end(&srv);
 }
 
 static int

@@ -26,8 +26,7 @@ static int
 start(void **state)
 {
     (void)state;
-    live_init(&srv);
-    if (!live_start(&srv))
+    if (!live_begin(&srv, NULL))
         return -1;
     ctx = live_connect(&srv);
     return ctx == NULL ? -1 : 0;
@@ -36,15 +35,9 @@ start(void **state)
 static int
 stop(void **state)
 {
-    int code;
-
     (void)state;
     redisFree(ctx);
-    code = live_stop(&srv);
-    if (code != 0)
-        live_print_log(&srv);
-    live_fini(&srv);
-    return code;
+    return live_end(&srv);
 }
 
 static void

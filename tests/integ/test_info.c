@@ -21,8 +21,7 @@ static int
 start(void **state)
 {
     (void)state;
-    live_init(&srv);
-    if (!live_start(&srv))
+    if (!live_begin(&srv, NULL))
         return -1;
     client_open(&c, &srv);
     return 0;
@@ -31,13 +30,9 @@ start(void **state)
 static int
 stop(void **state)
 {
-    int code;
-
     (void)state;
     client_close(&c);
-    code = live_stop(&srv);
-    live_fini(&srv);
-    return code;
+    return live_end(&srv);
 }
 
 static bool

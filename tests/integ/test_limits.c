@@ -21,23 +21,13 @@ static struct live_server srv;
 static void
 start(const char *a, const char *b, const char *c, const char *d)
 {
-    live_init(&srv);
-    srv.options[0] = a;
-    srv.options[1] = b;
-    srv.options[2] = c;
-    srv.options[3] = d;
-    assert_true(live_start(&srv));
+    assert_true(live_begin(&srv, a, b, c, d, NULL));
 }
 
 static void
 stop(void)
 {
-    int code = live_stop(&srv);
-
-    if (code != 0)
-        live_print_log(&srv);
-    live_fini(&srv);
-    assert_int_equal(code, 0);
+    assert_int_equal(live_end(&srv), 0);
 }
 
 static void

@@ -43,13 +43,8 @@ start(void **state)
 static int
 stop(void **state)
 {
-    int code = live_stop(&srv);
-
     (void)state;
-    if (code != 0)
-        live_print_log(&srv);
-    live_fini(&srv);
-    return code;
+    return live_end(&srv);
 }
 
 static void

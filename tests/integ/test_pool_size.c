@@ -32,12 +32,8 @@ static int
 start(void **state)
 {
     (void)state;
-    live_init(&srv);
-    srv.options[0] = "--maxmemory";
-    srv.options[1] = "48mb";
-    srv.options[2] = "--compression.enabled";
-    srv.options[3] = "no";
-    if (!live_start(&srv))
+    if (!live_begin(&srv, "--maxmemory", "48mb", "--compression.enabled", "no",
+                    NULL))
         return -1;
     client_open(&writer, &srv);
     client_open(&c, &srv);
@@ -47,14 +43,10 @@ start(void **state)
 static int
 stop(void **state)
 {
-    int code;
-
     (void)state;
     client_close(&writer);
     client_close(&c);
-    code = live_stop(&srv);
-    live_fini(&srv);
-    return code;
+    return live_end(&srv);
 }
 
 /* A batch of SETs of keys from `first` on, scattered; all must answer +OK. */

@@ -16,18 +16,14 @@ static int
 start(void **state)
 {
     (void)state;
-    live_init(&srv);
-    return live_start(&srv) ? 0 : -1;
+    return live_begin(&srv, NULL) ? 0 : -1;
 }
 
 static int
 stop(void **state)
 {
-    int code = live_stop(&srv);
-
     (void)state;
-    live_fini(&srv);
-    return code;
+    return live_end(&srv);
 }
 
 static int

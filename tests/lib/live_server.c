@@ -7,6 +7,7 @@
 #include <ftw.h>
 #include <hiredis/hiredis.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,6 +192,34 @@ live_fini(struct live_server *s)
     live_kill(s);
     (void)nftw(s->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     (void)unlink(s->log);
+}
+
+bool
+live_begin(struct live_server *s, ...)
+{
+    va_list ap;
+
+    live_init(s);
+    va_start(ap, s);
+    for (unsigned i = 0; i + 1 < sizeof s->options / sizeof *s->options; i++)
+        if ((s->options[i] = va_arg(ap, const char *)) == NULL)
+            break;
+    va_end(ap);
+    if (live_start(s))
+        return true;
+    live_fini(s);
+    return false;
+}
+
+int
+live_end(struct live_server *s)
+{
+    int code = live_stop(s);
+
+    if (code != 0)
+        live_print_log(s);
+    live_fini(s);
+    return code;
 }
 
 void

@@ -30,6 +30,11 @@ void live_kill(struct live_server *s);
 int live_stop(struct live_server *s);
 /* Kills what runs, removes the directory. */
 void live_fini(struct live_server *s);
+/* A server for a group of tests: init, the options up to a NULL, start; false,
+ * and nothing is left of it, if that fails.  Its end is live_end(): the exit
+ * status of live_stop(), after the log if that is not 0; nothing is left. */
+bool live_begin(struct live_server *s, ...) __attribute__((sentinel));
+int live_end(struct live_server *s);
 void live_print_log(const struct live_server *s);
 
 /* A connection with a timeout of 10 s; NULL if it is refused. */

@@ -26,10 +26,18 @@ toy_lives_settle(struct toy *t)
         thread_sleep_us(20);
 }
 
+/* What ends or troubles a first life. */
+struct trouble {
+    enum fault_point point;
+    enum fault_kind kind;
+    bool power_cut;
+};
+
 /* One life with the fault in it, one after; returns how many operations of
  * the kind the first one saw. */
 static uint64_t
-live_and_die(const struct toy_lives *l, uint64_t skip, uint64_t seed)
+live_and_die(const struct toy_lives *l, const struct trouble *x, uint64_t skip,
+             uint64_t seed)
 {
     uint64_t acked = 0, count;
     struct toy t;
@@ -43,16 +51,16 @@ live_and_die(const struct toy_lives *l, uint64_t skip, uint64_t seed)
         l->before(&t);
     t.opts.master_key = l->master_key;
     fault_clear();
-    fault_record(l->power_cut);
+    fault_record(x->power_cut);
     if (skip != NEVER)
-        fault_after(l->point, skip, l->kind);
+        fault_after(x->point, skip, x->kind);
     if (toy_open(&t) == NQ_OK) {
         t.st->disk.retry_step_us = 1000;
         acked = l->work(&t);
         toy_abandon(&t);
     }
-    count = fault_count(l->point);
-    if (l->power_cut)
+    count = fault_count(x->point);
+    if (x->power_cut)
         fault_power_cut(seed + skip);
     fault_record(false);
     fault_clear();
@@ -69,16 +77,18 @@ live_and_die(const struct toy_lives *l, uint64_t skip, uint64_t seed)
 }
 
 void
-toy_lives_everywhere(const struct toy_lives *l)
+toy_lives_everywhere(const struct toy_lives *l, enum fault_point point,
+                     enum fault_kind kind, bool power_cut)
 {
+    struct trouble x = {.point = point, .kind = kind, .power_cut = power_cut};
     uint64_t seed = toy_env_seed(), began = clock_mono_us();
     uint64_t count, step, lives = 0;
 
     log_set_level(LOG_ERROR + 1);
-    count = live_and_die(l, NEVER, seed);
+    count = live_and_die(l, &x, NEVER, seed);
     step = 1 + count * (clock_mono_us() - began) / BUDGET_US;
     for (uint64_t n = seed % step; n < count; n += step, lives++)
-        (void)live_and_die(l, n, seed);
+        (void)live_and_die(l, &x, n, seed);
     printf("%llu of %llu points\n", (unsigned long long)lives,
            (unsigned long long)count);
 }

@@ -16,9 +16,6 @@ struct toy_lives {
      * acknowledged before the end came. */
     uint64_t (*work)(struct toy *t);
     enum wal_fsync fsync;
-    enum fault_point point;
-    enum fault_kind kind;
-    bool power_cut; /* at the end of the first life */
     /* Another life before all that, without faults and in the clear; may be
      * NULL.  What it leaves counts as synced. */
     void (*before)(struct toy *t);
@@ -28,7 +25,9 @@ struct toy_lives {
     void (*after)(struct toy *t);
 };
 
-void toy_lives_everywhere(const struct toy_lives *l);
+/* `power_cut`: at the end of the first life, too. */
+void toy_lives_everywhere(const struct toy_lives *l, enum fault_point point,
+                          enum fault_kind kind, bool power_cut);
 /* For work(): until the log has it all, or never will. */
 void toy_lives_settle(struct toy *t);
 

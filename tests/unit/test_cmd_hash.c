@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "../lib/engine_env.h"
+#include "../lib/two_clients.h"
 #include "base/check.h"
 #include "base/mem.h"
 #include "cmd/notify.h"
@@ -17,40 +17,17 @@
 #define NOW UINT64_C(1700000000000)
 #define MANY 12000 /* fields: more than one slice tells */
 
-struct world {
-    struct engine_env env;
-    struct fake_client c, other;
-};
-
 static int
 setup(void **state)
 {
-    struct world *w = nq_calloc(1, sizeof *w);
-
     clock_freeze_wall(NOW);
-    engine_env_init(&w->env, 32 << 20);
-    fake_open(&w->env, &w->c);
-    fake_open(&w->env, &w->other);
-    *state = w;
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    struct world *w = *state;
-
-    fake_close(&w->c);
-    fake_close(&w->other);
-    engine_env_fini(&w->env);
-    nq_free(w);
-    clock_freeze_wall(0);
+    (void)two_clients_begin(state, 32 << 20);
     return 0;
 }
 
 /* A hash of `n` fields "f00000" ... with the values "0" ... */
 static void
-fill(struct world *w, const char *key, unsigned n)
+fill(struct two_clients *w, const char *key, unsigned n)
 {
     char line[600];
 
@@ -70,7 +47,7 @@ fill(struct world *w, const char *key, unsigned n)
 static void
 fields_are_set_and_read(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fake_expect(c, "HGET h a", "$-1|");
@@ -100,7 +77,7 @@ fields_are_set_and_read(void **state)
 static void
 the_third_protocol_has_maps_and_pairs(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     (void)fake_ask(c, "HELLO 3");
@@ -160,7 +137,7 @@ mistakes_are_told_as_redis_tells_them(void **state)
         {"HTTL h FIELDS 0 word",
          "-ERR Number of fields must be a positive integer|"},
     };
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fake_expect(c, "SET s x", "+OK|");
@@ -172,7 +149,7 @@ mistakes_are_told_as_redis_tells_them(void **state)
 static void
 numbers_are_added_up(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fake_expect(c, "HINCRBY h n 5", ":5|");
@@ -186,7 +163,7 @@ numbers_are_added_up(void **state)
 static void
 encodings_follow_the_limits_and_stay(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     db_limits(w->env.db)->hash_max_listpack_entries = 3;
@@ -211,7 +188,7 @@ encodings_follow_the_limits_and_stay(void **state)
 static void
 fields_expire_one_by_one(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fake_expect(c, "HSET h a 1 b 2 c 3", ":3|");
@@ -236,7 +213,7 @@ fields_expire_one_by_one(void **state)
 static void
 a_hash_ends_with_its_last_field(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fake_expect(c, "HSET h a 1 b 2", ":2|");
@@ -257,7 +234,7 @@ a_hash_ends_with_its_last_field(void **state)
 static void
 setting_a_field_drops_its_expiry_and_counting_keeps_it(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fake_expect(c, "HSET h a 1 b 2", ":2|");
@@ -273,7 +250,7 @@ setting_a_field_drops_its_expiry_and_counting_keeps_it(void **state)
 static void
 the_keys_own_expiry_is_beside_those_of_fields(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fake_expect(c, "HSET h a 1 b 2", ":2|");
@@ -297,7 +274,7 @@ the_keys_own_expiry_is_beside_those_of_fields(void **state)
 static void
 two_things_are_done_at_once(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fake_expect(c, "HSETEX h EX 10 FIELDS 2 a 1 b 2", ":1|");
@@ -329,7 +306,7 @@ two_things_are_done_at_once(void **state)
 static void
 what_happens_to_fields_is_announced(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     assert_true(notify_parse(slice_lit("Ehgx"), &w->env.e->limits.notify));
@@ -362,7 +339,7 @@ what_happens_to_fields_is_announced(void **state)
 
 /* Turns until `c` has its whole answer; its bytes. */
 static struct slice
-finish(struct world *w, struct fake_client *c)
+finish(struct two_clients *w, struct fake_client *c)
 {
     (void)w;
     fake_finish(c);
@@ -393,7 +370,7 @@ expect_all_pairs(struct slice reply, unsigned n)
 static void
 a_long_answer_is_as_of_one_moment(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
 
     fill(w, "h", MANY);
     fake_send(&w->c, "HGETALL h");
@@ -410,7 +387,7 @@ a_key_may_go_while_it_is_told(void **state)
 {
     static const char *const ways[] = {"DEL h", "RENAME h g", "FLUSHALL",
                                        "SET h x", "PEXPIRE h 0"};
-    struct world *w = *state;
+    struct two_clients *w = *state;
 
     for (size_t i = 0; i < nq_countof(ways); i++) {
         fake_expect(&w->c, "FLUSHALL", "+OK|");
@@ -426,7 +403,7 @@ a_key_may_go_while_it_is_told(void **state)
 static void
 inside_multi_all_is_told_in_one_piece(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
 
     fill(w, "h", MANY);
     fake_expect(&w->c, "MULTI", "+OK|");
@@ -440,7 +417,7 @@ inside_multi_all_is_told_in_one_piece(void **state)
 static void
 pages_that_are_missing_do_not_begin_the_answer_anew(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
 
     fill(w, "h", MANY);
     fake_close(&w->c);
@@ -456,7 +433,7 @@ pages_that_are_missing_do_not_begin_the_answer_anew(void **state)
 static void
 due_fields_wait_for_a_reader_in_slices(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fill(w, "h", MANY);
@@ -477,7 +454,7 @@ due_fields_wait_for_a_reader_in_slices(void **state)
 
 /* One call; marks the fields it gives; the next cursor. */
 static unsigned long long
-scan_once(struct world *w, unsigned long long cursor, uint8_t *seen)
+scan_once(struct two_clients *w, unsigned long long cursor, uint8_t *seen)
 {
     char line[64];
     const char *p;
@@ -495,7 +472,7 @@ scan_once(struct world *w, unsigned long long cursor, uint8_t *seen)
 static void
 a_scan_meets_all_that_is_there_throughout(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     uint8_t seen[3000] = {0};
     unsigned long long cursor = 0;
     char line[64];
@@ -517,7 +494,7 @@ a_scan_meets_all_that_is_there_throughout(void **state)
 static void
 a_scan_with_a_pattern_gives_what_matches(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fill(w, "h", 3000);
@@ -533,8 +510,8 @@ a_scan_with_a_pattern_gives_what_matches(void **state)
 
 /* How often each field comes up in `rounds` calls. */
 static void
-count_draws(struct world *w, const char *line, unsigned rounds, unsigned n,
-            unsigned *hits)
+count_draws(struct two_clients *w, const char *line, unsigned rounds,
+            unsigned n, unsigned *hits)
 {
     memset(hits, 0, n * sizeof *hits);
     for (unsigned i = 0; i < rounds; i++) {
@@ -555,7 +532,7 @@ assert_even(const unsigned *hits, unsigned n, unsigned want)
 static void
 chance_is_fair(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     unsigned hits[400];
 
     fill(w, "h", 400); /* a tree */
@@ -572,7 +549,7 @@ chance_is_fair(void **state)
 static void
 chance_passes_over_fields_that_are_due(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
     char line[64];
 
@@ -594,7 +571,7 @@ chance_passes_over_fields_that_are_due(void **state)
 static void
 a_draw_without_end_lets_others_go_on(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
 
     fake_expect(&w->c, "HSET h f1 1", ":1|");
     fake_send(&w->c, "HRANDFIELD h -1000000");
@@ -609,7 +586,7 @@ a_draw_without_end_lets_others_go_on(void **state)
 static void
 values_too_long_for_a_page_come_back_whole(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     size_t len = 3u << 20;
     char *line = nq_malloc(len + 64);
     int at = snprintf(line, 64, "HSET h a 1 big ");
@@ -632,7 +609,7 @@ values_too_long_for_a_page_come_back_whole(void **state)
 int
 main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, two_clients_end)
     const struct CMUnitTest tests[] = {
         T(fields_are_set_and_read),
         T(the_third_protocol_has_maps_and_pairs),

@@ -7,11 +7,10 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "../lib/engine_env.h"
+#include "../lib/two_clients.h"
 #include "base/mem.h"
 #include "cmd/notify.h"
 #include "db/lists.h"
-#include "os/clock.h"
 
 #define POOL (64u << 20)
 #define LONG 120000
@@ -20,33 +19,12 @@
 #define NOT_INT "-ERR value is not an integer or out of range|"
 #define SYNTAX "-ERR syntax error|"
 
-struct two {
-    struct engine_env env;
-    struct fake_client a, b;
-};
-
 static int
 setup(void **state)
 {
-    struct two *t = nq_calloc(1, sizeof *t);
+    struct two_clients *w = two_clients_begin(state, POOL);
 
-    engine_env_init(&t->env, POOL);
-    fake_open(&t->env, &t->a);
-    fake_open(&t->env, &t->b);
-    fake_expect(&t->a, "set str v", "+OK|");
-    *state = t;
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    struct two *t = *state;
-
-    fake_close(&t->a);
-    fake_close(&t->b);
-    engine_env_fini(&t->env);
-    nq_free(t);
+    fake_expect(&w->c, "set str v", "+OK|");
     return 0;
 }
 
@@ -55,7 +33,7 @@ teardown(void **state)
 static void
 pushes_and_pops_answer_as_redis(void **state)
 {
-    struct fake_client *c = &((struct two *)*state)->a;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "lpushx k a", ":0|");
     fake_expect(c, "rpush k a b c", ":3|");
@@ -86,7 +64,7 @@ pushes_and_pops_answer_as_redis(void **state)
 static void
 resp3_has_nulls_of_its_own(void **state)
 {
-    struct fake_client *c = &((struct two *)*state)->a;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     (void)fake_ask(c, "hello 3");
     fake_expect(c, "lpop none", "_|");
@@ -101,7 +79,7 @@ resp3_has_nulls_of_its_own(void **state)
 static void
 indexes_count_from_both_ends(void **state)
 {
-    struct fake_client *c = &((struct two *)*state)->a;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "lset k 0 x", "-ERR no such key|");
     fake_expect(c, "lset none x x", "-ERR no such key|");
@@ -132,7 +110,7 @@ indexes_count_from_both_ends(void **state)
 static void
 elements_are_found_removed_and_put_beside(void **state)
 {
-    struct fake_client *c = &((struct two *)*state)->a;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "linsert k sideways a b", SYNTAX);
     fake_expect(c, "linsert k before a b", ":0|");
@@ -160,7 +138,7 @@ elements_are_found_removed_and_put_beside(void **state)
 static void
 lpos_judges_its_options_first(void **state)
 {
-    struct fake_client *c = &((struct two *)*state)->a;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "lpos str a rank 0",
                 "-ERR RANK can't be zero: use 1 to start from the first match, "
@@ -180,7 +158,7 @@ lpos_judges_its_options_first(void **state)
 static void
 elements_move_between_lists(void **state)
 {
-    struct fake_client *c = &((struct two *)*state)->a;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "rpush k a b c", ":3|");
     fake_expect(c, "lmove k j left right", "$1|a|");
@@ -201,7 +179,7 @@ elements_move_between_lists(void **state)
 static void
 lmpop_takes_from_the_first_list_that_is_there(void **state)
 {
-    struct fake_client *c = &((struct two *)*state)->a;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "rpush k a b c", ":3|");
     fake_expect(c, "lmpop 2 none k left", "*2|$1|k|*1|$1|a|");
@@ -220,21 +198,21 @@ lmpop_takes_from_the_first_list_that_is_there(void **state)
 static void
 changes_are_told_in_redis_order(void **state)
 {
-    struct two *t = *state;
+    struct two_clients *w = *state;
     struct buf told = BUF_INIT;
     const char *at;
 
-    assert_true(notify_parse(slice_lit("EA"), &t->env.e->limits.notify));
-    (void)fake_ask(&t->b, "psubscribe __key*");
-    (void)fake_ask(&t->a, "rpush k a");
-    (void)fake_ask(&t->a, "lpush k b");
-    (void)fake_ask(&t->a, "lset k 0 x");
-    (void)fake_ask(&t->a, "linsert k after x y");
-    (void)fake_ask(&t->a, "lrem k 0 y");
-    (void)fake_ask(&t->a, "ltrim k 0 0");
-    (void)fake_ask(&t->a, "lmove k j left left");
-    (void)fake_ask(&t->a, "rpop j");
-    at = fake_read(&t->b);
+    assert_true(notify_parse(slice_lit("EA"), &w->env.e->limits.notify));
+    (void)fake_ask(&w->other, "psubscribe __key*");
+    (void)fake_ask(&w->c, "rpush k a");
+    (void)fake_ask(&w->c, "lpush k b");
+    (void)fake_ask(&w->c, "lset k 0 x");
+    (void)fake_ask(&w->c, "linsert k after x y");
+    (void)fake_ask(&w->c, "lrem k 0 y");
+    (void)fake_ask(&w->c, "ltrim k 0 0");
+    (void)fake_ask(&w->c, "lmove k j left left");
+    (void)fake_ask(&w->c, "rpop j");
+    at = fake_read(&w->other);
     while ((at = strstr(at, "__:")) != NULL) {
         const char *end = strchr(at, '|');
 
@@ -253,10 +231,10 @@ changes_are_told_in_redis_order(void **state)
 static void
 encodings_follow_the_limit_and_come_back_at_half_of_it(void **state)
 {
-    struct two *t = *state;
-    struct fake_client *c = &t->a;
+    struct two_clients *w = *state;
+    struct fake_client *c = &w->c;
 
-    db_limits(t->env.db)->list_max_listpack_size = 4;
+    db_limits(w->env.db)->list_max_listpack_size = 4;
     fake_expect(c, "rpush k a b c d", ":4|");
     fake_expect(c, "object encoding k", "$8|listpack|");
     fake_expect(c, "rpush k e", ":5|");
@@ -265,7 +243,7 @@ encodings_follow_the_limit_and_come_back_at_half_of_it(void **state)
     fake_expect(c, "object encoding k", "$9|quicklist|");
     fake_expect(c, "lpop k", "$1|c|");
     fake_expect(c, "object encoding k", "$8|listpack|");
-    db_limits(t->env.db)->list_max_listpack_size = -2;
+    db_limits(w->env.db)->list_max_listpack_size = -2;
 }
 
 static struct slice
@@ -279,15 +257,16 @@ big(size_t len)
 
 /* One push from outside of the commands. */
 static void
-push_raw(struct two *t, struct slice key, const struct slice *elems, uint32_t n)
+push_raw(struct two_clients *w, struct slice key, const struct slice *elems,
+         uint32_t n)
 {
     struct entry e = {0};
     nq_rc rc;
 
-    db_gate_reset(t->env.db);
-    rc = db_find_write(t->env.db, 0, key, &e);
+    db_gate_reset(w->env.db);
+    rc = db_find_write(w->env.db, 0, key, &e);
     assert_true(rc == NQ_OK || rc == NQ_NOTFOUND);
-    assert_int_equal(list_push(t->env.db, 0, key, &e, rc == NQ_OK, LIST_TAIL,
+    assert_int_equal(list_push(w->env.db, 0, key, &e, rc == NQ_OK, LIST_TAIL,
                                elems, n, NULL, NULL),
                      NQ_OK);
 }
@@ -295,29 +274,29 @@ push_raw(struct two *t, struct slice key, const struct slice *elems, uint32_t n)
 static void
 a_long_element_makes_a_quicklist_until_it_goes(void **state)
 {
-    struct two *t = *state;
+    struct two_clients *w = *state;
     struct slice elem = big(9000);
 
-    fake_expect(&t->a, "rpush k a b", ":2|");
-    push_raw(t, slice_lit("k"), &elem, 1);
-    fake_expect(&t->a, "object encoding k", "$9|quicklist|");
-    fake_expect(&t->a, "lset k 2 c", "+OK|");
-    fake_expect(&t->a, "object encoding k", "$8|listpack|");
-    fake_expect(&t->a, "lrange k 0 -1", "*3|$1|a|$1|b|$1|c|");
+    fake_expect(&w->c, "rpush k a b", ":2|");
+    push_raw(w, slice_lit("k"), &elem, 1);
+    fake_expect(&w->c, "object encoding k", "$9|quicklist|");
+    fake_expect(&w->c, "lset k 2 c", "+OK|");
+    fake_expect(&w->c, "object encoding k", "$8|listpack|");
+    fake_expect(&w->c, "lrange k 0 -1", "*3|$1|a|$1|b|$1|c|");
 }
 
 /* --- long lists ---------------------------------------------------------- */
 
 /* 0, 1, 2 ... as a list. */
 static void
-push_numbers(struct two *t, const char *key, unsigned n)
+push_numbers(struct two_clients *w, const char *key, unsigned n)
 {
     struct slice *elems = nq_calloc(n, sizeof *elems);
     char(*texts)[8] = nq_calloc(n, sizeof *texts);
 
     for (unsigned i = 0; i < n; i++)
         elems[i] = slice_of(texts[i], (size_t)snprintf(texts[i], 8, "%u", i));
-    push_raw(t, slice_str(key), elems, n);
+    push_raw(w, slice_str(key), elems, n);
     nq_free(texts);
     nq_free(elems);
 }
@@ -343,129 +322,129 @@ expect_numbers(const char *text, int from, int to, int by)
 }
 
 static uint64_t
-yields(const struct two *t)
+yields(const struct two_clients *w)
 {
-    return t->env.e->stats.sliced_yields;
+    return w->env.e->stats.sliced_yields;
 }
 
 /* Sends without waiting for the end of it: runs one turn. */
 static void
-begin(struct two *t, struct fake_client *c, const char *line)
+begin(struct two_clients *w, struct fake_client *c, const char *line)
 {
-    uint64_t was = yields(t);
+    uint64_t was = yields(w);
 
     fake_send(c, line);
-    assert_true(yields(t) > was);
+    assert_true(yields(w) > was);
 }
 
 /* Turns until all is answered. */
 static const char *
-end(struct two *t, struct fake_client *c)
+end(struct two_clients *w, struct fake_client *c)
 {
     while (c->nkept > 0)
-        engine_env_turn(&t->env);
+        engine_env_turn(&w->env);
     return fake_read(c);
 }
 
 static void
 a_long_range_is_of_one_moment(void **state)
 {
-    struct two *t = *state;
+    struct two_clients *w = *state;
 
-    push_numbers(t, "k", LONG);
-    begin(t, &t->a, "lrange k 0 -1");
-    fake_send(&t->b, "rpop k");
-    assert_int_equal(t->b.nkept, 1);
-    expect_numbers(end(t, &t->a), 0, LONG, 1);
-    assert_string_equal(end(t, &t->b), "$6|119999|");
+    push_numbers(w, "k", LONG);
+    begin(w, &w->c, "lrange k 0 -1");
+    fake_send(&w->other, "rpop k");
+    assert_int_equal(w->other.nkept, 1);
+    expect_numbers(end(w, &w->c), 0, LONG, 1);
+    assert_string_equal(end(w, &w->other), "$6|119999|");
 }
 
 static void
 a_long_range_goes_on_when_its_key_goes(void **state)
 {
-    struct two *t = *state;
+    struct two_clients *w = *state;
 
-    push_numbers(t, "k", LONG);
-    begin(t, &t->a, "lrange k 0 -1");
-    fake_expect(&t->b, "del k", ":1|");
-    expect_numbers(end(t, &t->a), 0, LONG, 1);
+    push_numbers(w, "k", LONG);
+    begin(w, &w->c, "lrange k 0 -1");
+    fake_expect(&w->other, "del k", ":1|");
+    expect_numbers(end(w, &w->c), 0, LONG, 1);
 }
 
 static void
 a_long_pop_takes_all_or_nothing(void **state)
 {
-    struct two *t = *state;
+    struct two_clients *w = *state;
 
-    push_numbers(t, "k", LONG);
-    begin(t, &t->a, "rpop k 110000");
-    fake_expect(&t->b, "llen k", ":120000|");
-    expect_numbers(end(t, &t->a), LONG - 1, LONG - 110001, -1);
-    fake_expect(&t->b, "llen k", ":10000|");
-    push_numbers(t, "j", LONG);
-    begin(t, &t->a, "lmpop 1 j left count 110000");
-    fake_expect(&t->b, "rename j i", "+OK|");
-    assert_string_equal(end(t, &t->a), "*-1|");
-    fake_expect(&t->b, "llen i", ":120000|");
+    push_numbers(w, "k", LONG);
+    begin(w, &w->c, "rpop k 110000");
+    fake_expect(&w->other, "llen k", ":120000|");
+    expect_numbers(end(w, &w->c), LONG - 1, LONG - 110001, -1);
+    fake_expect(&w->other, "llen k", ":10000|");
+    push_numbers(w, "j", LONG);
+    begin(w, &w->c, "lmpop 1 j left count 110000");
+    fake_expect(&w->other, "rename j i", "+OK|");
+    assert_string_equal(end(w, &w->c), "*-1|");
+    fake_expect(&w->other, "llen i", ":120000|");
 }
 
 static void
 long_searches_go_in_slices(void **state)
 {
-    struct two *t = *state;
+    struct two_clients *w = *state;
 
-    push_numbers(t, "k", LONG);
-    begin(t, &t->a, "lpos k 119999");
-    assert_string_equal(end(t, &t->a), ":119999|");
-    begin(t, &t->a, "linsert k before 119999 x");
-    assert_string_equal(end(t, &t->a), ":120001|");
-    fake_expect(&t->a, "lindex k 119999", "$1|x|");
-    begin(t, &t->a, "lrem k 0 119999");
-    assert_string_equal(end(t, &t->a), ":1|");
-    begin(t, &t->a, "lrem k -1 5");
-    assert_string_equal(end(t, &t->a), ":1|");
-    fake_expect(&t->a, "lindex k 5", "$1|6|");
-    begin(t, &t->a, "lrem k 0 x");
-    fake_expect(&t->b, "del k", ":1|");
-    assert_string_equal(end(t, &t->a), ":0|");
+    push_numbers(w, "k", LONG);
+    begin(w, &w->c, "lpos k 119999");
+    assert_string_equal(end(w, &w->c), ":119999|");
+    begin(w, &w->c, "linsert k before 119999 x");
+    assert_string_equal(end(w, &w->c), ":120001|");
+    fake_expect(&w->c, "lindex k 119999", "$1|x|");
+    begin(w, &w->c, "lrem k 0 119999");
+    assert_string_equal(end(w, &w->c), ":1|");
+    begin(w, &w->c, "lrem k -1 5");
+    assert_string_equal(end(w, &w->c), ":1|");
+    fake_expect(&w->c, "lindex k 5", "$1|6|");
+    begin(w, &w->c, "lrem k 0 x");
+    fake_expect(&w->other, "del k", ":1|");
+    assert_string_equal(end(w, &w->c), ":0|");
 }
 
 static void
 long_lists_out_of_memory_are_read_again(void **state)
 {
-    struct two *t = *state;
+    struct two_clients *w = *state;
 
-    push_numbers(t, "k", 20000);
-    engine_env_cool(&t->env);
-    expect_numbers(fake_ask(&t->a, "lrange k 0 -1"), 0, 20000, 1);
-    engine_env_cool(&t->env);
-    fake_expect(&t->a, "lindex k 12345", "$5|12345|");
-    engine_env_cool(&t->env);
-    fake_expect(&t->a, "lset k 12345 x", "+OK|");
-    engine_env_cool(&t->env);
-    fake_expect(&t->a, "ltrim k 12345 12346", "+OK|");
-    fake_expect(&t->a, "lrange k 0 -1", "*2|$1|x|$5|12346|");
+    push_numbers(w, "k", 20000);
+    engine_env_cool(&w->env);
+    expect_numbers(fake_ask(&w->c, "lrange k 0 -1"), 0, 20000, 1);
+    engine_env_cool(&w->env);
+    fake_expect(&w->c, "lindex k 12345", "$5|12345|");
+    engine_env_cool(&w->env);
+    fake_expect(&w->c, "lset k 12345 x", "+OK|");
+    engine_env_cool(&w->env);
+    fake_expect(&w->c, "ltrim k 12345 12346", "+OK|");
+    fake_expect(&w->c, "lrange k 0 -1", "*2|$1|x|$5|12346|");
 }
 
 static void
 inside_multi_all_is_in_one_piece(void **state)
 {
-    struct two *t = *state;
+    struct two_clients *w = *state;
     uint64_t was;
 
-    push_numbers(t, "k", LONG);
-    fake_expect(&t->a, "multi", "+OK|");
-    fake_expect(&t->a, "lpos k 119999", "+QUEUED|");
-    fake_expect(&t->a, "lrem k 0 119998", "+QUEUED|");
-    fake_expect(&t->a, "lpop k 2", "+QUEUED|");
-    was = yields(t);
-    fake_expect(&t->a, "exec", "*3|:119999|:1|*2|$1|0|$1|1|");
-    assert_int_equal(yields(t), was);
+    push_numbers(w, "k", LONG);
+    fake_expect(&w->c, "multi", "+OK|");
+    fake_expect(&w->c, "lpos k 119999", "+QUEUED|");
+    fake_expect(&w->c, "lrem k 0 119998", "+QUEUED|");
+    fake_expect(&w->c, "lpop k 2", "+QUEUED|");
+    was = yields(w);
+    fake_expect(&w->c, "exec", "*3|:119999|:1|*2|$1|0|$1|1|");
+    assert_int_equal(yields(w), was);
 }
 
 int
 main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, two_clients_end)
     const struct CMUnitTest tests[] = {
         TEST(pushes_and_pops_answer_as_redis),
         TEST(resp3_has_nulls_of_its_own),

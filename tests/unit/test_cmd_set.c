@@ -7,55 +7,24 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "../lib/engine_env.h"
+#include "../lib/two_clients.h"
 #include "base/check.h"
-#include "base/mem.h"
 #include "base/rng.h"
 
 #define IDS 4000 /* members of the large sets: a multiple of something */
 #define POOL_SMALL (512u << 10)
 
-struct world {
-    struct engine_env env;
-    struct fake_client c, other;
-    struct buf line, want;
-};
-
-static int
-setup_with(void **state, uint64_t pool_bytes)
-{
-    struct world *w = nq_calloc(1, sizeof *w);
-
-    engine_env_init(&w->env, pool_bytes);
-    fake_open(&w->env, &w->c);
-    fake_open(&w->env, &w->other);
-    *state = w;
-    return 0;
-}
-
 static int
 setup(void **state)
 {
-    return setup_with(state, 16 << 20);
+    (void)two_clients_begin(state, 16 << 20);
+    return 0;
 }
 
 static int
 setup_small(void **state)
 {
-    return setup_with(state, POOL_SMALL);
-}
-
-static int
-teardown(void **state)
-{
-    struct world *w = *state;
-
-    fake_close(&w->c);
-    fake_close(&w->other);
-    engine_env_fini(&w->env);
-    buf_fini(&w->line);
-    buf_fini(&w->want);
-    nq_free(w);
+    (void)two_clients_begin(state, POOL_SMALL);
     return 0;
 }
 
@@ -64,7 +33,7 @@ teardown(void **state)
 static void
 members_come_and_go(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fake_expect(c, "SADD s b a c a", ":3|");
@@ -91,7 +60,7 @@ members_come_and_go(void **state)
 static void
 resp3_has_a_type_for_sets(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     (void)fake_ask(c, "HELLO 3");
@@ -115,7 +84,7 @@ resp3_has_a_type_for_sets(void **state)
 static void
 a_member_moves(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fake_expect(c, "SADD s a b", ":2|");
@@ -179,7 +148,7 @@ other_types_and_bad_arguments_are_refused(void **state)
         {"SINTERCARD 1 s LIMIT", "syntax error"},
         {"SINTERCARD 1 s t", "syntax error"},
     };
-    struct world *w = *state;
+    struct two_clients *w = *state;
     char want[200];
 
     fake_expect(&w->c, "SADD s a b", ":2|");
@@ -198,7 +167,7 @@ other_types_and_bad_arguments_are_refused(void **state)
 static void
 small_algebra(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fake_expect(c, "SADD s a b c", ":3|");
@@ -226,7 +195,7 @@ small_algebra(void **state)
 static void
 encodings_are_told(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fake_expect(c, "SADD s 1 2", ":2|");
@@ -244,7 +213,7 @@ encodings_are_told(void **state)
 
 /* The members m00000, m0000k, m0002k ... */
 static void
-fill(struct world *w, const char *key, unsigned k)
+fill(struct two_clients *w, const char *key, unsigned k)
 {
     for (unsigned i = 0; i < IDS;) {
         buf_clear(&w->line);
@@ -271,7 +240,7 @@ is_in(enum op op, unsigned i, unsigned a, unsigned b)
 
 /* What the operation on multiples of a and of b is, as a reply; its count. */
 static unsigned
-want_result(struct world *w, enum op op, unsigned a, unsigned b)
+want_result(struct two_clients *w, enum op op, unsigned a, unsigned b)
 {
     unsigned n = 0;
 
@@ -287,7 +256,7 @@ want_result(struct world *w, enum op op, unsigned a, unsigned b)
 }
 
 static void
-assert_nothing_is_staged(struct world *w)
+assert_nothing_is_staged(struct two_clients *w)
 {
     uint64_t keys;
 
@@ -296,7 +265,7 @@ assert_nothing_is_staged(struct world *w)
 }
 
 static void
-check_large_algebra(struct world *w)
+check_large_algebra(struct two_clients *w)
 {
     char line[80], want[40];
 
@@ -334,7 +303,7 @@ large_algebra_equals_the_model_with_few_pages(void **state)
 static void
 a_source_may_be_the_destination(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     unsigned n = want_result(w, UNION, 2, 3);
     char want[40];
 
@@ -350,7 +319,7 @@ a_source_may_be_the_destination(void **state)
 static void
 a_result_is_as_of_one_moment(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     unsigned n = want_result(w, UNION, 2, 3);
     char want[40];
 
@@ -382,7 +351,7 @@ a_result_is_as_of_one_moment(void **state)
 static void
 a_client_that_goes_leaves_nothing_behind(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client gone;
 
     fill(w, "a", 1);
@@ -399,7 +368,7 @@ a_client_that_goes_leaves_nothing_behind(void **state)
 static void
 inside_multi_all_is_done_at_once(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     unsigned n = want_result(w, UNION, 2, 3);
     char want[80];
 
@@ -443,7 +412,7 @@ count_ones(const uint8_t seen[IDS])
 }
 
 static void
-check_counts(struct world *w)
+check_counts(struct two_clients *w)
 {
     static const unsigned counts[] = {1, 3, 100, 500, 501, 2500, IDS - 1, IDS};
     char line[80], want[40];
@@ -483,7 +452,7 @@ any_number_of_members_is_drawn_with_few_pages(void **state)
 static void
 a_negative_count_may_repeat(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     uint8_t seen[IDS] = {0};
 
     fake_expect(&w->c, "SADD s m00001 m00002", ":2|");
@@ -500,7 +469,7 @@ all_members_are_equally_likely(void **state)
     static const char *const draws[] = {"SRANDMEMBER s", "SRANDMEMBER s 1",
                                         "SRANDMEMBER s -1", "SPOP s",
                                         "SPOP s 1"};
-    struct world *w = *state;
+    struct two_clients *w = *state;
 
     for (unsigned k = 0; k < nq_countof(draws); k++) {
         unsigned seen[6] = {0};
@@ -525,7 +494,7 @@ all_members_are_equally_likely(void **state)
 static void
 all_subsets_are_equally_likely(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     unsigned seen[5][5] = {0};
 
     fake_expect(&w->c, "SADD s 0 1 2 3 4", ":5|");
@@ -543,7 +512,7 @@ all_subsets_are_equally_likely(void **state)
 static void
 a_scan_gives_all_members(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     uint8_t seen[IDS] = {0};
     unsigned long long cursor = 0;
     char line[60];
@@ -568,8 +537,9 @@ a_scan_gives_all_members(void **state)
 int
 main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
-#define SMALL(fn) cmocka_unit_test_setup_teardown(fn, setup_small, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, two_clients_end)
+#define SMALL(fn)                                                              \
+    cmocka_unit_test_setup_teardown(fn, setup_small, two_clients_end)
     const struct CMUnitTest tests[] = {
         T(members_come_and_go),
         T(resp3_has_a_type_for_sets),

@@ -7,55 +7,24 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "../lib/engine_env.h"
+#include "../lib/two_clients.h"
 #include "base/check.h"
-#include "base/mem.h"
 #include "base/rng.h"
 #include "cmd/sort_merge.h"
 
 #define IDS 3000 /* elements of the large inputs */
 
-struct world {
-    struct engine_env env;
-    struct fake_client c, other;
-    struct buf line, want;
-};
-
-static int
-setup_with(void **state, uint64_t pool_bytes)
-{
-    struct world *w = nq_calloc(1, sizeof *w);
-
-    engine_env_init(&w->env, pool_bytes);
-    fake_open(&w->env, &w->c);
-    fake_open(&w->env, &w->other);
-    *state = w;
-    return 0;
-}
-
 static int
 setup(void **state)
 {
-    return setup_with(state, 16 << 20);
+    (void)two_clients_begin(state, 16 << 20);
+    return 0;
 }
 
 static int
 setup_small(void **state)
 {
-    return setup_with(state, 512u << 10);
-}
-
-static int
-teardown(void **state)
-{
-    struct world *w = *state;
-
-    fake_close(&w->c);
-    fake_close(&w->other);
-    engine_env_fini(&w->env);
-    buf_fini(&w->line);
-    buf_fini(&w->want);
-    nq_free(w);
+    (void)two_clients_begin(state, 512u << 10);
     return 0;
 }
 
@@ -64,7 +33,7 @@ teardown(void **state)
 static void
 numbers_and_texts_are_sorted(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fake_expect(c, "RPUSH l 10 9 -1 2.5 1e1 ''", ":6|");
@@ -84,7 +53,7 @@ numbers_and_texts_are_sorted(void **state)
 static void
 weights_and_values_come_from_patterns(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fake_expect(c, "RPUSH l a b c", ":3|");
@@ -104,7 +73,7 @@ weights_and_values_come_from_patterns(void **state)
 static void
 without_sorting_a_sorted_set_keeps_its_order(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fake_expect(c, "ZADD z 3 a 1 b 2 c", ":3|");
@@ -117,7 +86,7 @@ without_sorting_a_sorted_set_keeps_its_order(void **state)
 static void
 results_are_stored_as_a_list(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fake_expect(c, "SADD s 3 1 2", ":3|");
@@ -141,7 +110,7 @@ bad_arguments_are_refused(void **state)
         "SORT s BY",         "SORT s LIMIT 1", "SORT s GET",   "SORT s UP",
         "SORT_RO s STORE l", "SORT s STORE",   "SORT str GET",
     };
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fake_expect(c, "SADD s 1 x", ":2|");
@@ -164,7 +133,7 @@ bad_arguments_are_refused(void **state)
 static void
 the_destination_is_a_key_of_the_command(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
 
     fake_expect(&w->c, "COMMAND GETKEYS SORT a BY b_* STORE c",
                 "*2|$1|a|$1|c|");
@@ -176,7 +145,7 @@ the_destination_is_a_key_of_the_command(void **state)
 /* A list of all numbers below IDS, in a disorder that is always the same, with
  * weights that turn their order round. */
 static void
-fill(struct world *w)
+fill(struct two_clients *w)
 {
     for (unsigned i = 0; i < IDS;) {
         buf_clear(&w->line);
@@ -197,7 +166,7 @@ fill(struct world *w)
 }
 
 static const char *
-numbers(struct world *w, bool desc)
+numbers(struct two_clients *w, bool desc)
 {
     buf_clear(&w->want);
     buf_printf(&w->want, "*%u|", IDS);
@@ -212,7 +181,7 @@ numbers(struct world *w, bool desc)
 }
 
 static void
-check_large(struct world *w)
+check_large(struct two_clients *w)
 {
     uint64_t keys;
     char stored[20];
@@ -236,7 +205,7 @@ check_large(struct world *w)
 static void
 large_inputs_are_sorted_in_slices(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
 
     check_large(w);
     assert_true(w->env.e->stats.sliced_yields > 0);
@@ -251,7 +220,7 @@ large_inputs_are_sorted_with_few_pages(void **state)
 static void
 the_elements_are_of_one_moment(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
 
     fill(w);
     engine_env_cool(&w->env);
@@ -266,7 +235,7 @@ the_elements_are_of_one_moment(void **state)
 static void
 inside_multi_it_is_done_at_once(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
 
     fill(w);
     fake_expect(&w->c, "MULTI", "+OK|");
@@ -319,8 +288,9 @@ the_merge_sort_is_stable_and_pauses(void **state)
 int
 main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
-#define SMALL(fn) cmocka_unit_test_setup_teardown(fn, setup_small, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, two_clients_end)
+#define SMALL(fn)                                                              \
+    cmocka_unit_test_setup_teardown(fn, setup_small, two_clients_end)
     const struct CMUnitTest tests[] = {
         T(numbers_and_texts_are_sorted),
         T(weights_and_values_come_from_patterns),

@@ -8,8 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "../lib/engine_env.h"
-#include "base/mem.h"
+#include "../lib/two_clients.h"
 #include "os/clock.h"
 
 #define POOL (64u << 20)
@@ -20,35 +19,14 @@
 #define SYNTAX "-ERR syntax error|"
 #define BAD_ID "-ERR Invalid stream ID specified as stream command argument|"
 
-struct two {
-    struct engine_env env;
-    struct fake_client a, b;
-};
-
 static int
 setup(void **state)
 {
-    struct two *t = nq_calloc(1, sizeof *t);
+    struct two_clients *w;
 
     clock_freeze_wall(NOW);
-    engine_env_init(&t->env, POOL);
-    fake_open(&t->env, &t->a);
-    fake_open(&t->env, &t->b);
-    fake_expect(&t->a, "set str v", "+OK|");
-    *state = t;
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    struct two *t = *state;
-
-    fake_close(&t->a);
-    fake_close(&t->b);
-    engine_env_fini(&t->env);
-    clock_freeze_wall(0);
-    nq_free(t);
+    w = two_clients_begin(state, POOL);
+    fake_expect(&w->c, "set str v", "+OK|");
     return 0;
 }
 
@@ -57,7 +35,7 @@ teardown(void **state)
 static void
 ids_are_given_and_checked_as_in_redis(void **state)
 {
-    struct fake_client *c = &((struct two *)*state)->a;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "xadd s 1-1 a 1", "$3|1-1|");
     fake_expect(c, "xadd s 1-1 a 1",
@@ -103,7 +81,7 @@ ids_are_given_and_checked_as_in_redis(void **state)
 static void
 ranges_have_open_and_closed_ends(void **state)
 {
-    struct fake_client *c = &((struct two *)*state)->a;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "xadd s 1-1 a 1", "$3|1-1|");
     fake_expect(c, "xadd s 1-2 b 2 c 3", "$3|1-2|");
@@ -144,7 +122,7 @@ ranges_have_open_and_closed_ends(void **state)
 static void
 trimming_obeys_its_words(void **state)
 {
-    struct fake_client *c = &((struct two *)*state)->a;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "xadd s 1-1 a 1", "$3|1-1|");
     fake_expect(c, "xadd s 2-1 a 1", "$3|2-1|");
@@ -190,7 +168,7 @@ trimming_obeys_its_words(void **state)
 static void
 deleting_leaves_the_last_id(void **state)
 {
-    struct fake_client *c = &((struct two *)*state)->a;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "xadd s 1-1 a 1", "$3|1-1|");
     fake_expect(c, "xadd s 2-1 a 1", "$3|2-1|");
@@ -237,7 +215,7 @@ deleting_leaves_the_last_id(void **state)
 static void
 reads_begin_behind_an_id(void **state)
 {
-    struct fake_client *c = &((struct two *)*state)->a;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "xadd s 1-1 a 1", "$3|1-1|");
     fake_expect(c, "xadd s 2-1 b 2", "$3|2-1|");
@@ -286,7 +264,7 @@ reads_begin_behind_an_id(void **state)
 static void
 groups_are_made_once(void **state)
 {
-    struct fake_client *c = &((struct two *)*state)->a;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "xgroup create s g 0",
                 "-ERR The XGROUP subcommand requires the key to exist. Note "
@@ -352,7 +330,7 @@ groups_are_made_once(void **state)
 static void
 groups_deliver_acknowledge_and_tell(void **state)
 {
-    struct fake_client *c = &((struct two *)*state)->a;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "xadd s 1-1 a 1", "$3|1-1|");
     fake_expect(c, "xadd s 2-1 b 2", "$3|2-1|");
@@ -420,7 +398,7 @@ groups_deliver_acknowledge_and_tell(void **state)
 static void
 claims_change_the_owner(void **state)
 {
-    struct fake_client *c = &((struct two *)*state)->a;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "xadd s 1-1 a 1", "$3|1-1|");
     fake_expect(c, "xadd s 2-1 b 2", "$3|2-1|");
@@ -481,7 +459,7 @@ claims_change_the_owner(void **state)
 static void
 resp3_answers_with_maps(void **state)
 {
-    struct fake_client *c = &((struct two *)*state)->a;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_ask(c, "hello 3");
     fake_expect(c, "xadd s 1-1 a 1", "$3|1-1|");
@@ -506,7 +484,7 @@ resp3_answers_with_maps(void **state)
 static void
 the_lag_follows_what_is_read(void **state)
 {
-    struct fake_client *c = &((struct two *)*state)->a;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "xadd s 1-1 a 1", "$3|1-1|");
     fake_expect(c, "xadd s 2-1 b 2", "$3|2-1|");
@@ -547,8 +525,8 @@ the_lag_follows_what_is_read(void **state)
 static void
 the_clock_gives_ids_that_rise(void **state)
 {
-    struct two *t = *state;
-    struct fake_client *c = &t->a;
+    struct two_clients *w = *state;
+    struct fake_client *c = &w->c;
 
     fake_expect(c, "xadd s * a 1", "$15|1700000000000-0|");
     fake_expect(c, "xadd s * a 1", "$15|1700000000000-1|");
@@ -564,11 +542,11 @@ the_clock_gives_ids_that_rise(void **state)
 static void
 approximate_trimming_takes_whole_nodes(void **state)
 {
-    struct two *t = *state;
-    struct fake_client *c = &t->a;
+    struct two_clients *w = *state;
+    struct fake_client *c = &w->c;
     char line[40];
 
-    db_limits(t->env.db)->stream_node_max_entries = 10;
+    db_limits(w->env.db)->stream_node_max_entries = 10;
     for (int i = 1; i <= 100; i++) {
         snprintf(line, sizeof line, "xadd s %d-0 a 1", i);
         fake_ask(c, line);
@@ -586,8 +564,8 @@ approximate_trimming_takes_whole_nodes(void **state)
 static void
 plus_reads_the_last_entry(void **state)
 {
-    struct two *t = *state;
-    struct fake_client *c = &t->a;
+    struct two_clients *w = *state;
+    struct fake_client *c = &w->c;
 
     fake_expect(c, "xread streams s +", "*-1|");
     fake_ask(c, "xadd s 1-0 a 1");
@@ -599,8 +577,8 @@ plus_reads_the_last_entry(void **state)
 static void
 consumers_are_seen_and_active(void **state)
 {
-    struct two *t = *state;
-    struct fake_client *c = &t->a;
+    struct two_clients *w = *state;
+    struct fake_client *c = &w->c;
 
     fake_ask(c, "xgroup create s g 0 mkstream");
     fake_expect(c, "xreadgroup group g ann streams s >", "*-1|");
@@ -627,7 +605,7 @@ consumers_are_seen_and_active(void **state)
 static void
 help_names_the_subcommands(void **state)
 {
-    struct fake_client *c = &((struct two *)*state)->a;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     assert_non_null(strstr(fake_ask(c, "xgroup help"), "DELCONSUMER <key>"));
     assert_non_null(strstr(fake_ask(c, "xinfo help"), "STREAM <key>"));
@@ -636,7 +614,7 @@ help_names_the_subcommands(void **state)
 int
 main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, two_clients_end)
     const struct CMUnitTest tests[] = {
         T(ids_are_given_and_checked_as_in_redis),
         T(ranges_have_open_and_closed_ends),

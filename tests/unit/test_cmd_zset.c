@@ -7,9 +7,8 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "../lib/engine_env.h"
+#include "../lib/two_clients.h"
 #include "base/check.h"
-#include "base/mem.h"
 #include "cmd/notify.h"
 #include "db/zset.h"
 #include "os/clock.h"
@@ -18,34 +17,11 @@
 #define MANY 12000 /* members: more than one slice tells */
 #define LOTS 90000 /* more than one slice collects */
 
-struct world {
-    struct engine_env env;
-    struct fake_client c, other;
-};
-
 static int
 setup(void **state)
 {
-    struct world *w = nq_calloc(1, sizeof *w);
-
     clock_freeze_wall(NOW);
-    engine_env_init(&w->env, 64 << 20);
-    fake_open(&w->env, &w->c);
-    fake_open(&w->env, &w->other);
-    *state = w;
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    struct world *w = *state;
-
-    fake_close(&w->c);
-    fake_close(&w->other);
-    engine_env_fini(&w->env);
-    nq_free(w);
-    clock_freeze_wall(0);
+    (void)two_clients_begin(state, 64 << 20);
     return 0;
 }
 
@@ -54,7 +30,7 @@ teardown(void **state)
 static void
 members_are_added_and_removed(void **state)
 {
-    struct fake_client *c = &((struct world *)*state)->c;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "ZADD z 1 a 2 b 3 c", ":3|");
     fake_expect(c, "ZADD z 1 a 5 b 4 d", ":1|");
@@ -127,7 +103,7 @@ members_are_added_and_removed(void **state)
 static void
 small_sets_have_no_negative_zero(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     fake_expect(c, "ZADD small -0 a 0 b", ":2|");
@@ -144,7 +120,7 @@ small_sets_have_no_negative_zero(void **state)
 static void
 ranks_and_counts(void **state)
 {
-    struct fake_client *c = &((struct world *)*state)->c;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "ZADD z 1 a 2 b 2 c 3 d", ":4|");
     fake_expect(c, "ZRANK z a", ":0|");
@@ -181,7 +157,7 @@ ranks_and_counts(void **state)
 static void
 ranges_are_told(void **state)
 {
-    struct fake_client *c = &((struct world *)*state)->c;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "ZADD z 1 a 2 b 3 c 4 d 5 e", ":5|");
     fake_expect(c, "ZRANGE z 0 -1", "*5|$1|a|$1|b|$1|c|$1|d|$1|e|");
@@ -239,7 +215,7 @@ ranges_are_told(void **state)
 static void
 ranges_are_stored(void **state)
 {
-    struct fake_client *c = &((struct world *)*state)->c;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "ZADD z 1 a 2 b 3 c 4 d 5 e", ":5|");
     fake_expect(c, "ZRANGESTORE to z 1 3", ":3|");
@@ -263,7 +239,7 @@ ranges_are_stored(void **state)
 static void
 ranges_are_removed(void **state)
 {
-    struct fake_client *c = &((struct world *)*state)->c;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "ZADD z 1 a 2 b 3 c 4 d 5 e", ":5|");
     fake_expect(c, "ZREMRANGEBYRANK z 0 0", ":1|");
@@ -290,7 +266,7 @@ ranges_are_removed(void **state)
 static void
 members_are_popped(void **state)
 {
-    struct fake_client *c = &((struct world *)*state)->c;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "ZADD z 1 a 2 b 3 c 4 d 5 e", ":5|");
     fake_expect(c, "ZPOPMIN z", "*2|$1|a|$1|1|");
@@ -327,7 +303,7 @@ members_are_popped(void **state)
 static void
 sets_are_joined(void **state)
 {
-    struct fake_client *c = &((struct world *)*state)->c;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "ZADD a 1 x 2 y 3 z", ":3|");
     fake_expect(c, "ZADD b 10 y 20 z 30 w", ":3|");
@@ -381,7 +357,7 @@ sets_are_joined(void **state)
 static void
 scans_and_draws_answer_as_redis_does(void **state)
 {
-    struct fake_client *c = &((struct world *)*state)->c;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c, "ZADD z 1 a 2.5 b 100000000000000000 c", ":3|");
     fake_expect(
@@ -412,7 +388,7 @@ scans_and_draws_answer_as_redis_does(void **state)
 static void
 resp3_has_doubles_and_pairs(void **state)
 {
-    struct fake_client *c = &((struct world *)*state)->c;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     (void)fake_ask(c, "HELLO 3");
     fake_expect(c, "ZADD z 1 a 2.5 b inf c", ":3|");
@@ -439,7 +415,7 @@ resp3_has_doubles_and_pairs(void **state)
 static void
 changes_are_told_as_redis_names_them(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     assert_true(notify_parse(slice_lit("Egz"), &w->env.e->limits.notify));
@@ -475,7 +451,7 @@ changes_are_told_as_redis_names_them(void **state)
 
 /* Members "m00000" ... with the scores `from`, `from` + 1 ... */
 static void
-fill(struct world *w, const char *key, unsigned from, unsigned n)
+fill(struct two_clients *w, const char *key, unsigned from, unsigned n)
 {
     char line[600];
 
@@ -491,7 +467,7 @@ fill(struct world *w, const char *key, unsigned from, unsigned n)
 
 /* Turns until the client's command is done; all that it was answered. */
 static const char *
-finish(struct world *w, struct fake_client *c)
+finish(struct two_clients *w, struct fake_client *c)
 {
     (void)w;
     fake_finish(c);
@@ -523,7 +499,7 @@ expect_run(const char *reply, unsigned header, unsigned n, unsigned from,
 static void
 a_long_range_is_as_of_one_moment(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
 
     fill(w, "z", 0, MANY);
     fake_send(&w->c, "ZRANGE z 0 -1 WITHSCORES");
@@ -542,7 +518,7 @@ a_long_range_is_as_of_one_moment(void **state)
 static void
 a_long_pop_takes_all_at_once(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
 
     fill(w, "z", 0, LOTS);
     fake_send(&w->c, "ZPOPMIN z 80000");
@@ -560,7 +536,7 @@ a_long_pop_takes_all_at_once(void **state)
 static void
 a_long_pop_begins_anew_when_the_key_is_another(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
 
     fill(w, "z", 0, LOTS);
     fill(w, "y", 0, 600);
@@ -574,7 +550,7 @@ a_long_pop_begins_anew_when_the_key_is_another(void **state)
 static void
 a_long_removal_is_swept_before_its_answer(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct entry e = {0};
     struct zset z;
 
@@ -597,7 +573,7 @@ a_long_removal_is_swept_before_its_answer(void **state)
 static void
 a_removal_in_a_transaction_is_swept_later(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     char line[64];
 
     fill(w, "z", 0, MANY);
@@ -617,7 +593,7 @@ a_removal_in_a_transaction_is_swept_later(void **state)
 static void
 long_results_are_stored_in_slices(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
 
     fill(w, "a", 0, MANY);
     fill(w, "b", 6000, MANY);
@@ -646,7 +622,7 @@ long_results_are_stored_in_slices(void **state)
 static void
 results_are_right_with_pages_out_of_memory(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
 
     fill(w, "a", 0, MANY);
     fill(w, "b", 6000, MANY);
@@ -682,7 +658,7 @@ static void
 draws_without_repetition_repeat_nothing(void **state)
 {
     static const unsigned counts[] = {1, 7, 200, 3000, 9000, 12000, 20000};
-    struct world *w = *state;
+    struct two_clients *w = *state;
     uint8_t seen[MANY];
     char line[64];
 
@@ -704,7 +680,7 @@ draws_are_fair(void **state)
     static const char *const lines[] = {"ZRANDMEMBER z 2", "ZRANDMEMBER z 30",
                                         "ZRANDMEMBER z -10"};
     static const unsigned shares[] = {2, 30, 10};
-    struct world *w = *state;
+    struct two_clients *w = *state;
 
     fill(w, "z", 0, 40);
     for (size_t i = 0; i < nq_countof(lines); i++) {
@@ -727,7 +703,7 @@ draws_are_fair(void **state)
 static void
 a_scan_meets_all_that_is_there_throughout(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     unsigned long long cursor = 0;
     uint8_t seen[3000] = {0};
     char line[64];
@@ -752,7 +728,7 @@ a_scan_meets_all_that_is_there_throughout(void **state)
 int
 main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, two_clients_end)
     const struct CMUnitTest tests[] = {
         T(members_are_added_and_removed),
         T(small_sets_have_no_negative_zero),

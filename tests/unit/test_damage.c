@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "../lib/engine_env.h"
-#include "os/dir.h"
+#include "../lib/good_file.h"
 #include "os/file.h"
 #include "store/frames.h"
 #include "store/store.h"
@@ -22,21 +22,10 @@
 #define ITEMS 300
 #define BLOB 2500000
 
-struct place {
-    pgno id;
-    uint64_t off;
-    uint32_t len; /* header and payload */
-    uint8_t kind;
-};
-
 struct bench {
     struct engine_env env;
     struct rng rng;
-    uint8_t *bytes; /* of the data file when it was good */
-    size_t len;
-    struct place *places; /* of live extents */
-    unsigned count;
-    struct superblock sb;
+    struct good_file file;
 };
 
 static uint64_t
@@ -158,71 +147,10 @@ read_all(struct engine_env *env, struct reading *r)
 /* --- the file --------------------------------------------------------------
  */
 
-static void
-path_of(const struct bench *b, char path[100])
-{
-    snprintf(path, 100, "%s/data.nq", b->env.dir);
-}
-
-/* The table entry of a page: see store/extent.h, pagetable.c. */
-static void
-take_place(struct bench *b, pgno id, const uint8_t *entry)
-{
-    uint64_t place;
-
-    memcpy(&place, entry, 8);
-    while (b->count <= id)
-        b->places[b->count++] = (struct place){0};
-    b->places[id] = (struct place){
-        .id = id,
-        .off = (place & 0x7fffffffffffu) * 64,
-        .len = (uint32_t)(place >> 48) * 64,
-    };
-}
-
-static void
-read_table(struct bench *b)
-{
-    struct superblock other;
-    pgno id;
-
-    assert_int_equal(
-        superblock_decode(slice_of(b->bytes, SUPERBLOCK_SIZE), &b->sb), NQ_OK);
-    assert_int_equal(
-        superblock_decode(slice_of(b->bytes + SUPERBLOCK_AT_B, SUPERBLOCK_SIZE),
-                          &other),
-        NQ_OK);
-    if (other.sequence > b->sb.sequence)
-        b->sb = other;
-    b->places = nq_calloc(b->sb.next_id + 1, sizeof *b->places);
-    for (uint64_t at = 32; at < b->sb.base.len; at += 16)
-        take_place(b, (pgno)(at / 16 - 2), b->bytes + b->sb.base.off + at);
-    for (unsigned i = 0; i < b->sb.deltas_count; i++) {
-        const uint8_t *delta = b->bytes + b->sb.deltas[i].off;
-
-        for (uint64_t at = 32; at < b->sb.deltas[i].len; at += 24) {
-            memcpy(&id, delta + at, 4);
-            take_place(b, id, delta + at + 8);
-        }
-    }
-    for (unsigned i = 0, n = b->count; i < n; i++) {
-        if (i == 0)
-            b->count = 0;
-        if (b->places[i].len > 0)
-            b->places[b->count++] = b->places[i];
-    }
-    for (unsigned i = 0; i < b->count; i++)
-        b->places[i].kind = b->bytes[b->places[i].off + 5];
-}
-
 /* Closed, and all of it remembered. */
 static void
 begin(struct bench *b, bool parity)
 {
-    struct file *f;
-    char path[100];
-    uint64_t size;
-
     memset(b, 0, sizeof *b);
     log_set_level((enum log_level)(LOG_ERROR + 1));
     rng_seed(&b->rng, seed());
@@ -231,21 +159,13 @@ begin(struct bench *b, bool parity)
     fill(&b->env);
     engine_env_cool(&b->env);
     engine_env_crash(&b->env);
-    path_of(b, path);
-    assert_int_equal(file_open(path, FILE_READ, &f), NQ_OK);
-    assert_int_equal(file_size(f, &size), NQ_OK);
-    b->len = size;
-    b->bytes = nq_malloc(b->len);
-    assert_int_equal(file_read(f, b->bytes, b->len, 0), NQ_OK);
-    file_close(f);
-    read_table(b);
+    good_file_init(&b->file, b->env.dir);
 }
 
 static void
 end(struct bench *b)
 {
-    nq_free(b->bytes);
-    nq_free(b->places);
+    good_file_fini(&b->file);
     engine_env_fini(&b->env);
 }
 
@@ -254,14 +174,12 @@ static void
 write_damaged(const struct bench *b, uint64_t off, const void *p, size_t n)
 {
     struct file *f;
-    char path[100];
 
-    path_of(b, path);
-    assert_int_equal(file_open(path, FILE_WRITE, &f), NQ_OK);
-    assert_int_equal(file_write(f, b->bytes, b->len, 0), NQ_OK);
-    assert_int_equal(file_truncate(f, b->len), NQ_OK);
-    if (n > 0)
-        assert_int_equal(file_write(f, p, n, off), NQ_OK);
+    good_file_write(&b->file, b->file.bytes);
+    if (n == 0)
+        return;
+    assert_int_equal(file_open(b->file.path, FILE_WRITE, &f), NQ_OK);
+    assert_int_equal(file_write(f, p, n, off), NQ_OK);
     file_close(f);
 }
 
@@ -269,7 +187,7 @@ static void
 flip(struct bench *b, uint64_t from, uint64_t len)
 {
     uint64_t at = from + rng_below(&b->rng, len);
-    uint8_t v = b->bytes[at] ^ (uint8_t)(1u << rng_below(&b->rng, 8));
+    uint8_t v = b->file.bytes[at] ^ (uint8_t)(1u << rng_below(&b->rng, 8));
 
     write_damaged(b, at, &v, 1);
 }
@@ -280,11 +198,9 @@ flip_in_place(struct bench *b, uint64_t from, uint64_t len)
 {
     uint64_t at = from + rng_below(&b->rng, len);
     struct file *f;
-    char path[100];
     uint8_t v;
 
-    path_of(b, path);
-    assert_int_equal(file_open(path, FILE_WRITE, &f), NQ_OK);
+    assert_int_equal(file_open(b->file.path, FILE_WRITE, &f), NQ_OK);
     assert_int_equal(file_read(f, &v, 1, at), NQ_OK);
     v ^= (uint8_t)(1u << rng_below(&b->rng, 8));
     assert_int_equal(file_write(f, &v, 1, at), NQ_OK);
@@ -367,12 +283,12 @@ a_damaged_table_or_catalog_is_refused(void **state)
 
     (void)state;
     begin(&b, false);
-    flip(&b, b.sb.base.off, b.sb.base.len);
+    flip(&b, b.file.sb.base.off, b.file.sb.base.len);
     assert_int_equal(engine_env_try_open(&b.env), NQ_ECORRUPT);
-    flip(&b, b.sb.catalog.off, b.sb.catalog.len);
+    flip(&b, b.file.sb.catalog.off, b.file.sb.catalog.len);
     assert_int_equal(engine_env_try_open(&b.env), NQ_ECORRUPT);
-    for (unsigned i = 0; i < b.sb.deltas_count; i++) {
-        flip(&b, b.sb.deltas[i].off, b.sb.deltas[i].len);
+    for (unsigned i = 0; i < b.file.sb.deltas_count; i++) {
+        flip(&b, b.file.sb.deltas[i].off, b.file.sb.deltas[i].len);
         assert_int_equal(engine_env_try_open(&b.env), NQ_ECORRUPT);
     }
     end(&b);
@@ -388,8 +304,8 @@ a_damaged_page_costs_its_keys_and_no_more(void **state)
 
     (void)state;
     begin(&b, false);
-    for (unsigned i = 0; i < b.count; i++) {
-        const struct place *p = &b.places[i];
+    for (unsigned i = 0; i < b.file.count; i++) {
+        const struct good_place *p = &b.file.places[i];
 
         if (p->kind == PAGE_LEAF && rng_below(&b.rng, 10) != 0)
             continue;
@@ -413,9 +329,9 @@ swapped_extents_are_found(void **state)
 
     (void)state;
     begin(&b, false);
-    a = b.places[3].off;
-    z = b.places[7].off;
-    write_damaged(&b, a, b.bytes + z, 512);
+    a = b.file.places[3].off;
+    z = b.file.places[7].off;
+    write_damaged(&b, a, b.file.bytes + z, 512);
     assert_int_equal(engine_env_try_open(&b.env), NQ_OK);
     assert_true(read_all(&b.env, &r) > 0);
     check_names_them(&b, &r);
@@ -432,14 +348,13 @@ a_file_cut_short_is_no_wrong_answer(void **state)
     (void)state;
     begin(&b, false);
     for (unsigned i = 0; i < 12; i++) {
-        char path[100];
         struct file *f;
         nq_rc rc;
 
         write_damaged(&b, 0, NULL, 0);
-        path_of(&b, path);
-        assert_int_equal(file_open(path, FILE_WRITE, &f), NQ_OK);
-        assert_int_equal(file_truncate(f, rng_below(&b.rng, b.len)), NQ_OK);
+        assert_int_equal(file_open(b.file.path, FILE_WRITE, &f), NQ_OK);
+        assert_int_equal(file_truncate(f, rng_below(&b.rng, b.file.len)),
+                         NQ_OK);
         file_close(f);
         rc = engine_env_try_open(&b.env);
         if (rc == NQ_OK) {
@@ -459,10 +374,10 @@ a_file_cut_short_is_no_wrong_answer(void **state)
 static void
 damage_a_sector_of_each(struct bench *b)
 {
-    uint8_t *bytes = nq_memdup(b->bytes, b->len);
+    uint8_t *bytes = nq_memdup(b->file.bytes, b->file.len);
 
-    for (unsigned i = 0; i < b->count; i++) {
-        const struct place *p = &b->places[i];
+    for (unsigned i = 0; i < b->file.count; i++) {
+        const struct good_place *p = &b->file.places[i];
         uint64_t at = p->off + rng_below(&b->rng, (p->len + 511) / 512) * 512;
 
         if (rng_below(&b->rng, 2) == 0)
@@ -470,8 +385,7 @@ damage_a_sector_of_each(struct bench *b)
         else
             bytes[at + rng_below(&b->rng, nq_min(512u, p->len))] ^= 0x10;
     }
-    write_damaged(b, SUPERBLOCK_AREA, bytes + SUPERBLOCK_AREA,
-                  b->len - SUPERBLOCK_AREA);
+    good_file_write(&b->file, bytes);
     nq_free(bytes);
 }
 
@@ -489,7 +403,7 @@ parity_rebuilds_a_sector_of_each_page_when_it_is_read(void **state)
     store_set_parity(b.env.store, true);
     assert_int_equal(read_all(&b.env, &r), 0);
     frames_get_stats(store_frames(b.env.store), &st);
-    assert_true(st.repaired_pages > b.count / 2);
+    assert_true(st.repaired_pages > b.file.count / 2);
     assert_int_equal(st.damaged_pages, 0);
     fake_open(&b.env, &r.c);
     (void)fake_ask(&r.c, "NQ.CHECK"); /* reads the pages that are left */
@@ -536,7 +450,7 @@ check_repair_takes_pages_from_memory(void **state)
     write_damaged(&b, 0, NULL, 0);
     assert_int_equal(engine_env_try_open(&b.env), NQ_OK);
     assert_int_equal(read_all(&b.env, &r), 0);
-    flip(&b, b.places[5].off, 4000);
+    flip(&b, b.file.places[5].off, 4000);
     fake_open(&b.env, &c);
     assert_non_null(
         strstr(fake_ask(&c, "NQ.CHECK EXTENTS"), "can be repaired"));
@@ -563,7 +477,7 @@ check_repair_writes_table_and_catalog_anew(void **state)
     (void)state;
     begin(&b, false);
     for (unsigned i = 0; i < 3; i++) {
-        const struct part *p = i == 0 ? &b.sb.base : &b.sb.catalog;
+        const struct part *p = i == 0 ? &b.file.sb.base : &b.file.sb.catalog;
 
         write_damaged(&b, 0, NULL, 0);
         assert_int_equal(engine_env_try_open(&b.env), NQ_OK);

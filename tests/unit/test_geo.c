@@ -8,46 +8,22 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "../lib/engine_env.h"
+#include "../lib/two_clients.h"
 #include "base/check.h"
-#include "base/mem.h"
 #include "base/rng.h"
 #include "cmd/geohash.h"
 #include "cmd/notify.h"
 
 #define POINTS 3000
 
-struct world {
-    struct engine_env env;
-    struct fake_client c, other;
-    struct rng rng;
-};
-
 static int
 setup(void **state)
 {
     const char *text = getenv("SEED");
     uint64_t seed = text != NULL ? strtoull(text, NULL, 0) : rng_seed_from_os();
-    struct world *w = nq_calloc(1, sizeof *w);
 
     print_message("SEED=%llu\n", (unsigned long long)seed);
-    rng_seed(&w->rng, seed);
-    engine_env_init(&w->env, 64 << 20);
-    fake_open(&w->env, &w->c);
-    fake_open(&w->env, &w->other);
-    *state = w;
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    struct world *w = *state;
-
-    fake_close(&w->c);
-    fake_close(&w->other);
-    engine_env_fini(&w->env);
-    nq_free(w);
+    rng_seed(&two_clients_begin(state, 64 << 20)->rng, seed);
     return 0;
 }
 
@@ -82,7 +58,7 @@ places_have_the_numbers_that_others_know(void **state)
 static void
 a_place_comes_back_within_a_metre(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
 
     for (int i = 0; i < 20000; i++) {
         struct geo_point p = {between(&w->rng, -180, 180),
@@ -111,7 +87,7 @@ any_score_has_a_place_on_the_map(void **state)
 static void
 ranges_cover_the_shape(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
 
     for (int i = 0; i < 3000; i++) {
         struct geo_shape s = {
@@ -145,7 +121,7 @@ ranges_cover_the_shape(void **state)
 static void
 places_are_added_and_read(void **state)
 {
-    struct fake_client *c = &((struct world *)*state)->c;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(
         c, "GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania",
@@ -199,7 +175,7 @@ places_are_added_and_read(void **state)
 static void
 searches_answer_as_redis_does(void **state)
 {
-    struct fake_client *c = &((struct world *)*state)->c;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c,
                 "GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 "
@@ -245,7 +221,7 @@ searches_answer_as_redis_does(void **state)
 static void
 searches_are_stored(void **state)
 {
-    struct fake_client *c = &((struct world *)*state)->c;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c,
                 "GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 "
@@ -279,7 +255,7 @@ searches_are_stored(void **state)
 static void
 mistakes_are_answered_as_redis_does(void **state)
 {
-    struct fake_client *c = &((struct world *)*state)->c;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     fake_expect(c,
                 "GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 "
@@ -334,7 +310,7 @@ mistakes_are_answered_as_redis_does(void **state)
 static void
 resp3_has_doubles_for_coordinates(void **state)
 {
-    struct fake_client *c = &((struct world *)*state)->c;
+    struct fake_client *c = &((struct two_clients *)*state)->c;
 
     (void)fake_ask(c, "HELLO 3");
     fake_expect(c, "GEOADD g 13.361389 38.115556 Palermo", ":1|");
@@ -351,7 +327,7 @@ resp3_has_doubles_for_coordinates(void **state)
 static void
 stored_searches_are_told(void **state)
 {
-    struct world *w = *state;
+    struct two_clients *w = *state;
     struct fake_client *c = &w->c;
 
     (void)fake_ask(c, "GEOADD g 13 38 a");
@@ -385,7 +361,7 @@ count_within(const struct geo_shape *s, const double *scores)
 
 /* Turns until the command is done; the number that the reply begins with. */
 static unsigned
-ask_number(struct world *w, const char *line)
+ask_number(struct two_clients *w, const char *line)
 {
     fake_send(&w->c, line);
     fake_finish(&w->c);
@@ -410,7 +386,7 @@ static void
 searches_find_all_that_is_within(void **state)
 {
     static double scores[POINTS];
-    struct world *w = *state;
+    struct two_clients *w = *state;
     char line[200];
 
     for (unsigned i = 0; i < POINTS; i++) {
@@ -446,7 +422,7 @@ searches_find_all_that_is_within(void **state)
 int
 main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, two_clients_end)
     const struct CMUnitTest tests[] = {
         T(places_have_the_numbers_that_others_know),
         T(a_place_comes_back_within_a_metre),
