@@ -40,6 +40,7 @@ engine_new(void)
     e->next_session_id = 1;
     e->start_wall_ms = clock_wall_ms();
     e->version = "0.1.0";
+    e->limits.queue = (struct queue_limits){true, 1000, 4 << 20, 10000, 0};
     e->limits.slowlog_us = 10000;
     e->limits.slowlog_max = 128;
     e->limits.proto_max_bulk = 512ull << 20;

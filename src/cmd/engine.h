@@ -59,10 +59,20 @@ struct engine_host {
     nq_rc (*fetch_master_key)(void *arg, uint8_t *key, char *why);
 };
 
+/* What may wait for one subscriber outside of its output; see cmd/pressure. */
+struct queue_limits {
+    bool is_on;
+    uint32_t messages; /* 1 at least */
+    uint64_t bytes;
+    uint32_t broadcast;  /* a message so many behind the newest is too old */
+    uint8_t drop_policy; /* of channels: enum pressure_policy */
+};
+
 /* Limits and settings that commands obey; written by the server's config. */
 struct engine_limits {
     char *requirepass; /* owned; NULL: none */
     uint32_t maxclients;
+    struct queue_limits queue;
     uint64_t maxmemory; /* reported; the pool is the bound */
     uint64_t proto_max_bulk;
     uint64_t query_buffer_limit;
@@ -99,6 +109,7 @@ struct engine {
     struct list sessions;
     uint32_t session_count;
     uint64_t next_session_id;
+    uint32_t pressured[PRESSURE_STATES]; /* see cmd/pressure */
     bool is_loading, is_shutting_down;
     uint64_t loading_start_s, loading_done, loading_total;
     uint64_t start_wall_ms;

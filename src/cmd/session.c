@@ -16,6 +16,7 @@ session_open(struct engine *e, struct session *s)
     s->magic = SESSION_MAGIC;
     s->engine = e;
     s->out = OUTQ_INIT;
+    list_init(&s->room);
     s->id = e->next_session_id++;
     s->resp = 2;
     if (e->limits.requirepass == NULL)
@@ -34,6 +35,7 @@ session_close(struct session *s)
     multi_discard(s);
     if (s->engine->drop_subs != NULL)
         s->engine->drop_subs(s);
+    nq_assert(list_empty(&s->room) && pressure_state_of(s) == PRESSURE_NORMAL);
     outq_fini(&s->out);
     nq_free(s->name);
     nq_free(s->lib_name);

@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/outq.h"
 #include "base/slice.h"
+#include "cmd/pressure.h"
 #include "store/pgno.h"
 
 struct engine;
@@ -76,6 +77,8 @@ struct session {
     struct subs *subs;          /* NULL: none */
     struct parked *parked;      /* NULL: no command waits */
     struct wait *wait;          /* NULL: nor for a key */
+    struct list room;           /* cmd/pressure: who has more to put */
+    uint8_t pressure[PRESSURE_SOURCES]; /* enum pressure_state */
 };
 
 /* `s` is zeroed storage of the connection, with conn, ops, addr, laddr set. */

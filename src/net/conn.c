@@ -319,6 +319,8 @@ conn_flush(struct conn *c)
         conn_close(c);
     else
         take_up(c);
+    if (nq_unlikely(!list_empty(&c->session.room)))
+        pressure_room(&c->session);
 }
 
 static void

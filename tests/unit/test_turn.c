@@ -52,6 +52,7 @@ session_open(struct engine *e, struct session *s)
     s->magic = SESSION_MAGIC;
     s->engine = e;
     s->resp = 2;
+    list_init(&s->room);
     s->id = (uint64_t)(uintptr_t)s;
 }
 
