@@ -2,6 +2,7 @@
 #include "cmd/engine.h"
 #include "cmd/handlers.h"
 #include "cmd/multi.h"
+#include "cmd/push.h"
 #include "cmd/reply.h"
 #include "cmd/session.h"
 
@@ -220,6 +221,7 @@ cmd_reset(struct req *rq)
     multi_discard(s);
     if (rq->engine->drop_subs != NULL)
         rq->engine->drop_subs(s);
+    push_drop(s);
     s->dbi = 0;
     s->resp = 2;
     s->flags &= ~(uint32_t)(SESSION_AUTHENTICATED | SESSION_NO_EVICT |

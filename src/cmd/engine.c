@@ -13,6 +13,7 @@
 #include "cmd/notify.h"
 #include "cmd/park.h"
 #include "cmd/pubsub.h"
+#include "cmd/push.h"
 #include "cmd/scan_cursor.h"
 #include "cmd/slowlog.h"
 #include "cmd/wait_key.h"
@@ -37,10 +38,12 @@ engine_new(void)
 
     e->magic = ENGINE_MAGIC;
     list_init(&e->sessions);
+    list_init(&e->pushes);
     e->next_session_id = 1;
     e->start_wall_ms = clock_wall_ms();
     e->version = "0.1.0";
     e->limits.queue = (struct queue_limits){true, 1000, 4 << 20, 10000, 0};
+    e->limits.push = (struct push_limits){.most = 10000, .nodelay = true};
     e->limits.slowlog_us = 10000;
     e->limits.slowlog_max = 128;
     e->limits.proto_max_bulk = 512ull << 20;
@@ -251,6 +254,7 @@ engine_cron(struct engine *e)
         if (is_idle(e, s))
             session_end(s, false);
     }
+    push_cron(e);
     slowlog_trim(e->slowlog, e->limits.slowlog_max);
 }
 

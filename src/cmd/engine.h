@@ -68,11 +68,21 @@ struct queue_limits {
     uint8_t drop_policy; /* of channels: enum pressure_policy */
 };
 
+/* What holds for push clients; see cmd/push.  Times are 0 for never. */
+struct push_limits {
+    uint32_t most; /* clients; 0: no limit */
+    uint32_t rate; /* commands of one in a second; 0: no limit */
+    bool has_heartbeat, nodelay;
+    uint64_t interval_ms, timeout_ms, idle_ms;
+    uint32_t send_buffer, recv_buffer; /* 0: the kernel's */
+};
+
 /* Limits and settings that commands obey; written by the server's config. */
 struct engine_limits {
     char *requirepass; /* owned; NULL: none */
     uint32_t maxclients;
     struct queue_limits queue;
+    struct push_limits push;
     uint64_t maxmemory; /* reported; the pool is the bound */
     uint64_t proto_max_bulk;
     uint64_t query_buffer_limit;
@@ -110,6 +120,8 @@ struct engine {
     uint32_t session_count;
     uint64_t next_session_id;
     uint32_t pressured[PRESSURE_STATES]; /* see cmd/pressure */
+    struct list pushes;                  /* see cmd/push */
+    uint32_t push_clients;
     bool is_loading, is_shutting_down;
     uint64_t loading_start_s, loading_done, loading_total;
     uint64_t start_wall_ms;

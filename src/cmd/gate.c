@@ -10,6 +10,7 @@
 #include "cmd/engine.h"
 #include "cmd/handlers.h"
 #include "cmd/multi.h"
+#include "cmd/push.h"
 #include "cmd/reply.h"
 #include "cmd/session.h"
 #include "store/store.h"
@@ -79,6 +80,19 @@ is_authenticated(struct req *rq)
 }
 
 static bool
+is_within_rate(struct req *rq)
+{
+    if (rq->s->push == NULL || push_may_run(rq))
+        return true;
+    reply_error(rq,
+                "-RATELIMIT more than %u commands in a second from a client "
+                "that holds feeds; see "
+                "security.rate_limiting.ws_messages_per_second",
+                rq->engine->limits.push.rate);
+    return false;
+}
+
+static bool
 is_allowed_in_multi(struct req *rq)
 {
     if (!multi_is_open(rq->s) || !(rq->cmd->flags & CMD_NOMULTI))
@@ -141,8 +155,15 @@ is_loaded(struct req *rq)
 }
 
 static bool (*const gates[])(struct req *) = {
-    is_known,      has_arity,   is_authenticated,      is_allowed_in_multi,
-    is_not_ending, is_writable, is_allowed_subscribed, is_loaded,
+    is_known,
+    has_arity,
+    is_authenticated,
+    is_within_rate,
+    is_allowed_in_multi,
+    is_not_ending,
+    is_writable,
+    is_allowed_subscribed,
+    is_loaded,
 };
 
 static enum gate_verdict
@@ -165,7 +186,8 @@ is_plain(const struct req *rq)
     const struct session *s = rq->s;
 
     return !e->is_loading && !e->is_shutting_down && e->pause_until_ms == 0 &&
-           s->multi == NULL && s->subs == NULL && session_is_authenticated(s);
+           s->multi == NULL && s->subs == NULL && s->push == NULL &&
+           session_is_authenticated(s);
 }
 
 /* CLIENT PAUSE WRITE holds back PUBLISH and PFCOUNT, too, as Redis does. */

@@ -7,6 +7,7 @@
 #include "cmd/engine.h"
 #include "cmd/multi.h"
 #include "cmd/park.h"
+#include "cmd/push.h"
 #include "cmd/wait_key.h"
 #include "os/clock.h"
 
@@ -35,6 +36,7 @@ session_close(struct session *s)
     multi_discard(s);
     if (s->engine->drop_subs != NULL)
         s->engine->drop_subs(s);
+    push_drop(s);
     nq_assert(list_empty(&s->room) && pressure_state_of(s) == PRESSURE_NORMAL);
     outq_fini(&s->out);
     nq_free(s->name);

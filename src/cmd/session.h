@@ -19,6 +19,7 @@ struct multi;  /* cmd/multi: queued commands and watched keys */
 struct subs;   /* cmd/pubsub: what it is subscribed to */
 struct parked; /* cmd/park: a command that waits */
 struct wait;   /* cmd/wait_key: a command that waits for a key */
+struct push;   /* cmd/push: what holds for holders of feeds */
 
 struct session_ops {
     /* Output was put (perhaps from another client's command). */
@@ -32,6 +33,11 @@ struct session_ops {
     /* For CLIENT LIST: bytes held in and allocated to the input buffer, fd. */
     void (*input_info)(const struct session *s, size_t *used, size_t *alloc,
                        int *fd);
+    /* The two may be NULL.  Gives the socket the options that are set for
+     * push clients (engine->limits.push). */
+    void (*tune)(struct session *s);
+    /* Bytes that left the queue and that the client's side has not taken. */
+    uint64_t (*untaken)(const struct session *s);
 };
 
 enum session_flag {
@@ -77,6 +83,7 @@ struct session {
     struct subs *subs;          /* NULL: none */
     struct parked *parked;      /* NULL: no command waits */
     struct wait *wait;          /* NULL: nor for a key */
+    struct push *push;          /* NULL: no feeds, nothing said of heartbeats */
     struct list room;           /* cmd/pressure: who has more to put */
     uint8_t pressure[PRESSURE_SOURCES]; /* enum pressure_state */
 };

@@ -15,6 +15,8 @@
 #include "net/loop_int.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -380,11 +382,27 @@ on_session_input_info(const struct session *s, size_t *used, size_t *alloc,
     *fd = c->fd;
 }
 
+static void
+on_session_tune(struct session *s)
+{
+    listen_tune_push(conn_of(s));
+}
+
+static uint64_t
+on_session_untaken(const struct session *s)
+{
+    int n = 0;
+
+    return ioctl(conn_of(s)->fd, SIOCOUTQ, &n) == 0 && n > 0 ? (uint64_t)n : 0;
+}
+
 static const struct session_ops conn_session_ops = {
     .wake = on_session_wake,
     .resume = on_session_resume,
     .close = on_session_close,
     .input_info = on_session_input_info,
+    .tune = on_session_tune,
+    .untaken = on_session_untaken,
 };
 
 /* --- life ------------------------------------------------------------------

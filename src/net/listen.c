@@ -128,11 +128,20 @@ tune_tcp(const struct loop *l, int fd)
                    "KEEPINTVL");
         set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3, "KEEPCNT");
     }
-    if (l->listen.send_buffer > 0)
-        set_option(fd, SOL_SOCKET, SO_SNDBUF, (int)l->listen.send_buffer,
+}
+
+void
+listen_tune_push(const struct conn *c)
+{
+    const struct push_limits *l = &c->loop->engine->limits.push;
+
+    if ((c->session.flags & SESSION_UNIX) == 0)
+        set_option(c->fd, IPPROTO_TCP, TCP_NODELAY, l->nodelay, "TCP_NODELAY");
+    if (l->send_buffer > 0)
+        set_option(c->fd, SOL_SOCKET, SO_SNDBUF, (int)l->send_buffer,
                    "SO_SNDBUF");
-    if (l->listen.recv_buffer > 0)
-        set_option(fd, SOL_SOCKET, SO_RCVBUF, (int)l->listen.recv_buffer,
+    if (l->recv_buffer > 0)
+        set_option(c->fd, SOL_SOCKET, SO_RCVBUF, (int)l->recv_buffer,
                    "SO_RCVBUF");
 }
 

@@ -48,7 +48,6 @@ struct listen_opts {
     int backlog;
     uint32_t keepalive_s;
     bool nodelay;
-    uint32_t send_buffer, recv_buffer; /* 0: the kernel's */
 };
 
 NQ_MUST_USE nq_rc loop_new(const struct loop_opts *opts, struct loop **out);

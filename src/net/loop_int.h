@@ -147,6 +147,8 @@ bool turn_has_more(const struct loop *l);
 
 /* Takes up accepting again after the process was out of descriptors. */
 void listen_resume(struct loop *l);
+/* The options of push clients, engine->limits.push. */
+void listen_tune_push(const struct conn *c);
 void listen_close(struct loop *l);
 
 #endif

@@ -43,6 +43,35 @@ set_output_limits(struct engine_limits *limits, const char *text)
     }
 }
 
+static uint64_t
+milliseconds(const struct config *c, enum config_id id)
+{
+    return ((uint64_t)config_int(c, id) + 999) / 1000;
+}
+
+static void
+apply_push_limits(const struct config *c, struct engine_limits *l)
+{
+    l->queue = (struct queue_limits){
+        .is_on = config_int(c, CONF_BACKPRESSURE) != 0,
+        .messages = (uint32_t)config_int(c, CONF_QUEUE_MESSAGES),
+        .bytes = (uint64_t)config_int(c, CONF_QUEUE_BYTES),
+        .broadcast = (uint32_t)config_int(c, CONF_QUEUE_BROADCAST),
+        .drop_policy = (uint8_t)config_int(c, CONF_DROP_POLICY),
+    };
+    l->push = (struct push_limits){
+        .most = (uint32_t)config_int(c, CONF_PUSH_MOST),
+        .rate = (uint32_t)config_int(c, CONF_PUSH_RATE),
+        .has_heartbeat = config_int(c, CONF_HEARTBEAT) != 0,
+        .nodelay = config_int(c, CONF_PUSH_NODELAY) != 0,
+        .interval_ms = milliseconds(c, CONF_HEARTBEAT_INTERVAL),
+        .timeout_ms = milliseconds(c, CONF_HEARTBEAT_TIMEOUT),
+        .idle_ms = milliseconds(c, CONF_PUSH_IDLE),
+        .send_buffer = (uint32_t)config_int(c, CONF_PUSH_SEND_BUFFER),
+        .recv_buffer = (uint32_t)config_int(c, CONF_PUSH_RECV_BUFFER),
+    };
+}
+
 static bool
 is_bound_to_all(const struct config *c)
 {
@@ -86,6 +115,7 @@ apply_limits(struct server *s)
     l->protected_mode = config_int(c, CONF_PROTECTED) != 0;
     l->enable_debug = config_int(c, CONF_DEBUG_COMMAND) != 0;
     l->bound_to_all = is_bound_to_all(c);
+    apply_push_limits(c, l);
 }
 
 static void
