@@ -226,7 +226,7 @@ may_begin(struct checkpoint *c)
     nq_rc rc;
 
     if (!c->is_asked || !c->st->is_ready || c->st->disk.still > 0 ||
-        !redo_is_done(&c->redo) ||
+        !redo_is_done(&c->redo) || !pins_are_settled(c->st->pins) ||
         (c->retry_us != 0 && clock_mono_us() < c->retry_us))
         return false;
     if ((rc = why_never(c)) == NQ_OK)
@@ -256,6 +256,7 @@ cut(struct checkpoint *c)
     c->next.key = encrypt_key(st);
     buf_clear(&c->catalog);
     catalog_encode(&st->catalog, &c->catalog);
+    pins_cut(st->pins);
     frames_cut(d->frames);
     flush_cut(d);
     pagetable_cut(d->table, c->next.next_id);
@@ -453,6 +454,7 @@ trim(struct checkpoint *c)
     sm_move(&c->sm, CKPT_IDLE);
     space_rewind(d->space);
     quota_published(c->st);
+    pins_published(c->st->pins);
     trim_begin(&c->st->trim);
     succeeded(c);
 }

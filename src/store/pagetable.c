@@ -20,7 +20,10 @@
  *       whoever changes it settles it first
  *   P3  a page whose kept entry differs from the published checkpoint has
  *       UNDO and stands exactly once in undo[], with the published entry
- *   P4  extents in use are: live, kept and undo entries, and flushes under way
+ *   P4  extents in use are: live, kept and undo entries, those of views
+ *       (pagetable_view.c), and flushes under way
+ *   P5  a block of kept entries that a view has, too, is copied before it is
+ *       written
  *
  * Called by flush.c, frames.c (pages freed) and checkpoint.c. */
 #include "store/pagetable.h"
@@ -32,6 +35,8 @@
 #include "store/corrupt.h"
 #include "store/pagetable_int.h"
 #include "store/space.h"
+
+#define COPY_COST 16u /* of a block, in entries settled */
 
 /* --- entries ------------------------------------------------------------- */
 
@@ -45,11 +50,51 @@ node_of(struct pagetable *pt, pgno id)
     return *n;
 }
 
-static void
-free_extent(struct pagetable *pt, struct entry e)
+void
+pagetable_free_extent(struct pagetable *pt, struct entry e)
 {
     if (!entry_is_none(e))
         space_free(pt->space, entry_off(e), entry_space(e));
+}
+
+void
+table_block_unref(struct table_block *b)
+{
+    if (b != NULL && --b->refs == 0)
+        nq_free(b);
+}
+
+/* P5 */
+static struct entry *
+kept_mut(struct pagetable *pt, struct table_node *n, pgno id)
+{
+    struct table_block **at = &n->kept[id % NODE_IDS / BLOCK_IDS], *b = *at;
+
+    if (b == NULL) {
+        b = *at = nq_calloc(1, sizeof *b);
+        b->refs = 1;
+    } else if (b->refs > 1) {
+        *at = nq_memdup(b, sizeof *b);
+        table_block_unref(b);
+        b = *at;
+        b->refs = 1;
+        pt->copies++;
+    }
+    return &b->kept[id % BLOCK_IDS];
+}
+
+struct entry *
+pagetable_kept_mut(struct pagetable *pt, pgno id)
+{
+    return kept_mut(pt, node_of(pt, id), id);
+}
+
+static struct entry
+kept_at(const struct table_node *n, pgno id)
+{
+    const struct table_block *b = n->kept[id % NODE_IDS / BLOCK_IDS];
+
+    return b == NULL ? (struct entry){0} : b->kept[id % BLOCK_IDS];
 }
 
 static void
@@ -97,7 +142,7 @@ push_undo(struct pagetable *pt, pgno id, struct entry old)
 static void
 set_kept(struct pagetable *pt, struct table_node *n, pgno id, struct entry e)
 {
-    struct entry *kept = &n->kept[id % NODE_IDS];
+    struct entry *kept = kept_mut(pt, n, id);
 
     pt->kept_of[entry_codec(e)] += !entry_is_none(e);
     pt->kept_of[entry_codec(*kept)] -= !entry_is_none(*kept);
@@ -114,11 +159,11 @@ settle_one(struct pagetable *pt, struct table_node *n, pgno id)
     if ((n->flags[i] & bit_cut(pt)) == 0)
         return;
     n->flags[i] &= (uint8_t)~bit_cut(pt);
-    if (entry_is_same(n->live[i], n->kept[i]))
+    if (entry_is_same(n->live[i], kept_at(n, id)))
         return;
     nq_assert((n->flags[i] & TABLE_UNDO) == 0);
     n->flags[i] |= TABLE_UNDO;
-    push_undo(pt, id, n->kept[i]);
+    push_undo(pt, id, kept_at(n, id));
     set_kept(pt, n, id, n->live[i]);
 }
 
@@ -148,9 +193,9 @@ pagetable_get(const struct pagetable *pt, pgno id)
 struct entry
 pagetable_get_kept(const struct pagetable *pt, pgno id)
 {
-    const struct table_node *n = pt->nodes[id / NODE_IDS];
+    const struct table_block *b = table_block_of(pt, id);
 
-    return n == NULL ? (struct entry){0} : n->kept[id % NODE_IDS];
+    return b == NULL ? (struct entry){0} : b->kept[id % BLOCK_IDS];
 }
 
 uint32_t
@@ -173,8 +218,8 @@ pagetable_set(struct pagetable *pt, pgno id, struct entry e)
         settle_one(pt, n, id);
     mark_changed(pt, n, id);
     set_live(pt, n, id, e);
-    if (old.place != n->kept[id % NODE_IDS].place)
-        free_extent(pt, old);
+    if (old.place != kept_at(n, id).place)
+        pagetable_free_extent(pt, old);
 }
 
 void
@@ -210,7 +255,7 @@ pagetable_stage(struct pagetable *pt, pgno id, struct entry e)
 {
     struct table_node *n = node_of(pt, id);
     unsigned i = id % NODE_IDS;
-    struct entry old_kept = n->kept[i], old_live = n->live[i];
+    struct entry old_kept = kept_at(n, id), old_live = n->live[i];
     bool had_undo = (n->flags[i] & TABLE_UNDO) != 0;
     bool is_newer = (n->flags[i] & bit_now(pt)) != 0; /* changed since */
 
@@ -223,9 +268,9 @@ pagetable_stage(struct pagetable *pt, pgno id, struct entry e)
     if (!is_newer)
         set_live(pt, n, id, e);
     if (had_undo && old_kept.place != n->live[i].place)
-        free_extent(pt, old_kept);
+        pagetable_free_extent(pt, old_kept);
     if (!is_newer && old_live.place != old_kept.place)
-        free_extent(pt, old_live);
+        pagetable_free_extent(pt, old_live);
 }
 
 bool
@@ -234,10 +279,12 @@ pagetable_settle(struct pagetable *pt, unsigned budget)
     struct table_ids *l = &pt->changed[pt->parity ^ 1];
 
     nq_assert(pt->cut_running);
-    while (pt->settled < l->count && budget-- > 0) {
+    while (pt->settled < l->count && budget > 0) {
         pgno id = l->ids[pt->settled++];
+        uint32_t copies = pt->copies;
 
         settle_one(pt, node_of(pt, id), id);
+        budget -= nq_min(budget, pt->copies == copies ? 1u : COPY_COST);
     }
     if (pt->settled < l->count)
         return false;
@@ -256,8 +303,9 @@ pagetable_release(struct pagetable *pt, unsigned budget)
         struct table_node *n = node_of(pt, u.id);
 
         n->flags[u.id % NODE_IDS] &= (uint8_t)~TABLE_UNDO;
-        if (u.old.place != n->kept[u.id % NODE_IDS].place)
-            free_extent(pt, u.old);
+        if (u.old.place != kept_at(n, u.id).place &&
+            !pagetable_view_keeps(pt, u.id, u.old))
+            pagetable_free_extent(pt, u.old);
     }
     return pt->undo_count == 0;
 }
@@ -272,12 +320,12 @@ pagetable_give_up(struct pagetable *pt)
         struct table_undo u = pt->undo[--pt->undo_count];
         struct table_node *n = node_of(pt, u.id);
         unsigned i = u.id % NODE_IDS;
-        struct entry staged = n->kept[i];
+        struct entry staged = kept_at(n, u.id);
 
         n->flags[i] &= (uint8_t)~TABLE_UNDO;
         set_kept(pt, n, u.id, u.old);
         if (staged.place != n->live[i].place && staged.place != u.old.place)
-            free_extent(pt, staged);
+            pagetable_free_extent(pt, staged);
         mark_changed(pt, n, u.id);
     }
     for (uint32_t k = 0; k < l->count; k++) {
@@ -310,8 +358,12 @@ pagetable_delete(struct pagetable *pt)
 {
     if (pt == NULL)
         return;
-    for (unsigned i = 0; i < NODES; i++)
+    pagetable_views_free(pt);
+    for (unsigned i = 0; i < NODES; i++) {
+        for (unsigned k = 0; pt->nodes[i] != NULL && k < NODE_BLOCKS; k++)
+            table_block_unref(pt->nodes[i]->kept[k]);
         nq_free(pt->nodes[i]);
+    }
     nq_free(pt->nodes);
     nq_free(pt->undo);
     nq_free(pt->changed[0].ids);
@@ -340,7 +392,7 @@ pagetable_count_live(const struct pagetable *pt, uint8_t codec)
 uint32_t
 pagetable_count_kept(const struct pagetable *pt, uint8_t codec)
 {
-    return pt->kept_of[codec];
+    return pt->kept_of[codec] + pt->viewed_of[codec];
 }
 
 void
@@ -384,8 +436,8 @@ void
 pagetable_loaded(struct pagetable *pt, pgno id)
 {
     struct table_node *n = node_of(pt, id);
+    struct entry e = kept_at(n, id);
 
-    set_live(pt, n, id, n->kept[id % NODE_IDS]);
-    pt->kept_of[entry_codec(n->kept[id % NODE_IDS])] +=
-        !entry_is_none(n->kept[id % NODE_IDS]);
+    set_live(pt, n, id, e);
+    pt->kept_of[entry_codec(e)] += !entry_is_none(e);
 }

@@ -20,6 +20,7 @@
 struct file;
 struct pagetable;
 struct space;
+struct table_view;
 
 struct pagetable *pagetable_new(struct space *sp);
 void pagetable_delete(struct pagetable *pt); /* of NULL: does nothing */
@@ -36,8 +37,9 @@ uint32_t pagetable_next_generation(const struct pagetable *pt, pgno id);
 /* Number of pages with a live extent, and the bytes of these. */
 uint64_t pagetable_count(const struct pagetable *pt);
 uint64_t pagetable_bytes(const struct pagetable *pt);
-/* Live or kept entries of that codec.  While a cut runs, what it has replaced
- * so far is in neither, though the published checkpoint names it. */
+/* Live entries of that codec; kept ones, and those of views.  While a cut runs,
+ * what it has replaced so far is in neither, though the published checkpoint
+ * names it. */
 uint32_t pagetable_count_live(const struct pagetable *pt, uint8_t codec);
 uint32_t pagetable_count_kept(const struct pagetable *pt, uint8_t codec);
 
@@ -81,5 +83,25 @@ void pagetable_each_changed(struct pagetable *pt,
 /* Calls fn for each live entry, by rising id. */
 void pagetable_each(const struct pagetable *pt,
                     void (*fn)(void *arg, pgno id, struct entry e), void *arg);
+
+/* --- views ---------------------------------------------------------------
+ * What a published checkpoint says, as long as somebody wants to read it:
+ * extents that it names stay.  Making one touches a word per 512 pages. */
+
+/* Of the one that is published; no cut runs, and the last one is released. */
+struct table_view *pagetable_view_new(struct pagetable *pt);
+/* Any thread, until it is let go. */
+struct entry pagetable_view_get(const struct table_view *v, pgno id);
+/* Lets go of it, about `budget` pages a call: true when it is gone, and all
+ * that only it needed is free.  No cut runs, none is being released, and no
+ * other view is being let go. */
+bool pagetable_view_end(struct pagetable *pt, struct table_view *v,
+                        unsigned budget);
+/* Bytes of extents that only views name. */
+uint64_t pagetable_view_bytes(const struct pagetable *pt);
+/* Calls fn for each extent of the page that only views name. */
+void pagetable_view_each(const struct pagetable *pt, pgno id,
+                         void (*fn)(void *arg, pgno id, struct entry e),
+                         void *arg);
 
 #endif

@@ -213,7 +213,7 @@ set_kept(struct loader *l, uint64_t id, const uint8_t *entry)
                           file_path(l->file), (unsigned long long)id,
                           (unsigned long long)entry_off(e), entry_len(e),
                           l->sb->next_id);
-    pagetable_node(l->pt, (pgno)id)->kept[id % NODE_IDS] = e;
+    *pagetable_kept_mut(l->pt, (pgno)id) = e;
     return NQ_OK;
 }
 

@@ -92,6 +92,12 @@ quota_may_grow(const struct store *st)
 }
 
 bool
+quota_is_short(const struct store *st)
+{
+    return st->quota.max != 0 && room(st) < 2 * reserve(st);
+}
+
+bool
 quota_is_tight(const struct store *st)
 {
     return st->quota.max != 0 && is_tight(st) &&
@@ -113,7 +119,8 @@ stale_bytes(const struct store *st)
 {
     const struct superblock *sb = &st->sb;
     uint64_t needed = SUPERBLOCK_AREA + pagetable_bytes(st->disk.table) +
-                      sb->base.len + sb->catalog.len;
+                      pagetable_view_bytes(st->disk.table) + sb->base.len +
+                      sb->catalog.len;
     uint64_t used = space_used_bytes(st->disk.space);
 
     for (uint32_t i = 0; i < sb->deltas_count; i++)

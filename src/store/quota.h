@@ -3,7 +3,8 @@
  * Loop thread only.  Near the limit three things happen in turn, as the room
  * that is left shrinks:
  *
- *   below 2 reserves   a checkpoint, which frees what the last one kept
+ *   below 2 reserves   pinned checkpoints are broken (store/pin.h), and there
+ *                      is a checkpoint, which frees what the last one kept
  *   below 1 reserve    what takes more space is refused (store_writable);
  *                      deleting, and packing, go on
  *   below half of one  those wait for a checkpoint (store_is_tight)
@@ -34,6 +35,8 @@ void quota_published(struct store *st);
 NQ_MUST_USE nq_rc quota_may_grow(const struct store *st);
 /* Once a turn: asks for checkpoints. */
 void quota_turn(struct store *st);
+/* Less than two reserves are left. */
+bool quota_is_short(const struct store *st);
 /* A checkpoint must free space before anything else is changed. */
 bool quota_is_tight(const struct store *st);
 /* How many bytes maintenance may have written again, or dirtied, when it is to

@@ -17,6 +17,7 @@
  *     id were entered, or were dirty at the cut and so are part of it.
  * R2  Keys are dropped only behind a checkpoint that names none of them, with
  *     the log behind it sealed by the fresh key or a younger one.
+ *     Pinned checkpoints that are older are broken before that.
  * R3  What runs elsewhere has a life of its own (struct step): a rotation may
  *     be freed at any time.  disk.rewrite_jobs counts it, so that the store
  *     is not closed meanwhile. */
@@ -385,6 +386,10 @@ turn_checkpoint(struct rotate *r)
                   (unsigned long long)r->sums.damaged);
         return NQ_ECORRUPT;
     }
+    pins_break_before(r->st->pins, r->st->sb.lsn,
+                      "data keys were replaced: it needed the old ones");
+    if (!pins_are_settled(r->st->pins))
+        return NQ_AGAIN;
     r->scan = key_scan_new(r->st, r->target);
     sm_move(&r->sm, ROTATE_VERIFY);
     return NQ_AGAIN;
@@ -492,7 +497,7 @@ rotate_wait_ms(const struct rotate *r)
         return rewrite_wait_ms(r->rewrite);
     if (r->scan != NULL)
         return key_scan_wait_ms(r->scan);
-    if (r->st->disk.is_growing)
+    if (r->st->disk.is_growing || r->sm.state == ROTATE_CHECKPOINT)
         return 1;
     return now < r->not_before_us ? (int)((r->not_before_us - now) / 1000 + 1)
                                   : 0;

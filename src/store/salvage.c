@@ -70,16 +70,16 @@ static void
 take_good(struct scan *s, const struct extent *x, struct entry e)
 {
     struct pagetable *pt = s->st->disk.table;
-    struct table_node *n = pagetable_node(pt, x->id);
+    struct entry *kept = pagetable_kept_mut(pt, x->id);
 
     s->found->extents++;
     s->next_id = nq_max(s->next_id, x->id + 1);
     s->newest_key = nq_max(s->newest_key, x->key);
     if (x->kind != PAGE_CHUNK && (x->raw_len & (x->raw_len - 1)) == 0)
         s->sizes[__builtin_ctz(x->raw_len)]++;
-    if (!is_newer(x->generation, n->kept[x->id % NODE_IDS]))
+    if (!is_newer(x->generation, *kept))
         return;
-    n->kept[x->id % NODE_IDS] = e;
+    *kept = e;
     pagetable_loaded(pt, x->id);
 }
 
@@ -157,7 +157,7 @@ drop_older(struct scan *s)
         if (!is_newer(b->generation, n->live[b->id % NODE_IDS]))
             continue;
         s->found->lost++;
-        n->live[b->id % NODE_IDS] = n->kept[b->id % NODE_IDS] =
+        n->live[b->id % NODE_IDS] = *pagetable_kept_mut(pt, b->id) =
             (struct entry){.codec_generation = b->generation << 8};
     }
 }

@@ -252,6 +252,7 @@ void
 store_free_all(struct store *st)
 {
     checkpoint_fini(&st->ckpt);
+    pins_free(st->pins);
     dict_keeper_free(st->dict_keeper);
     frames_close(st->frames);
     keyring_close(st->disk.env.keys);
@@ -289,6 +290,7 @@ store_new_store(const struct store_opts *opts, struct pool *pool)
     st->disk.table = pagetable_new(st->disk.space);
     quota_set(st, opts->max_bytes);
     st->dict_keeper = st->disk.dict_keeper = dict_keeper_new(st);
+    st->pins = pins_new(st);
     checkpoint_init(&st->ckpt, st);
     st->trim.st = st;
     st->trim.punches = opts->punch_holes;
@@ -512,6 +514,7 @@ store_turn(struct store *st)
     frames_make_room(st->frames);
     dict_keeper_turn(st->dict_keeper);
     quota_turn(st);
+    pins_turn(st->pins);
     checkpoint_turn(&st->ckpt);
 }
 

@@ -151,6 +151,16 @@ void store_set_max_bytes(struct store *st, uint64_t max_bytes);
  * can be written any more; 0: no end. */
 void store_set_max_log(struct store *st, uint64_t max_bytes);
 
+/* Space of the data file that pinned checkpoints (store/pin.h) may keep from
+ * being used again; 0: half of what is in it, and 256 MiB at least. */
+void store_set_pin_limit(struct store *st, uint64_t bytes);
+struct store_pin_stats {
+    uint64_t pins;         /* different checkpoints that are held */
+    uint64_t bytes, limit; /* kept, and what may be */
+    uint64_t broken;       /* since the store was opened */
+};
+void store_get_pin_stats(const struct store *st, struct store_pin_stats *out);
+
 /* Everything that can be wrong with table and space: extents that overlap,
  * entries outside the file, pages named by nobody or twice. */
 struct store_check;

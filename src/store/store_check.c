@@ -1,7 +1,8 @@
 /* store/store_check.c - everything that can be wrong with table and space.
  *
  *   - a page in use that no tree owns, or one that is owned but not in use
- *   - extents (live and kept) and parts that overlap, or leave the file
+ *   - extents (live, kept, and pinned) and parts that overlap, or leave the
+ *     file
  *   - sectors in use that nothing names, or named ones that count as free
  *   - with read_extents: extents that do not check
  *
@@ -94,6 +95,12 @@ check_extent(struct store_check *k, pgno id, struct entry e)
 }
 
 static void
+name_pinned(void *arg, pgno id, struct entry e)
+{
+    name_run(arg, "pinned page", id, entry_off(e), entry_space(e));
+}
+
+static void
 check_entry(struct store_check *k, pgno id)
 {
     const struct pagetable *pt = k->st->disk.table;
@@ -104,6 +111,7 @@ check_entry(struct store_check *k, pgno id)
     if (kept.place != live.place)
         name_run(k, "checkpointed page", id, entry_off(kept),
                  entry_space(kept));
+    pagetable_view_each(pt, id, name_pinned, k);
     if (k->opts.read_extents && !entry_is_none(live))
         check_extent(k, id, live);
 }
@@ -124,7 +132,8 @@ static bool
 is_quiet(const struct store *st)
 {
     return st->disk.jobs_count == 0 && st->disk.rewrite_jobs == 0 &&
-           !st->trim.is_busy && !checkpoint_is_running(&st->ckpt);
+           !st->trim.is_busy && !checkpoint_is_running(&st->ckpt) &&
+           pins_are_settled(st->pins);
 }
 
 static void

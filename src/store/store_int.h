@@ -6,6 +6,7 @@
 #include "store/catalog.h"
 #include "store/checkpoint.h"
 #include "store/flush.h"
+#include "store/pin.h"
 #include "store/quota.h"
 #include "store/store.h"
 #include "store/superblock.h"
@@ -32,6 +33,7 @@ struct store {
     uint64_t max_log; /* store_set_max_log() */
     struct pack_stats pack_stats;
     struct dict_keeper *dict_keeper;
+    struct pins *pins;
     bool is_closing; /* nothing long is begun any more */
 };
 
