@@ -68,6 +68,7 @@ wal_open(const struct wal_opts *opts, const struct wal_start *start,
     sm_init(&w->life, "log", wal_sm, WAL_REPLAYING);
     w->monitor = monitor_new();
     atomic_init(&w->wake_at, WAL_NEVER);
+    atomic_init(&w->hold, WAL_HOLD_NONE);
     atomic_init(&w->state, NQ_OK);
     wal_set_fsync(w, opts->fsync, opts->fsync_interval_ms);
     if (strlen(opts->dir) + 32 > WAL_PATH_MAX) {
@@ -147,6 +148,24 @@ wal_position(const struct wal *w)
     return w->position;
 }
 
+static size_t
+head_size(const struct wal *w)
+{
+    return wal_frame_head(w->opts.keys != NULL);
+}
+
+lsn
+wal_next_record(const struct wal *w)
+{
+    return w->position + (w->frame_len > 0 ? w->frame_len : head_size(w));
+}
+
+lsn
+wal_head(const struct wal *w)
+{
+    return w->position + w->frame_len - 1;
+}
+
 /* Makes `need` bytes (and padding) fit behind the frame so far. */
 static void
 make_room(struct wal *w, size_t need)
@@ -155,8 +174,7 @@ make_room(struct wal *w, size_t need)
     if (w->frame_len == 0) {
         wal_buffer_reclaim(&w->buffer, atomic_load(&w->written), w->position);
         w->frame = wal_buffer_frame(&w->buffer, w->position, &w->frame_cap);
-        w->frame_len =
-            w->opts.keys != NULL ? WAL_SEALED_HEADER : WAL_FRAME_HEADER;
+        w->frame_len = head_size(w);
     }
     if (w->frame_cap - w->frame_len < need)
         w->frame = wal_buffer_grow(&w->buffer, w->position, w->frame_len, need,
@@ -335,6 +353,17 @@ wal_release(struct wal *w, lsn keep, unsigned keep_segments)
 {
     atomic_store(&w->keep, keep);
     atomic_store(&w->keep_segments, keep_segments);
+    atomic_store(&w->release_asked, true);
+    wal_thread_kick(w);
+}
+
+void
+wal_hold(struct wal *w, lsn from)
+{
+    lsn before = atomic_exchange(&w->hold, from);
+
+    if (before >= from || atomic_load(&w->keep) <= before)
+        return; /* nothing more can go than could before */
     atomic_store(&w->release_asked, true);
     wal_thread_kick(w);
 }

@@ -58,6 +58,7 @@ NQ_MUST_USE nq_rc wal_open(const struct wal_opts *opts,
 /* One effect of the log, borrowed until the next call. */
 struct wal_record {
     lsn frame;        /* LSN of its frame */
+    lsn at;           /* its own: where in the log it begins */
     uint64_t time_us; /* wall clock of its frame */
     uint8_t effect;
     uint32_t db;
@@ -81,6 +82,10 @@ void wal_abandon(struct wal *w);
 
 /* LSN of the frame under construction. */
 lsn wal_position(const struct wal *w);
+/* The own LSN of the next record to be appended; and one that all records so
+ * far are at or below, and all later ones above. */
+lsn wal_next_record(const struct wal *w);
+lsn wal_head(const struct wal *w);
 /* Adds one effect to the frame under construction.  NQ_EREADONLY after a
  * failed write or sync, NQ_ENOSPC while the disk is full: nothing added.
  * Never waits: the ring takes any one command, and wal_is_full() tells when
@@ -114,6 +119,10 @@ void wal_set_fsync(struct wal *w, enum wal_fsync fsync, uint64_t interval_ms);
 
 /* Segments wholly below `keep` may be recycled or removed, `spare` kept. */
 void wal_release(struct wal *w, lsn keep, unsigned keep_segments);
+/* Until told otherwise, nothing from `from` on is released either: somebody
+ * reads there (store/wal_tail.h).  WAL_HOLD_NONE: nobody does. */
+#define WAL_HOLD_NONE UINT64_MAX
+void wal_hold(struct wal *w, lsn from);
 
 struct wal_stats {
     lsn position, written, durable, oldest;

@@ -63,6 +63,12 @@ const char *wal_frame_header(struct slice bytes, lsn want, uint64_t room,
 bool wal_frame_checks(struct slice frame, uint64_t salt);
 /* The next record of a frame; false if the bytes are not one. */
 bool wal_record_get(struct cursor *c, struct wal_record *out);
+/* Bytes before the first record. */
+static inline uint32_t
+wal_frame_head(bool is_sealed)
+{
+    return is_sealed ? WAL_SEALED_HEADER : WAL_FRAME_HEADER;
+}
 
 /* --- wal_seal.c: encrypted frames ----------------------------------------- */
 
@@ -132,6 +138,17 @@ struct wal_segments {
     uint64_t recycled;
 };
 
+/* The numbers that names of files in `dir` have, rising; free `at`. */
+struct wal_numbers {
+    uint64_t *at;
+    unsigned count, cap;
+};
+NQ_MUST_USE nq_rc wal_numbers_list(const char *dir, struct wal_numbers *out);
+/* What the header of a file says; NQ_NOTFOUND: it is not that of segment
+ * `number` of the database.  Any thread. */
+NQ_MUST_USE nq_rc wal_segment_peek(struct file *file, uint64_t number,
+                                   const uint8_t uuid[16],
+                                   struct wal_segment *out);
 /* Reads the names and headers in opts.dir, creating the directory.  Files
  * whose header does not fit their name are left out. */
 NQ_MUST_USE nq_rc wal_segments_scan(struct wal *w);
@@ -166,6 +183,7 @@ struct wal_reader {
     struct wal_frame frame;
     struct buf plain;      /* of a sealed frame */
     struct cursor records; /* what is left of the frame */
+    const uint8_t *first_record;
     uint32_t records_left;
     bool saw_torn; /* where the log ends a frame had been begun */
     uint64_t done, total, frames, effects;
@@ -250,6 +268,7 @@ struct wal {
     _Atomic lsn wake_at; /* WAL_NEVER: nobody waits */
     _Atomic lsn sync_to; /* durable is wanted up to here */
     _Atomic lsn keep;    /* below may be released */
+    _Atomic lsn hold;    /* no further than this, though */
     _Atomic unsigned keep_segments;
     _Atomic bool release_asked, stop, is_abandoned;
     _Atomic bool is_asleep;

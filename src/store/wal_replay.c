@@ -382,6 +382,7 @@ next_frame(struct wal *w)
         return rc;
     if (problem == NULL) {
         r->records = cursor_of(records);
+        r->first_record = records.p;
         if (!records_are_good(r->records, r->frame.count))
             problem = "a frame of whole records";
     }
@@ -407,6 +408,8 @@ wal_replay_next(struct wal *w, struct wal_record *out)
         return NQ_NOTFOUND;
     if (r->records_left == 0 && (rc = next_frame(w)) != NQ_OK)
         return rc;
+    out->at = r->frame.lsn + wal_frame_head(wal_frame_is_sealed(&r->frame)) +
+              (uint64_t)(r->records.p - r->first_record);
     nq_assert(wal_record_get(&r->records, out));
     out->frame = r->frame.lsn;
     out->time_us = r->frame.time_us;

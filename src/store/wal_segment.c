@@ -75,15 +75,10 @@ wal_segment_path(const struct wal *w, uint64_t number, char *path)
 
 /* --- scanning ------------------------------------------------------------- */
 
-struct scan {
-    uint64_t *numbers;
-    unsigned count, cap;
-};
-
 static void
 on_name(const char *name, void *arg)
 {
-    struct scan *s = arg;
+    struct wal_numbers *s = arg;
     size_t digits = strspn(name, "0123456789");
     uint64_t number = strtoull(name, NULL, 10);
 
@@ -92,9 +87,9 @@ on_name(const char *name, void *arg)
         return;
     if (s->count == s->cap) {
         s->cap = nq_max(16u, 2 * s->cap);
-        s->numbers = nq_realloc(s->numbers, s->cap * sizeof *s->numbers);
+        s->at = nq_realloc(s->at, s->cap * sizeof *s->at);
     }
-    s->numbers[s->count++] = number;
+    s->at[s->count++] = number;
 }
 
 static int
@@ -105,6 +100,18 @@ number_cmp(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+nq_rc
+wal_numbers_list(const char *dir, struct wal_numbers *out)
+{
+    nq_rc rc;
+
+    *out = (struct wal_numbers){NULL, 0, 0};
+    rc = dir_each(dir, on_name, out);
+    if (rc == NQ_OK && out->count > 0)
+        qsort(out->at, out->count, sizeof *out->at, number_cmp);
+    return rc;
+}
+
 /* Whether the header bytes are a good header of segment `number`. */
 static bool
 header_decode(const uint8_t *p, uint64_t number, struct header *h)
@@ -113,6 +120,54 @@ header_decode(const uint8_t *p, uint64_t number, struct header *h)
     return h->magic == SEGMENT_MAGIC && h->crc == header_crc(h) &&
            h->version == SEGMENT_VERSION && h->number == number &&
            h->header_bytes == WAL_SEGMENT_HEADER;
+}
+
+/* *found: the file has the header of that segment. */
+static nq_rc
+header_read(struct file *file, uint64_t number, struct header *h,
+            uint64_t *size, bool *found)
+{
+    uint8_t block[WAL_SEGMENT_HEADER];
+    nq_rc rc = file_size(file, size);
+
+    *found = false;
+    if (rc != NQ_OK || *size < sizeof block)
+        return rc;
+    if ((rc = file_read(file, block, sizeof block, 0)) == NQ_OK)
+        *found = header_decode(block, number, h) ||
+                 header_decode(block + HEADER_COPY, number, h);
+    return rc;
+}
+
+static void
+segment_of(const struct header *h, uint64_t size, struct wal_segment *out)
+{
+    *out = (struct wal_segment){.number = h->number,
+                                .first = h->first,
+                                .end = WAL_NEVER,
+                                .durable = h->durable,
+                                .salt = h->salt,
+                                .previous_salt = h->previous_salt,
+                                .size = size,
+                                .time_us = h->time_us,
+                                .is_sealed = (h->flags & HEADER_SEALED) != 0};
+}
+
+nq_rc
+wal_segment_peek(struct file *file, uint64_t number, const uint8_t uuid[16],
+                 struct wal_segment *out)
+{
+    struct header h;
+    uint64_t size;
+    bool found;
+    nq_rc rc = header_read(file, number, &h, &size, &found);
+
+    if (rc != NQ_OK)
+        return rc;
+    if (!found || memcmp(h.uuid, uuid, sizeof h.uuid) != 0)
+        return NQ_NOTFOUND;
+    segment_of(&h, size, out);
+    return NQ_OK;
 }
 
 static void
@@ -132,39 +187,26 @@ static nq_rc
 segment_load(struct wal *w, uint64_t number)
 {
     char path[WAL_PATH_MAX];
-    uint8_t block[WAL_SEGMENT_HEADER];
     struct wal_segment seg;
     struct header h;
     struct file *file;
     uint64_t size;
+    bool found;
     nq_rc rc;
 
     wal_segment_path(w, number, path);
     if ((rc = file_open(path, FILE_READ, &file)) != NQ_OK)
         return rc;
-    rc = file_size(file, &size);
-    if (rc == NQ_OK && size >= sizeof block)
-        rc = file_read(file, block, sizeof block, 0);
+    rc = header_read(file, number, &h, &size, &found);
     file_close(file);
-    if (rc != NQ_OK || size < sizeof block)
+    if (rc != NQ_OK || !found)
         return rc;
-    if (!header_decode(block, number, &h) &&
-        !header_decode(block + HEADER_COPY, number, &h))
-        return NQ_OK;
     if (!w->any_database && (memcmp(h.uuid, w->opts.uuid, sizeof h.uuid) != 0 ||
                              h.log_salt != w->opts.salt)) {
         log_error("%s: belongs to another database", path);
         return NQ_EMISMATCH;
     }
-    seg = (struct wal_segment){.number = number,
-                               .first = h.first,
-                               .end = WAL_NEVER,
-                               .durable = h.durable,
-                               .salt = h.salt,
-                               .previous_salt = h.previous_salt,
-                               .size = size,
-                               .time_us = h.time_us,
-                               .is_sealed = (h.flags & HEADER_SEALED) != 0};
+    segment_of(&h, size, &seg);
     segment_push(&w->segments, &seg);
     return NQ_OK;
 }
@@ -172,16 +214,14 @@ segment_load(struct wal *w, uint64_t number)
 nq_rc
 wal_segments_scan(struct wal *w)
 {
-    struct scan scan = {NULL, 0, 0};
+    struct wal_numbers numbers = {NULL, 0, 0};
     nq_rc rc = dir_create(w->opts.dir);
 
     if (rc == NQ_OK)
-        rc = dir_each(w->opts.dir, on_name, &scan);
-    if (rc == NQ_OK && scan.count > 0)
-        qsort(scan.numbers, scan.count, sizeof *scan.numbers, number_cmp);
-    for (unsigned i = 0; rc == NQ_OK && i < scan.count; i++)
-        rc = segment_load(w, scan.numbers[i]);
-    nq_free(scan.numbers);
+        rc = wal_numbers_list(w->opts.dir, &numbers);
+    for (unsigned i = 0; rc == NQ_OK && i < numbers.count; i++)
+        rc = segment_load(w, numbers.at[i]);
+    nq_free(numbers.at);
     return rc;
 }
 
@@ -232,17 +272,15 @@ wal_segments_cut(struct wal *w, unsigned count)
 {
     struct wal_segments *s = &w->segments;
     uint64_t last = count == 0 ? 0 : s->at[count - 1].number;
-    struct scan scan = {NULL, 0, 0};
+    struct wal_numbers numbers;
     char path[WAL_PATH_MAX];
-    nq_rc rc;
+    nq_rc rc = wal_numbers_list(w->opts.dir, &numbers);
 
-    if ((rc = dir_each(w->opts.dir, on_name, &scan)) != NQ_OK)
+    if (rc != NQ_OK)
         goto done;
-    if (scan.count > 0)
-        qsort(scan.numbers, scan.count, sizeof *scan.numbers, number_cmp);
     s->spares = 0;
-    for (unsigned i = 0, k = count; rc == NQ_OK && i < scan.count; i++) {
-        uint64_t number = scan.numbers[i];
+    for (unsigned i = 0, k = count; rc == NQ_OK && i < numbers.count; i++) {
+        uint64_t number = numbers.at[i];
         bool is_segment = k < s->count && s->at[k].number == number;
 
         if (number <= last)
@@ -262,7 +300,7 @@ wal_segments_cut(struct wal *w, unsigned count)
     if (rc == NQ_OK)
         rc = dir_sync(w->opts.dir);
 done:
-    nq_free(scan.numbers);
+    nq_free(numbers.at);
     return rc;
 }
 

@@ -23,8 +23,8 @@ void wal_tail_free(struct wal_tail *t); /* of NULL: does nothing */
  * no, or about `max_bytes` of the log were read.  `end` must be a position
  * that wal_settled() had.  *next: all up to there were read; pass it as
  * `after` next time (a record that fn said no to comes again).
- * NQ_OK; NQ_NOTFOUND: `after` is older than what is left, *oldest tells from
- * where on there is a log; NQ_ECORRUPT, NQ_EIO, NQ_EKEY: logged. */
+ * NQ_OK; NQ_NOTFOUND: the log does not reach back so far, *oldest is the least
+ * `after` for which it does; NQ_ECORRUPT, NQ_EIO; NQ_EKEY. */
 typedef bool wal_tail_fn(void *arg, const struct wal_record *r);
 NQ_MUST_USE nq_rc wal_tail_read(struct wal_tail *t, lsn after, lsn end,
                                 size_t max_bytes, wal_tail_fn *fn, void *arg,

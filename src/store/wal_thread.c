@@ -240,8 +240,9 @@ release_segments(struct wal *w)
 
     if (!atomic_exchange(&w->release_asked, false))
         return;
-    rc = wal_segments_release(w, atomic_load(&w->keep),
-                              atomic_load(&w->keep_segments));
+    rc = wal_segments_release(
+        w, nq_min(atomic_load(&w->keep), atomic_load(&w->hold)),
+        atomic_load(&w->keep_segments));
     if (rc != NQ_OK)
         wal_thread_fail(w, "recycling a segment", rc);
     w->retry_at_us = 0;
