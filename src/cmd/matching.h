@@ -16,7 +16,8 @@
  * taken, and goes on when they are.  In a request:
  *
  *   if ((m = rq->state) == NULL)                   the first run
- *       parse, then m = matching_open_for(rq, ...)
+ *       parse, then rq->state = m = matching_open_for(rq, ...),
+ *       rq->free_state = matching_free_state
  *   while ((rc = matching_next(m, &row)) == NQ_OK)
  *       ... put it aside
  *   if (rc == NQ_AGAIN)
@@ -47,8 +48,9 @@ struct matching_how {
     /* ROWS: appends to `out` what it tells of the row. */
     void (*tell)(const void *arg, const struct row *r, struct row_scratch *s,
                  struct buf *out);
-    /* FOLD: a part of the result, which one thread at a time adds rows to;
-     * NQ_ETOOLONG and the like end the matching with that. */
+    /* FOLD: a part of the result, which one thread at a time adds rows to.
+     * With part NULL it only reads of the row what it would read.  Not NQ_OK:
+     * the matching ends with that. */
     void *(*part_new)(const void *arg);
     nq_rc (*fold)(const void *arg, void *part, const struct row *r,
                   struct row_scratch *s);
@@ -65,7 +67,7 @@ struct matching_opts {
     struct matching_how how;
     uint64_t limit;   /* matching rows wanted, 0: all */
     uint64_t memory;  /* bytes of rows not yet taken, about; 0: a MiB; BITS:
-                         bytes in all, NQ_ETOOLONG beyond */
+                         bytes in all, NQ_ETOOMUCH beyond */
     bool is_now;      /* all at once and here: inside MULTI.  NQ_MISS then asks
                          the caller to come again */
     bool has_no_plan; /* never by an index */
@@ -80,13 +82,14 @@ struct matching_opts {
 struct matching *matching_open(struct engine *e, uint32_t dbi,
                                struct select *sel,
                                const struct matching_opts *opts);
-/* The same as the state of the request, whose session is woken; is_now is set
- * inside MULTI. */
+/* The same for a request, in its database: its session is woken, and inside
+ * MULTI is_now is set. */
 struct matching *matching_open_for(struct req *rq, struct select *sel,
                                    const struct matching_opts *opts);
-/* Any time, also while workers are at it; of NULL: does nothing.  One that is
- * the state of a request is closed with it. */
+/* Any time, also while workers are at it; of NULL: does nothing. */
 void matching_close(struct matching *m);
+/* The same for req.free_state, if the state is a matching. */
+void matching_free_state(void *state);
 
 /* A row, borrowed until the next call. */
 struct matched {
@@ -99,12 +102,22 @@ NQ_MUST_USE nq_rc matching_next(struct matching *m, struct matched *out);
 /* COUNT, BITS, FOLD: NQ_OK: all is there.  NQ_AGAIN: wake() will be called. */
 NQ_MUST_USE nq_rc matching_finish(struct matching *m);
 
-/* Of rows told by the select itself (no tell()): the fields of RETURN one
- * after the other, or the value if values are wanted.  Reads at *at, which
- * begins at 0; *has false: there is none.  False: no more.  RETURN of "*"
- * gives names and values in turn. */
-bool matched_field(const struct matched *row, size_t *at, bool *has,
-                   struct slice *out);
+/* What the select itself tells of a row (no tell()). */
+enum matched_shape {
+    MATCHED_NOTHING, /* only keys are wanted */
+    MATCHED_NULL,    /* a value that is no string and no hash */
+    MATCHED_VALUE,   /* of a string */
+    MATCHED_FIELDS   /* those of RETURN, or all of a hash */
+};
+enum matched_shape matched_shape(const struct matched *row);
+/* VALUE: the value, with an empty name; FIELDS: one after the other.  Reads at
+ * *at, which begins at 0; *has false: there is no such field.  False: no more.
+ */
+bool matched_field(const struct matched *row, size_t *at, struct slice *name,
+                   bool *has, struct slice *value);
+/* Replies it: null, a bulk, or a map of fields (RESP2: a flat array) whose
+ * values are bulks or null.  NOTHING: replies nothing. */
+void matched_reply(struct req *rq, const struct matched *row);
 
 /* BITS, when finished: bit i of words[i / 64] is that of row i. */
 const uint64_t *matching_bits(const struct matching *m, uint64_t *rows);
@@ -138,8 +151,13 @@ NQ_MUST_USE nq_rc matching_progress(struct matching *m, uint64_t *done,
 /* What all of them share. */
 struct matchings;
 struct matchings *matchings_new(struct engine *e);
-/* Before the databases are closed: no worker is at it any more. */
+/* Before the databases are closed: no worker is at it any more, and who asks
+ * for more gets NQ_ECLOSED. */
 void matchings_stop(struct matchings *ms);
 void matchings_free(struct matchings *ms);
+/* Once a turn of the loop, before sessions go on: at most half a millisecond
+ * for all of them.  True: more at once. */
+bool matchings_turn(struct matchings *ms);
+bool matchings_are_due(const struct matchings *ms);
 
 #endif
