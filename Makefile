@@ -24,7 +24,7 @@ LDFLAGS_tsan := -fsanitize=thread
 CFLAGS := -std=gnu11 -D_GNU_SOURCE -Isrc -fno-omit-frame-pointer \
 	-fno-strict-aliasing $(WARN) $(CFLAGS_$(MODE))
 LDFLAGS := -rdynamic $(LDFLAGS_$(MODE))
-LDLIBS := -lev -lzstd -lz -lssl -lcrypto -lpthread -lm
+LDLIBS := -lev -lyajl -lzstd -lz -lssl -lcrypto -lpthread -lm
 
 # Every .c under src/ but the two mains makes the library.
 MAINS := src/server/main.c src/server/cli.c

@@ -9,7 +9,8 @@
  * WHERE takes the arguments up to the next word of a clause (SELECT_WORDS, or
  * one that the command adds); a text of that spelling is given in quotes that
  * arrive, or in one argument with the whole expression.  RETURN takes
- * "$key", "$value", "$len", "$ttl", "$type" and paths; "*" is all.
+ * "$key", "$value", "$len", "$ttl", "$type" and paths; "*" is all fields of a
+ * hash, or the string.
  *
  * Loop thread only. */
 #ifndef NQ_CMD_SELECT_H
@@ -20,16 +21,18 @@
 
 #define SELECT_RETURN_MAX 64u
 
+/* Zeroed at first; the first parsing sets what is meant without a clause. */
 struct select {
     struct range range; /* slices of argv or of the arena of the batch: parsed
                          * again in each run of the command */
     bool is_prefix;
-    struct program *where; /* NULL: all of them */
-    bool has_return;
+    struct program *where;       /* NULL: all of them */
+    bool has_return, return_all; /* all: "*" is among them */
     uint32_t return_count;
     struct path *returns[SELECT_RETURN_MAX];
     bool reverse, want_keys, want_values;
     int64_t offset, count; /* count < 0: all */
+    unsigned seen;         /* enum select_clause: those that were given */
 };
 
 enum select_clause {

@@ -60,6 +60,9 @@ struct slice program_text(const struct program *p);
 /* Parts of a row (enum row_part) that it looks at. */
 unsigned program_needs(const struct program *p);
 
+/* TRUTH_TRUE: the row matches.  That it is unknown may be told of what is
+ * false: it makes no difference to who asks, and some rows are told apart
+ * sooner so. */
 enum truth program_run(const struct program *p, const struct row *r,
                        struct row_scratch *s);
 
