@@ -5,12 +5,8 @@
  * side.  Any thread. */
 #include "query/program.h"
 
-#include "query/program_int.h"
-
-#include <stdlib.h>
-
 #include "base/check.h"
-#include "base/mem.h"
+#include "query/program_int.h"
 
 #define STACK_DEPTH (2 * PROGRAM_NESTING_MAX + 4)
 

@@ -7,12 +7,9 @@
  * read twice at most.  Fields of hashes are looked up one by one. */
 #include "query/row.h"
 
-#include "query/program_int.h"
-
-#include <stdio.h>
-
 #include "base/check.h"
 #include "base/mem.h"
+#include "query/program_int.h"
 
 /* --- the scratch ------------------------------------------------------------
  */
