@@ -60,8 +60,8 @@ db_space(struct db *db, uint32_t dbi)
 
 /* --- catalog ------------------------------------------------------------- */
 
-static struct slice
-space_name(uint32_t dbi, char dst[16])
+struct slice
+db_space_name(uint32_t dbi, char dst[16])
 {
     return slice_of(dst, (size_t)snprintf(dst, 16, "db.%u", dbi));
 }
@@ -77,7 +77,7 @@ load_space(struct db *db, uint32_t dbi)
     nq_rc rc;
 
     ks->tree.fr = db->fr;
-    rc = store_catalog_get(db->opts.store, space_name(dbi, name), bytes,
+    rc = store_catalog_get(db->opts.store, db_space_name(dbi, name), bytes,
                            sizeof bytes, &len);
     if (rc == NQ_NOTFOUND)
         return NQ_OK;
@@ -124,13 +124,13 @@ write_space(struct db *db, uint32_t dbi)
     char name[16];
 
     if (ks->tree.root == 0) {
-        store_catalog_del(st, space_name(dbi, name));
+        store_catalog_del(st, db_space_name(dbi, name));
         return;
     }
     buf_put_u32(&b, ks->tree.root);
     buf_put_u64(&b, ks->expires);
     buf_put_u64(&b, ks->fields_only);
-    store_catalog_put(st, space_name(dbi, name), buf_slice(&b));
+    store_catalog_put(st, db_space_name(dbi, name), buf_slice(&b));
     buf_fini(&b);
 }
 

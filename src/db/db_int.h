@@ -87,6 +87,8 @@ struct db {
 };
 
 struct keyspace *db_space(struct db *db, uint32_t dbi);
+/* Its row in the catalog: u32 root of the tree first. */
+struct slice db_space_name(uint32_t dbi, char dst[16]);
 /* Whether that is a database, or the staging one. */
 static inline bool
 db_has_space(const struct db *db, uint64_t dbi)

@@ -49,48 +49,48 @@ const char *snapshot_broken(const struct snapshot *s);
 
 struct snapshot_scan;
 
-/* One row that matches, to be appended to `out`.  On a worker: sees nothing
- * but these; `arg` must not be changed while the scan lives. */
-typedef void snapshot_encode_fn(const void *arg, const struct row *row,
-                                struct row_scratch *scratch, struct buf *out);
+/* As matching_how.tell() of cmd/matching.h: appends to `out` what is told of a
+ * row that matches.  On a worker: sees nothing but these. */
+typedef void snapshot_tell_fn(const void *arg, const struct row *row,
+                              struct row_scratch *scratch, struct buf *out);
 
 struct snapshot_scan_opts {
     uint32_t dbi;
     struct slice lo, hi; /* copied */
     bool has_hi, reverse;
     struct program *where;  /* NULL: every key; a reference is taken */
-    unsigned needs;         /* enum row_part: what `encode` looks at, the needs
-                               of `where` are added */
     uint64_t offset, limit; /* of matching rows; limit UINT64_MAX: all */
-    size_t value_max;       /* longest value that is read: NQ_ETOOLONG */
-    snapshot_encode_fn *encode;
-    const void *arg;
+    size_t value_max;       /* the longest value that is read; else
+                               NQ_ETOOLONG */
+    unsigned needs;         /* enum row_part: what tell() looks at */
+    snapshot_tell_fn *tell;
+    void *arg;               /* must not be changed while the scan lives */
+    void (*free)(void *arg); /* nobody looks at it any more, which may be after
+                                snapshot_scan_free(); may be NULL */
 };
 
-/* A batch, and how far it goes.  Valid until the next call. */
+/* A batch, and how far it goes.  Valid during done(). */
 struct snapshot_batch {
     nq_rc rc;          /* NQ_OK; NQ_ECLOSED: the snapshot is broken (see
                           snapshot_broken); NQ_ECORRUPT, NQ_EIO, NQ_ETOOLONG */
-    struct buf *out;   /* encoded rows; the bytes may be taken out of it */
+    struct buf *out;   /* rows as told; the bytes may be taken out of it */
     uint64_t rows;     /* in it */
     uint64_t rows_sum; /* in all batches so far, this one included */
-    uint64_t visited;  /* keys looked at so far, by rank: monotonic */
-    uint64_t total;    /* keys of the range, those that are due included */
+    uint64_t visited;  /* keys looked at so far, of ... */
+    uint64_t total;    /* ... those of the range: what ranks say */
     bool is_over;      /* there is no more */
 };
 typedef void snapshot_batch_fn(void *arg, struct snapshot_batch *b);
 
 struct snapshot_scan *snapshot_scan_new(struct snapshot *s,
                                         const struct snapshot_scan_opts *o);
-/* Until about `rows` rows, `bytes` of output, or 20 ms of work, whichever
+/* Until about `rows` rows, `bytes` of output, or 10 ms of work, whichever
  * comes first: a batch may be empty and not the last.  done(arg) follows on
  * the loop, never from inside this call.  One at a time. */
 void snapshot_scan_more(struct snapshot_scan *sc, uint64_t rows, size_t bytes,
                         snapshot_batch_fn *done, void *arg);
 /* At any time: a worker that is at it ends by itself, done() is not called
- * any more, and `arg` of the options is not looked at after `released`(may be
- * NULL) was called on the loop, which may be from inside. */
-void snapshot_scan_free(struct snapshot_scan *sc, void (*released)(void *arg),
-                        void *released_arg);
+ * any more.  Of NULL: does nothing. */
+void snapshot_scan_free(struct snapshot_scan *sc);
 
 #endif

@@ -165,11 +165,9 @@ bool
 pin_enter(struct pin *p)
 {
     nq_assert(p->magic == PIN_MAGIC && p->refs > 0);
-    if (p->is_broken)
-        return false;
     p->readers++;
     p->owner->st->disk.sweep_jobs++;
-    return true;
+    return !p->is_broken;
 }
 
 void

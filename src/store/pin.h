@@ -48,7 +48,8 @@ NQ_MUST_USE nq_rc pin_catalog(const struct pin *p, struct slice name,
                               struct slice *val);
 
 /* Around each job that reads: what it needs stays where it is, though the pin
- * be broken meanwhile.  False: it is broken.  A job is a matter of some
+ * be broken meanwhile, and the store is not closed.  False: it is broken, and
+ * nothing of it may be read.  A job is a matter of some
  * milliseconds, since a broken pin takes space until it has ended. */
 NQ_MUST_USE bool pin_enter(struct pin *p);
 void pin_leave(struct pin *p);

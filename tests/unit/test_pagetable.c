@@ -15,7 +15,7 @@
 #include "store/pagetable.h"
 #include "store/space.h"
 
-enum { IDS = 400 };
+enum { IDS = 700, VIEWS = 5 }; /* more than one block of kept entries */
 
 struct fixture {
     char path[64];
@@ -28,6 +28,8 @@ struct fixture {
     struct entry live[IDS], at_cut[IDS], published[IDS];
     bool dirty_at_cut[IDS]; /* still to be staged */
     bool in_cut;
+    struct table_view *view[VIEWS]; /* oldest first, NULL behind the last */
+    struct entry viewed[VIEWS][IDS];
 };
 
 static void
@@ -228,6 +230,7 @@ one_checkpoint(struct fixture *x, bool succeeds)
 static void
 nothing_leaks(struct fixture *x)
 {
+    uint64_t viewed = 0;
     uint64_t used = SUPERBLOCK_AREA + (x->sb.base.len + 511) / 512 * 512;
 
     for (uint32_t i = 0; i < x->sb.deltas_count; i++)
@@ -237,7 +240,18 @@ nothing_leaks(struct fixture *x)
         if (x->live[id].place != x->published[id].place)
             used += entry_space(x->published[id]);
     }
-    assert_true(space_used_bytes(x->sp) == used);
+    for (pgno id = 1; id < IDS; id++) {
+        for (unsigned v = 0; v < VIEWS && x->view[v] != NULL; v++) {
+            const struct entry *next = v + 1 < VIEWS && x->view[v + 1] != NULL
+                                           ? x->viewed[v + 1]
+                                           : x->published;
+
+            if (x->viewed[v][id].place != next[id].place)
+                viewed += entry_space(x->viewed[v][id]);
+        }
+    }
+    assert_true(space_used_bytes(x->sp) == used + viewed);
+    assert_true(pagetable_view_bytes(x->pt) == viewed);
 }
 
 static void
@@ -252,6 +266,79 @@ checkpoints_are_exact_and_protect_their_extents(void **state)
         one_checkpoint(x, rng_below(&x->r, 4) != 0);
         nothing_leaks(x);
     }
+    tear_down(x);
+    nq_free(x);
+}
+
+static void
+views_are_right(struct fixture *x)
+{
+    for (unsigned v = 0; v < VIEWS && x->view[v] != NULL; v++) {
+        for (pgno id = 1; id < IDS; id++)
+            assert_true(pagetable_view_get(x->view[v], id).place ==
+                        x->viewed[v][id].place);
+        is_protected(x, x->viewed[v]);
+    }
+}
+
+static unsigned
+count_views(const struct fixture *x)
+{
+    unsigned n = 0;
+
+    while (n < VIEWS && x->view[n] != NULL)
+        n++;
+    return n;
+}
+
+static void
+add_view(struct fixture *x)
+{
+    unsigned n = count_views(x);
+
+    if (n == VIEWS)
+        return;
+    x->view[n] = pagetable_view_new(x->pt);
+    memcpy(x->viewed[n], x->published, sizeof x->published);
+}
+
+static void
+end_view(struct fixture *x, unsigned v)
+{
+    unsigned n = count_views(x) - v - 1;
+    unsigned turns = 1;
+
+    while (!pagetable_view_end(x->pt, x->view[v], 100)) {
+        random_changes(x, 3);
+        turns++;
+    }
+    assert_true(turns <= 2); /* one a block */
+    memmove(x->view + v, x->view + v + 1, n * sizeof x->view[0]);
+    memmove(x->viewed + v, x->viewed + v + 1, n * sizeof x->viewed[0]);
+    x->view[v + n] = NULL;
+}
+
+static void
+views_keep_what_their_checkpoint_named_and_nothing_else(void **state)
+{
+    struct fixture *x = nq_calloc(1, sizeof *x);
+
+    (void)state;
+    set_up(x);
+    for (unsigned n = 0; n < 40; n++) {
+        random_changes(x, (unsigned)rng_below(&x->r, 200));
+        one_checkpoint(x, rng_below(&x->r, 4) != 0);
+        views_are_right(x);
+        if (rng_below(&x->r, 2) == 0)
+            add_view(x);
+        if (rng_below(&x->r, 3) == 0 && count_views(x) > 0)
+            end_view(x, (unsigned)rng_below(&x->r, count_views(x)));
+        views_are_right(x);
+        nothing_leaks(x);
+    }
+    while (count_views(x) > 0)
+        end_view(x, (unsigned)rng_below(&x->r, count_views(x)));
+    nothing_leaks(x);
     tear_down(x);
     nq_free(x);
 }
@@ -292,6 +379,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(checkpoints_are_exact_and_protect_their_extents),
+        cmocka_unit_test(
+            views_keep_what_their_checkpoint_named_and_nothing_else),
         cmocka_unit_test(damaged_tables_are_refused),
     };
 
