@@ -9,6 +9,7 @@
 #include "cmd/idle.h"
 #include "cmd/jobs.h"
 #include "cmd/latency.h"
+#include "cmd/matching.h"
 #include "cmd/multi.h"
 #include "cmd/notify.h"
 #include "cmd/park.h"
@@ -60,6 +61,7 @@ engine_new(void)
     e->latency = latency_new();
     e->errors = errorstats_new();
     e->jobs = jobs_new();
+    e->matchings = matchings_new(e);
     return e;
 }
 
@@ -79,6 +81,7 @@ engine_free(struct engine *e)
     latency_free(e->latency);
     errorstats_free(e->errors);
     jobs_free(e->jobs);
+    matchings_free(e->matchings);
     arena_fini(&e->arena);
     nq_free(e->limits.requirepass);
     e->magic = 0;
@@ -96,8 +99,10 @@ void
 engine_detach(struct engine *e)
 {
     jobs_stop(e->jobs);
-    if (e->store != NULL)
+    if (e->store != NULL) {
         park_stop(e);
+        matchings_stop(e->matchings);
+    }
     e->db = NULL;
     e->store = NULL;
 }
@@ -156,11 +161,13 @@ engine_unpause(struct engine *e)
 bool
 engine_turn(struct engine *e)
 {
-    bool more;
+    bool more, has_matchings = false;
 
     if (e->pause_until_ms != 0 && clock_mono_ms() >= e->pause_until_ms)
         engine_unpause(e);
-    more = park_turn(e);
+    if (e->db != NULL && !e->is_loading)
+        has_matchings = matchings_turn(e->matchings);
+    more = park_turn(e) || has_matchings;
     if (e->db != NULL && !e->is_loading && e->pause_until_ms == 0) {
         db_set_now(e->db, clock_wall_ms());
         more |= db_background(e->db, BACKGROUND_US);

@@ -147,8 +147,9 @@ struct engine {
     struct errorstats *errors;
     struct slowlog *slowlog;
     struct latency *latency;
-    struct jobs *jobs; /* maintenance that runs long */
-    uint32_t *idle;    /* when keys were used last, see cmd/idle */
+    struct jobs *jobs;           /* maintenance that runs long */
+    struct matchings *matchings; /* queries that read ranges */
+    uint32_t *idle;              /* when keys were used last, see cmd/idle */
     char run_id[41];
     const char *version; /* of nqdb */
 };

@@ -268,3 +268,9 @@ pool_pending(const struct pool *p)
 {
     return p->pending;
 }
+
+unsigned
+pool_long_workers(const struct pool *p)
+{
+    return p->count - 1;
+}

@@ -35,6 +35,7 @@ unsigned pool_drain(struct pool *p);
 /* Loop thread, at start, at shutdown and in tools and tests only: waits for
  * at least one completion if any job is under way, then drains. */
 unsigned pool_wait(struct pool *p);
+unsigned pool_long_workers(const struct pool *p); /* that take POOL_LONG */
 unsigned pool_pending(const struct pool *p); /* submitted, done() not yet run */
 
 #endif

@@ -1,0 +1,237 @@
+/* cmd/matching_far.c - rows that no worker could decide: the loop reads them,
+ * slice by slice.
+ *
+ * A batch that a worker is done with has gaps, the keys of such rows; a batch
+ * of a leaf with long keys (db/scan.h) has nothing but a range of keys.  Both
+ * are looked up in the tree as it is now: what a pinned leaf refers to may be
+ * gone meanwhile.  So a row is missing if its key was deleted since, and is as
+ * of a later moment than its neighbours.
+ *
+ *   G1  `filled` is what `found` was up to found_at, with the rows of all gaps
+ *       before gap_at, less what the consumer had; it takes the place of
+ *       `found` when the last gap is filled
+ *   G2  a gap is filled as a whole, or nothing of it is in `filled`
+ *
+ * Called by matching_take.c. */
+#include "base/check.h"
+#include "base/cursor.h"
+#include "cmd/engine.h"
+#include "cmd/matching_int.h"
+#include "os/clock.h"
+#include "store/store.h"
+
+#define TELL_MAX (UINT64_C(8) << 20) /* the longest value that is told */
+
+/* --- one row -------------------------------------------------------------- */
+
+static nq_rc
+read_row(struct batch *b, struct slice key, unsigned needs, size_t limit,
+         struct row *out)
+{
+    struct matching *m = b->m;
+
+    return db_row_far(m->engine->db, m->dbi, key, needs, limit, &m->arena,
+                      &b->fields, out);
+}
+
+/* It matches, but not all that is to be told was read. */
+static nq_rc
+read_more(struct batch *b, struct slice key, struct row *r)
+{
+    const struct matching *m = b->m;
+    nq_rc rc;
+
+    db_row_end(&b->fields);
+    rc = read_row(b, key, m->where_needs | m->tell_needs, TELL_MAX, r);
+    row_scratch_next(b->scratch);
+    return rc;
+}
+
+/* A value that is too long to be looked into is as if it were none. */
+static nq_rc
+test_row(struct batch *b, struct slice key)
+{
+    struct matching *m = b->m;
+    lsn now = wal_position(store_wal(m->engine->store));
+    bool matches = false;
+    struct row row;
+    nq_rc rc = read_row(b, key, m->where_needs, MATCHING_VALUE_MAX, &row);
+
+    if (rc == NQ_ETOOLONG)
+        rc = NQ_OK;
+    if (rc == NQ_OK)
+        rc = batch_match(b, &row, &matches);
+    if (rc == NQ_OK && matches && !row_has(&row, m->tell_needs))
+        rc = read_more(b, key, &row);
+    if (rc == NQ_OK)
+        rc = batch_count(b, &row, matches, now);
+    return rc;
+}
+
+static nq_rc
+test_key(struct batch *b, struct slice key)
+{
+    nq_rc rc;
+
+    b->fields.far = NULL;
+    rc = test_row(b, key);
+    db_row_end(&b->fields);
+    arena_reset(&b->m->arena);
+    b->m->stats.far++;
+    if (rc == NQ_NOTFOUND)
+        return NQ_OK;
+    return rc == NQ_ETOOLONG ? NQ_ETOOMUCH : rc;
+}
+
+/* --- gaps ----------------------------------------------------------------- */
+
+/* What the worker found up to there. */
+static void
+copy_found(struct batch *b, size_t found_to, uint64_t bits_to)
+{
+    nq_assert(found_to >= b->found_at && found_to <= b->found.len);
+    buf_put(&b->filled, b->found.p + b->found_at, found_to - b->found_at);
+    bits_copy(&b->filled_bits, &b->bits, b->bits_at, bits_to);
+    b->found_at = found_to;
+    b->bits_at = bits_to;
+}
+
+static nq_rc
+fill_gap(struct batch *b)
+{
+    struct cursor c =
+        cursor_of(slice_of(b->gaps.p + b->gap_at, b->gaps.len - b->gap_at));
+    uint64_t found = 0, bits = 0;
+    struct slice key;
+    bool ok = cursor_get_slice(&c, &key) && cursor_get_varint(&c, &found) &&
+              cursor_get_varint(&c, &bits);
+    nq_rc rc;
+
+    nq_assert(ok);
+    copy_found(b, found, bits);
+    rc = test_key(b, key);
+    if (rc == NQ_OK)
+        b->gap_at = b->gaps.len - cursor_left(&c);
+    return rc;
+}
+
+/* The consumer is to take some of it before there is more. */
+static bool
+is_enough(const struct batch *b)
+{
+    return b->m->opts.what == MATCHING_ROWS && b->filled.len >= b->m->memory;
+}
+
+static nq_rc
+fill_gaps(struct batch *b)
+{
+    while (b->gap_at < b->gaps.len && b->rc == NQ_OK) {
+        nq_rc rc = fill_gap(b);
+
+        if (rc != NQ_OK)
+            return rc;
+        if (is_enough(b))
+            return NQ_OK;
+        if (b->gap_at < b->gaps.len && matching_is_late(b->m))
+            return NQ_AGAIN;
+    }
+    b->is_filled = true;
+    return NQ_OK;
+}
+
+/* --- a range of keys ------------------------------------------------------ */
+
+static nq_rc
+seek(struct batch *b, struct btree_cursor *c)
+{
+    const struct scan_batch *sb = &b->scan;
+
+    if (!sb->reverse)
+        return btree_seek(c, buf_slice(b->has_at ? &b->at : &sb->lo),
+                          b->has_at);
+    if (b->has_at)
+        return btree_seek_back(c, buf_slice(&b->at), true);
+    return sb->has_hi ? btree_seek_back(c, buf_slice(&sb->hi), true)
+                      : btree_last(c);
+}
+
+static bool
+is_inside(const struct scan_batch *sb, struct slice key)
+{
+    return slice_cmp(key, buf_slice(&sb->lo)) >= 0 &&
+           (!sb->has_hi || slice_cmp(key, buf_slice(&sb->hi)) < 0);
+}
+
+static nq_rc
+walk(struct batch *b, struct btree_cursor *c)
+{
+    nq_rc rc = seek(b, c);
+
+    while (rc == NQ_OK && c->valid && is_inside(&b->scan, c->key) &&
+           b->rc == NQ_OK) {
+        if ((rc = test_key(b, c->key)) != NQ_OK)
+            break;
+        buf_clear(&b->at);
+        buf_put_slice(&b->at, c->key);
+        b->has_at = true;
+        if (is_enough(b))
+            return NQ_OK;
+        if (matching_is_late(b->m))
+            return NQ_AGAIN;
+        rc = b->scan.reverse ? btree_prev(c) : btree_next(c);
+    }
+    b->is_filled = rc == NQ_OK;
+    return rc;
+}
+
+static nq_rc
+fill_range(struct batch *b)
+{
+    struct matching *m = b->m;
+    struct btree_cursor c;
+    nq_rc rc;
+
+    btree_cursor_init(&c, db_tree(m->engine->db, m->dbi));
+    rc = walk(b, &c);
+    btree_cursor_fini(&c);
+    return rc;
+}
+
+/* --- the batch ------------------------------------------------------------ */
+
+static void
+swap_filled(struct batch *b)
+{
+    struct buf found = b->found;
+    struct bits bits = b->bits;
+
+    copy_found(b, b->found.len, b->bits.count);
+    b->found = b->filled;
+    b->bits = b->filled_bits;
+    b->filled = found;
+    b->filled_bits = bits;
+}
+
+nq_rc
+batch_fill(struct batch *b)
+{
+    uint64_t began = clock_mono_ns();
+    nq_rc rc;
+
+    nq_assert(b->state == BATCH_RAN);
+    if (b->scratch == NULL)
+        b->scratch = row_scratch_new();
+    b->into = &b->filled;
+    b->into_bits = &b->filled_bits;
+    rc = b->scan.is_far ? fill_range(b) : fill_gaps(b);
+    b->m->stats.far_ns += clock_mono_ns() - began;
+    if (rc == NQ_AGAIN || rc == NQ_MISS)
+        return rc;
+    if (b->rc == NQ_OK)
+        b->rc = rc;
+    if (!b->is_filled && b->rc == NQ_OK)
+        return NQ_OK;
+    swap_filled(b);
+    b->state = BATCH_READY;
+    return NQ_OK;
+}
