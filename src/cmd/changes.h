@@ -14,6 +14,7 @@
 #define NQ_CMD_CHANGES_H
 
 #include "db/change.h"
+#include "db/mark.h"
 
 struct changes;
 struct engine;
@@ -86,8 +87,9 @@ bool change_reader_is_live(const struct change_reader *r);
 /* Each turn; each cron. */
 void changes_turn(struct changes *ch);
 void changes_cron(struct changes *ch, uint64_t now_ms);
-/* db_opts.on_change. */
-void engine_on_change(void *engine, const struct change *c, struct slice args);
+/* db_opts.on_change: one was logged. */
+void changes_on_change(struct changes *ch, lsn at, uint32_t db,
+                       struct slice key, struct slice args);
 
 struct changes_stats {
     uint64_t changes; /* since the start */

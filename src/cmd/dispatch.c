@@ -28,6 +28,7 @@
 #include "cmd/reply.h"
 #include "cmd/slowlog.h"
 #include "cmd/wait_key.h"
+#include "db/change.h"
 #include "os/clock.h"
 #include "store/frames.h"
 #include "store/store.h"
@@ -147,6 +148,8 @@ dispatch_run(struct req *rq)
 
     rq->start = e->clock;
     rq->cmd->fn(rq);
+    if (nq_likely(rq->db != NULL))
+        db_changes_end(rq->db);
     e->clock = ticks_now(e->ticks);
     if (nq_likely(rq->outcome == REQ_DONE)) {
         nq_dassert(rq->part == NULL);

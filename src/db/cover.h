@@ -1,5 +1,5 @@
 /* db/cover.h - ranges of keys whose every change is told in the log
- * (db/change.h), and names for positions in it.
+ * (db/change.h).
  *
  * Loop thread only.  A cover is durable: it is made by an effect in the log
  * and is part of each checkpoint, so that what happens between a crash and the
@@ -21,14 +21,13 @@ struct key_range {
 };
 bool key_range_has(const struct key_range *r, uint32_t db, struct slice key);
 
-/* --- covers --------------------------------------------------------------- */
-
 struct cover;
 
 /* From now on each change of a key of the range is told, until it is dropped
  * as often as it was taken, and some time after.  Users of the same range
  * share one cover.  As an effect of the running command this is settled with
- * db_gate().  NQ_EREADONLY, NQ_ENOSPC; NQ_EFULL: COVERS_MAX of them. */
+ * db_gate().  NQ_EREADONLY, NQ_ENOSPC; NQ_EFULL: COVERS_MAX of them; NQ_EINVAL:
+ * the range is empty. */
 #define COVERS_MAX 100000u
 NQ_MUST_USE nq_rc db_cover_take(struct db *db, const struct key_range *r,
                                 struct cover **out);
@@ -46,30 +45,5 @@ struct cover_stats {
     lsn oldest; /* the least `since` of all; 0: there is none */
 };
 void db_cover_get_stats(const struct db *db, struct cover_stats *out);
-
-/* --- named positions ------------------------------------------------------ */
-
-/* A name for a position, durable, with bytes that mean something to its
- * owner.  The log is kept from the least of them on (within bounds, see
- * cmd/changes.h). */
-struct mark {
-    struct slice name; /* up to MARK_NAME_MAX bytes */
-    lsn at;
-    struct slice data;
-};
-#define MARK_NAME_MAX 256u
-#define MARKS_MAX 10000u
-/* Adds it, or moves the one of this name.  Effect of the running command.
- * NQ_EREADONLY, NQ_ENOSPC; NQ_EFULL: MARKS_MAX. */
-NQ_MUST_USE nq_rc db_mark_put(struct db *db, const struct mark *m);
-/* Moves it, its data stays; NQ_NOTFOUND. */
-NQ_MUST_USE nq_rc db_mark_move(struct db *db, struct slice name, lsn at);
-NQ_MUST_USE nq_rc db_mark_del(struct db *db, struct slice name);
-/* Borrowed until the next change of marks.  NQ_NOTFOUND. */
-NQ_MUST_USE nq_rc db_mark_find(struct db *db, struct slice name,
-                               struct mark *out);
-/* `fn` changes nothing. */
-void db_mark_each(struct db *db, void (*fn)(void *arg, const struct mark *m),
-                  void *arg);
 
 #endif

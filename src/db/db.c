@@ -38,6 +38,8 @@
 #include "base/slice.h"
 #include "db/db_int.h"
 
+#define MAX_IMAGE 65536 /* until db_set_max_image() */
+
 static const char *const type_names[DB_TYPES] = {
     "string", "list", "set", "zset", "hash", "stream",
 };
@@ -147,6 +149,8 @@ db_write_catalog(struct db *db)
         write_space(db, i);
     write_space(db, DB_STAGING);
     db_write_frees(db);
+    db_write_covers(db);
+    db_write_marks(db);
 }
 
 /* --- life ---------------------------------------------------------------- */
@@ -176,6 +180,7 @@ db_open(const struct db_opts *opts, struct db **out)
     db->magic = DB_MAGIC;
     db->opts = *opts;
     db->limits = default_limits;
+    db->max_image = MAX_IMAGE;
     db->fr = store_frames(opts->store);
     db->wal = store_wal(opts->store);
     db->is_replaying = true;
@@ -191,7 +196,8 @@ db_open(const struct db_opts *opts, struct db **out)
         if ((rc = load_space(db, i)) != NQ_OK)
             goto undo;
     if ((rc = load_space(db, DB_STAGING)) != NQ_OK ||
-        (rc = db_load_frees(db)) != NQ_OK)
+        (rc = db_load_frees(db)) != NQ_OK ||
+        (rc = db_load_covers(db)) != NQ_OK || (rc = db_load_marks(db)) != NQ_OK)
         goto undo;
     *out = db;
     return NQ_OK;
@@ -212,6 +218,9 @@ db_close(struct db *db)
     for (unsigned i = 0; i < db->colls.resting; i++)
         buf_fini(&db->colls.bufs[i]);
     db_holds_fini(db);
+    db_close_changes(db);
+    db_close_covers(db);
+    db_close_marks(db);
     buf_fini(&db->scratch);
     buf_fini(&db->due_seen);
     nq_free(db->spaces);
@@ -264,6 +273,7 @@ db_now(const struct db *db)
 void
 db_gate_reset(struct db *db)
 {
+    db_changes_end(db); /* of who had no other end */
     db->gate = 0;
     db->has_effects = false;
     frames_forget_damage(db->fr);
@@ -302,8 +312,19 @@ db_may_grow(struct db *db)
 void
 db_touch(struct db *db, uint32_t dbi, struct slice key)
 {
+    if (nq_unlikely(db->covers != NULL) && !db->is_replaying && key.p != NULL)
+        change_touched(db, dbi, key);
     if (db->opts.on_touch != NULL && !db->is_replaying && dbi != DB_STAGING)
         db->opts.on_touch(db->opts.arg, dbi, key);
+}
+
+/* Or it only reads the key that it is logged by, or changes a whole range,
+ * which is told by itself. */
+static inline bool
+changes_its_key(uint8_t effect)
+{
+    return effect != EFFECT_COPY &&
+           (effect < EFFECT_FLUSHDB || effect > EFFECT_DELRANGE);
 }
 
 nq_rc
@@ -320,9 +341,19 @@ db_log(struct db *db, uint32_t dbi, uint8_t effect, struct slice key,
     db_space(db, dbi)->changed = at;
     db_gate_raise(db, at);
     db->has_effects = true;
-    if (effect != EFFECT_COPY) /* it only reads the key it is logged by */
+    if (changes_its_key(effect))
         db_touch(db, dbi, key);
     return rc;
+}
+
+nq_rc
+db_log_aside(struct db *db, uint32_t dbi, uint8_t effect, struct slice key,
+             const struct slice *args, unsigned nargs)
+{
+    if (db->is_replaying)
+        return NQ_OK;
+    db_gate_raise(db, wal_position(db->wal));
+    return wal_append(db->wal, effect, dbi, key, args, nargs);
 }
 
 void
@@ -378,6 +409,19 @@ db_find(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
     return rc;
 }
 
+/* A covered key was found, or not, to be changed. */
+static nq_rc
+note_found(struct db *db, uint32_t dbi, struct slice key, const struct entry *e,
+           nq_rc found)
+{
+    nq_rc rc;
+
+    if (found != NQ_OK && found != NQ_NOTFOUND)
+        return found;
+    rc = change_note(db, dbi, key, found == NQ_OK ? e : NULL);
+    return rc == NQ_OK ? found : rc;
+}
+
 nq_rc
 db_find_write(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
 {
@@ -405,6 +449,8 @@ db_find_write(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
         db_gate_raise(db, e->rec.page_lsn);
     else if (rc == NQ_NOTFOUND)
         not_there(db, ks, e);
+    if (db_is_covered(db, dbi, key))
+        return note_found(db, dbi, key, e, rc);
     return rc;
 }
 
@@ -450,8 +496,13 @@ db_remove_expired(struct db *db, uint32_t dbi, struct slice key,
                   struct entry *e)
 {
     bool had_effects = db->has_effects, is_due = db_is_due(db, &e->rec);
-    nq_rc rc = db_remove(db, dbi, key, e);
+    bool is_covered = db_is_covered(db, dbi, key);
+    nq_rc rc = is_covered ? change_note_due(db, dbi, key, e) : NQ_OK;
 
+    if (rc == NQ_OK)
+        rc = db_remove(db, dbi, key, e);
+    if (is_covered)
+        change_tell_key(db, dbi, key);
     if (rc != NQ_OK)
         return rc;
     /* Not an effect of the command: doing it again finds it done. */

@@ -97,6 +97,9 @@ struct db_opts {
     /* A key was or may have been changed (WATCH).  key.p NULL: all keys of
      * the database. */
     void (*on_touch)(void *arg, uint32_t dbi, struct slice key);
+    /* A change was logged, for change_decode(); may be NULL. */
+    void (*on_change)(void *arg, lsn at, uint32_t dbi, struct slice key,
+                      struct slice args);
     /* A hold has ended that somebody was told NQ_EHELD for (db/hold.h).  Any
      * time; must not call back.  May be NULL. */
     void (*on_release)(void *arg);

@@ -126,12 +126,14 @@ drop_tree(struct db *db, uint32_t dbi)
     ks->expires = ks->fields_only = 0;
 }
 
-/* After a logged change of which tree is whose. */
+/* After a logged change of which tree is whose; `event` tells it. */
 static void
-set_origin(struct db *db, uint32_t dbi, lsn at)
+set_origin(struct db *db, uint32_t dbi, lsn at, enum change_event event)
 {
+    struct key_range all = {.db = dbi, .lo = slice_lit("")};
     struct keyspace *ks = db_space(db, dbi);
 
+    change_tell_range(db, event, &all);
     ks->changed = ks->removed = ks->origin = at;
     db_touch(db, dbi, (struct slice){NULL, 0});
 }
@@ -145,7 +147,7 @@ db_flush(struct db *db, uint32_t dbi)
         return rc;
     drop_tree(db, dbi);
     rc = db_log(db, dbi, EFFECT_FLUSHDB, slice_lit(""), NULL, 0);
-    set_origin(db, dbi, db_space(db, dbi)->changed);
+    set_origin(db, dbi, db_space(db, dbi)->changed, CHANGE_GONE);
     return rc;
 }
 
@@ -173,7 +175,7 @@ db_flush_all(struct db *db)
         drop_tree(db, i);
     rc = db_log(db, 0, EFFECT_FLUSHALL, slice_lit(""), NULL, 0);
     for (uint32_t i = 0; i < db->count; i++)
-        set_origin(db, i, db->spaces[0].changed);
+        set_origin(db, i, db->spaces[0].changed, CHANGE_GONE);
     return rc;
 }
 
@@ -195,8 +197,8 @@ db_swap(struct db *db, uint32_t a, uint32_t b)
     y->tree.version = x->tree.version;
     y->tree.shape = x->tree.shape;
     rc = db_log(db, a, EFFECT_SWAPDB, slice_lit(""), args, 1);
-    set_origin(db, a, x->changed);
-    set_origin(db, b, x->changed);
+    set_origin(db, a, x->changed, CHANGE_RESET);
+    set_origin(db, b, x->changed, CHANGE_RESET);
     return rc;
 }
 
@@ -260,6 +262,7 @@ db_del_range(struct db *db, uint32_t dbi, struct slice lo,
     struct keyspace *ks = db_space(db, dbi);
     uint8_t has_hi = hi != NULL;
     struct slice args[2] = {{&has_hi, 1}, hi != NULL ? *hi : slice_lit("")};
+    struct key_range range = {dbi, lo, args[1], hi != NULL};
     bool was;
     nq_rc rc = db_writable(db), logged;
 
@@ -276,6 +279,7 @@ db_del_range(struct db *db, uint32_t dbi, struct slice lo,
         return rc;
     frames_forget_wanted(db->fr);
     logged = db_log(db, dbi, EFFECT_DELRANGE, lo, args, 2);
+    change_tell_range(db, rc == NQ_OK ? CHANGE_GONE : CHANGE_RESET, &range);
     ks->removed = ks->changed;
     db_touch(db, dbi, (struct slice){NULL, 0});
     return rc != NQ_OK ? rc : logged;

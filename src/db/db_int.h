@@ -8,6 +8,7 @@
 #include "base/cursor.h"
 #include "base/hash.h"
 #include "base/rng.h"
+#include "db/change.h"
 #include "db/db.h"
 #include "db/owned.h"
 #include "store/blob.h"
@@ -46,6 +47,10 @@ struct holds {
 /* The background's own misses. */
 enum background_wait { WAIT_NONE, WAIT_READING, WAIT_PINNED };
 
+struct cover_table;
+struct change_log;
+struct mark_table;
+
 /* What the open collections share (coll.c). */
 struct coll_pool {
     struct buf bufs[8]; /* memory between two uses */
@@ -80,6 +85,10 @@ struct db {
                              readers met while nobody else removes them */
     struct buf scratch;   /* a key handed out, or held across a change */
     struct coll_pool colls;
+    struct cover_table *covers; /* NULL: there are none */
+    struct change_log *changes; /* NULL: none was ever told */
+    struct mark_table *marks;   /* NULL: none */
+    uint64_t max_image;         /* bytes of a value that is told */
     uint64_t patches; /* values written in place, which no tree's version
                          tells, though it may move their page */
     struct rng rng;
@@ -169,6 +178,11 @@ NQ_MUST_USE nq_rc db_log(struct db *db, uint32_t dbi, uint8_t effect,
                          struct slice key, const struct slice *args,
                          unsigned nargs);
 void db_touch(struct db *db, uint32_t dbi, struct slice key);
+/* Logs what is no change of a key, and raises the gate: a command may do it
+ * and be parked and run again all the same. */
+NQ_MUST_USE nq_rc db_log_aside(struct db *db, uint32_t dbi, uint8_t effect,
+                               struct slice key, const struct slice *args,
+                               unsigned nargs);
 
 /* The tree's half of a put: the record replaces what `old` found, the expiry
  * counter follows, what was owned is freed unless `rec` refers to it. */
@@ -224,6 +238,44 @@ void db_background_close(struct db *db);
 /* A reader met an expired key; with the expiry cycle off, the background
  * removes it, as reading removes it in Redis. */
 void db_note_due(struct db *db, uint32_t dbi, struct slice key);
+
+/* --- cover.c, mark.c ------------------------------------------------------ */
+NQ_MUST_USE nq_rc db_load_covers(struct db *db);
+NQ_MUST_USE nq_rc db_load_marks(struct db *db);
+void db_write_covers(struct db *db);
+void db_write_marks(struct db *db);
+void db_close_covers(struct db *db);
+void db_close_marks(struct db *db);
+/* Whether changes of the key, or of some of the range, are told; db->covers is
+ * not NULL. */
+bool cover_has(struct db *db, uint32_t dbi, struct slice key);
+bool cover_meets(struct db *db, const struct key_range *r);
+
+/* --- change.c --------------------------------------------------------------
+ */
+void db_close_changes(struct db *db);
+/* Before a covered key is changed: what it is now, `e` being what was found,
+ * NULL: nothing.  NQ_MISS: a part of its value is not in memory. */
+NQ_MUST_USE nq_rc change_note(struct db *db, uint32_t dbi, struct slice key,
+                              const struct entry *e);
+/* The same where `db_changes_end()` may be far, and time is what changes it:
+ * if it is gone by then, it has expired. */
+NQ_MUST_USE nq_rc change_note_due(struct db *db, uint32_t dbi, struct slice key,
+                                  const struct entry *e);
+/* What was noted of the key is told, or forgotten, now. */
+void change_tell_key(struct db *db, uint32_t dbi, struct slice key);
+/* It was logged that the key was changed. */
+void change_touched(struct db *db, uint32_t dbi, struct slice key);
+/* A change of all keys of the range. */
+void change_tell_range(struct db *db, enum change_event event,
+                       const struct key_range *r);
+
+static inline bool
+db_is_covered(struct db *db, uint32_t dbi, struct slice key)
+{
+    return nq_unlikely(db->covers != NULL) && !db->is_replaying &&
+           cover_has(db, dbi, key);
+}
 
 /* --- replay.c: one function per row of effect.def, in any of these files - */
 #define EFFECT(code, name, apply)                                              \

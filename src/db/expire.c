@@ -78,14 +78,19 @@ remove_fields(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
 static nq_rc
 remove_due(struct db *db, uint32_t dbi, struct slice key, struct entry *e)
 {
+    bool is_covered = db_is_covered(db, dbi, key);
     nq_rc rc;
 
     if (db_is_due(db, &e->rec))
         return db_remove_expired(db, dbi, key, e);
+    if (is_covered && (rc = change_note_due(db, dbi, key, e)) != NQ_OK)
+        return rc;
     rc = remove_fields(db, dbi, key, e);
-    return rc == NQ_EHELD
-               ? fields_postpone(db, dbi, key, e, db->now_ms + HELD_FIELDS_MS)
-               : rc;
+    if (rc == NQ_EHELD)
+        rc = fields_postpone(db, dbi, key, e, db->now_ms + HELD_FIELDS_MS);
+    if (is_covered)
+        change_tell_key(db, dbi, key);
+    return rc;
 }
 
 /* Removes what is due of up to EXPIRE_PER_LOOK keys; *found tells whether
