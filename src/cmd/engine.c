@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cmd/command.h"
 #include "cmd/errorstats.h"
+#include "cmd/grover.h"
 #include "cmd/idle.h"
 #include "cmd/jobs.h"
 #include "cmd/latency.h"
@@ -61,6 +62,7 @@ engine_new(void)
     e->latency = latency_new();
     e->errors = errorstats_new();
     e->jobs = jobs_new();
+    e->grover = grover_new();
     e->matchings = matchings_new(e);
     return e;
 }
@@ -81,6 +83,7 @@ engine_free(struct engine *e)
     latency_free(e->latency);
     errorstats_free(e->errors);
     jobs_free(e->jobs);
+    grover_free(e->grover);
     matchings_free(e->matchings);
     arena_fini(&e->arena);
     nq_free(e->limits.requirepass);
@@ -282,6 +285,7 @@ void
 engine_reset_stats(struct engine *e)
 {
     e->stats = (struct engine_stats){0};
+    e->grover->stats = (struct grover_stats){0};
     errorstats_clear(e->errors);
     for (unsigned i = 0; i < command_count(); i++)
         clear_command(command_at(i));

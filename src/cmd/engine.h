@@ -28,6 +28,7 @@ struct parking;
 struct errorstats;
 struct wait_keys;
 struct jobs;
+struct grover;
 
 /* The version whose behaviour clients may expect. */
 #define ENGINE_REDIS_VERSION "7.2.4"
@@ -149,6 +150,7 @@ struct engine {
     struct latency *latency;
     struct jobs *jobs;           /* maintenance that runs long */
     struct matchings *matchings; /* queries that read ranges */
+    struct grover *grover;       /* rules and counts of quantum searches */
     uint32_t *idle;              /* when keys were used last, see cmd/idle */
     char run_id[41];
     const char *version; /* of nqdb */

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cmd/grover.h"
 #include "cmd/jobs.h"
 #include "cmd/notify.h"
 #include "server/config_int.h"
@@ -85,6 +86,22 @@ is_bound_to_all(const struct config *c)
             return true;
     }
     return false;
+}
+
+static void
+apply_quantum(struct server *s)
+{
+    const struct config *c = s->config;
+
+    s->engine->grover->limits = (struct grover_limits){
+        .min_search_space = (uint64_t)config_int(c, CONF_MIN_SEARCH_SPACE),
+        .threshold = (uint64_t)config_int(c, CONF_GROVER_THRESHOLD),
+        .max_iterations = (uint64_t)config_int(c, CONF_MAX_ITERATIONS),
+        .max_qubits = (uint32_t)config_int(c, CONF_MAX_QUBITS),
+        .state_bytes = (uint64_t)config_int(c, CONF_QUANTUM_STATE),
+        .all_bytes = (uint64_t)config_int(c, CONF_QUANTUM_MEMORY),
+        .falls_back = config_int(c, CONF_QUANTUM_FALLBACK) != 0,
+    };
 }
 
 static void
@@ -240,8 +257,10 @@ hooks_apply(void *arg, unsigned hooks, char err[CONFIG_ERR])
         return rc;
     if ((hooks & HOOK_TYPES) != 0)
         apply_types(s);
-    if ((hooks & HOOK_LIMITS) != 0)
+    if ((hooks & HOOK_LIMITS) != 0) {
         apply_limits(s);
+        apply_quantum(s);
+    }
     if ((hooks & HOOK_WAL) != 0)
         wal_set_fsync(store_wal(s->store),
                       (enum wal_fsync)config_int(c, CONF_FSYNC),

@@ -29,6 +29,7 @@ static const struct section {
     {"compression", "Compression", info_compression, true},
     {"checkpoint", "Checkpoint", info_checkpoint, true},
     {"pool", "Pool", info_pool, true},
+    {"quantum", "Quantum", info_quantum, true},
     {"jobs", "Jobs", info_jobs, true},
     {"batch", "Batch", info_batch, true},
     {"keyspace", "Keyspace", info_keyspace, true},

@@ -149,7 +149,7 @@ show_config_names_value_and_source(void **state)
     prints("storage.buffer_pool_size = \"8gb\"  # file, line 10");
     prints("storage.wal.wal_max_size = \"1gb\"  # file, line 18");
     prints("storage.flush.checkpoint_log_size = \"64mb\"  # default");
-    prints("quantum.max_qubits = 20  # file, line 32; not built yet");
+    prints("quantum.max_qubits = 20  # file, line 32");
     prints("security.password = \"(hidden)\"  # command line");
 }
 
@@ -188,8 +188,9 @@ the_production_file_serves(void **state)
                   "[\"quantum.grover_threshold\", \"10000\"]");
     client_close(&c);
     assert_int_equal(live_stop(&s), 0);
-    assert_non_null(strstr(log_of(&s), "setting quantum.max_qubits: accepted, "
-                                       "but not built yet (quantum search)"));
+    assert_non_null(strstr(log_of(&s),
+                           "setting neuromorphic.enable_stdp: accepted, but "
+                           "not built yet (learning from access patterns)"));
     assert_non_null(strstr(output, "{\"time\":\""));
     live_fini(&s);
 }
