@@ -67,7 +67,7 @@ on_pin(struct pin_wait *pw, struct pin *p, nq_rc rc)
                                .refs = 1,
                                .pin = p,
                                .st = db_store(w->db),
-                               .now_ms = w->now_ms};
+                               .now_ms = nq_max(w->now_ms, pin_wall_ms(p))};
     }
     w->ready(w, s, rc);
 }

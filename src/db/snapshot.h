@@ -1,11 +1,12 @@
 /* db/snapshot.h - the databases as they were at one position of the log, read
  * by workers from a pinned checkpoint (store/pin.h).
  *
- * Loop thread, but for the function that encodes rows.  Writers are never
- * delayed: what is read is immutable and on disk.  A snapshot has everything
- * that was executed before snapshot_take(), nothing of what came later, and it
- * is durable.  Keys that were due at snapshot_now() are not there, those that
- * became due since are.
+ * Loop thread, but for the function that tells rows.  Writers are never
+ * delayed: what is read is immutable and on disk.  A snapshot is the exact
+ * state at one end of a turn, snapshot_lsn(): it has everything that was
+ * executed before snapshot_take(), perhaps some of what came between then and
+ * ready(), and nothing later; and it is durable.  Keys that were due by
+ * snapshot_now() are not there, those that became due since are.
  *
  *   snapshot_take()         a checkpoint is made, if anything changed since
  *   snapshot_scan_new()     a query on it; any number at a time

@@ -12,6 +12,8 @@
 #include "base/mem.h"
 #include "db/coll_int.h"
 #include "db/snapshot_int.h"
+#include "db/zset_int.h"
+#include "store/corrupt.h"
 
 /* --- hashes with a tree ----------------------------------------------------
  */
@@ -103,26 +105,7 @@ far_each(const struct row *row,
         r->rc = rc;
 }
 
-/* --- what a record is -------------------------------------------------------
- */
-
-static bool
-stop_at_first(void *arg, struct slice name, struct slice value)
-{
-    nq_unused(name);
-    nq_unused(value);
-    *(bool *)arg = true;
-    return false;
-}
-
-/* Some field of the hash is due: are all of them? */
-static nq_rc
-has_fields(struct snapshot_reader *r, const struct row *row, bool *out)
-{
-    *out = false;
-    row->each_field(row, stop_at_first, out);
-    return r->rc;
-}
+/* --- what a record is ----------------------------------------------------- */
 
 static nq_rc
 far_string(struct snapshot_reader *r, const struct record *rec, unsigned needs,
@@ -132,14 +115,33 @@ far_string(struct snapshot_reader *r, const struct record *rec, unsigned needs,
     nq_rc rc = NQ_OK;
 
     if (blob_ref_decode(rec->val, &ref) != NQ_OK)
-        return NQ_ECORRUPT;
+        return NQ_CORRUPT("the reference of a value of a snapshot");
     out->len = ref.len;
-    out->has = ROW_KEY | ROW_LEN;
+    out->has |= ROW_LEN;
     if ((needs & ROW_VALUE) != 0) {
         rc = copy_blob(r, &ref, &out->value);
         out->has |= ROW_VALUE;
     }
     return rc;
+}
+
+/* Fields of the tree that are not due. */
+static nq_rc
+count_living(struct snapshot_reader *r, uint64_t *out)
+{
+    nq_rc rc = pin_tree_first(r->far);
+
+    *out = 0;
+    while (rc == NQ_OK) {
+        struct record rec;
+        struct slice key;
+
+        if ((rc = pin_tree_record(r->far, &key, &rec)) == NQ_OK) {
+            *out += !is_due(r, rec.expire_ms);
+            rc = pin_tree_next(r->far);
+        }
+    }
+    return rc == NQ_NOTFOUND ? NQ_OK : rc;
 }
 
 static nq_rc
@@ -152,48 +154,75 @@ far_hash(struct snapshot_reader *r, const struct record *rec, struct row *out)
         return rc;
     pin_tree_reset(r->far, v.root);
     out->len = v.count;
-    out->has = ROW_KEY | ROW_LEN | ROW_FIELDS;
+    if (is_due(r, rec->expire_ms) && (rc = count_living(r, &out->len)) != NQ_OK)
+        return rc;
+    out->has |= ROW_LEN | ROW_FIELDS;
     out->field = far_field;
     out->each_field = far_each;
     out->arg = r;
+    return out->len == 0 ? NQ_NOTFOUND : NQ_OK;
+}
+
+/* With members that were removed and are still to be swept. */
+static nq_rc
+far_zset(struct snapshot_reader *r, const struct record *rec, struct row *out)
+{
+    uint64_t stale = 0;
+    struct coll_value v;
+    struct record item;
+    struct slice key;
+    struct cursor c;
+    nq_rc rc = coll_value_decode(rec, &v);
+
+    if (rc != NQ_OK)
+        return rc;
+    pin_tree_reset(r->far, v.root);
+    rc = pin_tree_seek(r->far, slice_lit(ZSET_STALE_KEY), false);
+    if (rc == NQ_OK)
+        rc = pin_tree_record(r->far, &key, &item);
+    if (rc != NQ_OK)
+        return rc == NQ_NOTFOUND ? NQ_ECORRUPT : rc;
+    c = cursor_of(item.val);
+    if (!slice_eq(key, slice_lit(ZSET_STALE_KEY)) ||
+        !cursor_get_u64(&c, &stale))
+        return NQ_CORRUPT("a sorted set does not say how many are stale");
+    out->len = (v.count - 1 - stale) / 2;
+    out->has |= ROW_LEN;
     return NQ_OK;
 }
 
+/* `out` was begun by db_row_near(). */
 static nq_rc
-far_row(struct snapshot_reader *r, struct slice key, const struct record *rec,
-        unsigned needs, struct row *out)
+far_row(struct snapshot_reader *r, const struct record *rec, unsigned needs,
+        struct row *out)
 {
-    *out = (struct row){.key = key,
-                        .type = db_type_name(rec->type),
-                        .is_hash = rec->type == DB_HASH,
-                        .expire_ms = db_expire_of(rec),
-                        .now_ms = r->now_ms};
-    if ((rec->flags & REC_OWNS) == 0)
-        return NQ_ECORRUPT; /* db_row_near() has all of it */
-    if (rec->type == DB_STRING)
+    bool owns = (rec->flags & REC_OWNS) != 0;
+
+    if (rec->type == DB_STRING && owns)
         return far_string(r, rec, needs, out);
-    return rec->type == DB_HASH ? far_hash(r, rec, out) : NQ_ECORRUPT;
+    if (rec->type == DB_HASH && owns)
+        return far_hash(r, rec, out);
+    if (rec->type == DB_ZSET && owns)
+        return far_zset(r, rec, out);
+    return NQ_CORRUPT("a %s of a snapshot says no length",
+                      db_type_name((enum db_type)rec->type));
 }
 
 nq_rc
 snapshot_row(struct snapshot_reader *r, struct slice key,
              const struct record *rec, unsigned needs, struct row *out)
 {
-    bool looks = rec->type == DB_HASH && db_has_field_ttl(rec) &&
-                 is_due(r, rec->expire_ms);
-    bool is_there = true;
-    nq_rc rc = NQ_OK;
-
     r->rc = NQ_OK;
-    if (is_due(r, db_expire_of(rec)))
-        return NQ_NOTFOUND;
     arena_reset(&r->arena);
-    needs |= looks ? ROW_FIELDS : 0;
-    if (!db_row_near(key, rec, needs, r->now_ms, &r->fields, out))
-        rc = far_row(r, key, rec, needs, out);
-    if (rc == NQ_OK && nq_unlikely(looks))
-        rc = has_fields(r, out, &is_there);
-    return rc == NQ_OK && !is_there ? NQ_NOTFOUND : rc;
+    switch (db_row_near(key, rec, needs, r->now_ms, &r->fields, out)) {
+    case ROW_NEAR:
+        return NQ_OK;
+    case ROW_OVER:
+        return NQ_NOTFOUND;
+    case ROW_FAR:
+        break;
+    }
+    return far_row(r, rec, needs, out);
 }
 
 void

@@ -11,6 +11,7 @@
     1                /* OBJECT ENCODING says so, and never again otherwise     \
                       */
 #define ZSET_STALE 2 /* a tree that holds an 'a' item */
+#define ZSET_STALE_KEY "a"
 
 #define ZSET_SCORE_SIZE 8
 #define ZSET_NAME_AT (1 + ZSET_SCORE_SIZE) /* of the member in an 's' key */

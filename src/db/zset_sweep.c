@@ -15,7 +15,7 @@
 
 #define SWEEP_STEP 32 /* items looked at beside another change */
 
-static const struct slice stale_key = {(const uint8_t *)"a", 1};
+static const struct slice stale_key = {(const uint8_t *)ZSET_STALE_KEY, 1};
 
 nq_rc
 zset_stale_read(struct zset *z)

@@ -24,6 +24,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "os/clock.h"
 #include "store/pin_int.h"
 #include "store/space.h"
 #include "store/store_int.h"
@@ -40,13 +41,15 @@ struct pin_ticket {
 
 struct pins {
     struct store *st;
-    struct list all;              /* youngest first */
-    struct list fresh;            /* tickets */
-    struct pin *going;            /* P2; NULL: none */
-    struct buf at_cut, published; /* catalogs, in the clear */
-    bool has_published;           /* in this life of the store */
-    uint64_t limit;               /* 0: a share of what is there */
-    uint64_t broken;              /* how many were */
+    struct list all;                  /* youngest first */
+    struct list fresh;                /* tickets */
+    struct pin *going;                /* P2; NULL: none */
+    struct buf at_cut, published;     /* catalogs, in the clear */
+    uint64_t at_cut_ms, published_ms; /* when these were cut */
+    uint64_t number; /* of the published one; 0: from before we were opened,
+                        and its catalog is not known */
+    uint64_t limit;  /* 0: a share of what is there */
+    uint64_t broken; /* how many were */
     struct job again;
     bool is_again_running;
 };
@@ -78,6 +81,8 @@ pin_new(struct pins *ps)
     p->magic = PIN_MAGIC;
     p->owner = ps;
     p->at = ps->st->sb.lsn;
+    p->number = ps->number;
+    p->cut_ms = ps->published_ms;
     p->catalog = CATALOG_INIT;
     rc = catalog_decode(buf_slice(&ps->published), &p->catalog);
     nq_assert(rc == NQ_OK);
@@ -141,6 +146,12 @@ lsn
 pin_lsn(const struct pin *p)
 {
     return p->at;
+}
+
+uint64_t
+pin_wall_ms(const struct pin *p)
+{
+    return p->cut_ms;
 }
 
 struct store *
@@ -236,7 +247,7 @@ find_present(struct pins *ps)
     lsn now = wal_position(ps->st->wal);
     struct pin *p = find_at(ps, now);
 
-    if (p != NULL || !ps->has_published || ps->st->sb.lsn != now ||
+    if (p != NULL || ps->number == 0 || ps->st->sb.lsn != now ||
         checkpoint_is_running(&ps->st->ckpt))
         return p;
     return pin_new(ps);
@@ -268,8 +279,8 @@ limit_of(const struct pins *ps)
     return ps->limit != 0 ? ps->limit : nq_max(share, LIMIT_MIN);
 }
 
-bool
-pins_break_oldest(struct pins *ps, const char *why)
+static void
+break_oldest(struct pins *ps, const char *why)
 {
     for (struct list *it = ps->all.prev; it != &ps->all; it = it->prev) {
         struct pin *p = pin_of(it);
@@ -277,25 +288,18 @@ pins_break_oldest(struct pins *ps, const char *why)
         if (p->view == NULL || p->is_broken || p == ps->going)
             continue;
         pin_break(p, why);
-        return true;
+        return;
     }
-    return false;
 }
 
 void
-pins_break_before(struct pins *ps, lsn before, const char *why)
+pins_break_old(struct pins *ps, const char *why)
 {
     list_each(it, &ps->all)
     {
-        if (pin_of(it)->at < before)
+        if (pin_of(it)->number < ps->number)
             pin_break(pin_of(it), why);
     }
-}
-
-void
-pins_break_all(struct pins *ps, const char *why)
-{
-    pins_break_before(ps, UINT64_MAX, why);
 }
 
 static bool
@@ -320,9 +324,9 @@ look_at_limits(struct pins *ps)
                  "changes since it began keep %llu bytes of the data file, "
                  "more than storage.pin_limit allows (%llu)",
                  (unsigned long long)bytes, (unsigned long long)limit_of(ps));
-        pins_break_oldest(ps, why);
+        break_oldest(ps, why);
     } else if (is_full(ps->st)) {
-        pins_break_oldest(ps, "its space was needed for new data");
+        break_oldest(ps, "its space was needed for new data");
     }
 }
 
@@ -419,6 +423,7 @@ pins_turn(struct pins *ps)
 void
 pins_cut(struct pins *ps)
 {
+    ps->at_cut_ms = clock_wall_ms();
     buf_clear(&ps->at_cut);
     catalog_encode(&ps->st->catalog, &ps->at_cut);
 }
@@ -428,9 +433,10 @@ pins_published(struct pins *ps)
 {
     struct buf was = ps->published;
 
+    ps->published_ms = ps->at_cut_ms;
     ps->published = ps->at_cut;
     ps->at_cut = was;
-    ps->has_published = true;
+    ps->number++;
 }
 
 struct pins *

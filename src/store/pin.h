@@ -24,8 +24,9 @@ struct store;
 /* One who wants a pin.  Caller's storage. */
 struct pin_wait {
     /* On the loop, never from inside pin_ask(): NQ_OK and a reference to a
-     * checkpoint that has all that was logged before pin_ask(); or why there
-     * is none (as store_checkpoint() tells). */
+     * checkpoint that has all that was logged before pin_ask(), and perhaps
+     * some of what came between then and now (pin_lsn); or why there is none
+     * (as store_checkpoint() tells). */
     void (*ready)(struct pin_wait *w, struct pin *p, nq_rc rc);
     /* private */
     struct pin_ticket *ticket;
@@ -40,6 +41,8 @@ void pin_unref(struct pin *p); /* of NULL: does nothing */
 /* The position of the log up to which it has everything, and nothing of what
  * is behind. */
 lsn pin_lsn(const struct pin *p);
+/* When that was the end of the log: wall clock. */
+uint64_t pin_wall_ms(const struct pin *p);
 struct store *pin_store(const struct pin *p);
 /* NULL: it holds.  Else why it was broken; as long as the reference. */
 const char *pin_broken(const struct pin *p);
@@ -67,9 +70,7 @@ bool pins_are_settled(const struct pins *ps);
  * which pins get from now on. */
 void pins_cut(struct pins *ps);
 void pins_published(struct pins *ps);
-/* Breaks the oldest, all, or those older than `before`.  False: none. */
-bool pins_break_oldest(struct pins *ps, const char *why);
-void pins_break_before(struct pins *ps, lsn before, const char *why);
-void pins_break_all(struct pins *ps, const char *why);
+/* Breaks those that are not of the published checkpoint. */
+void pins_break_old(struct pins *ps, const char *why);
 
 #endif

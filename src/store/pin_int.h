@@ -16,6 +16,8 @@ struct pin {
     struct pins *owner;
     unsigned refs, readers;
     lsn at;
+    uint64_t number; /* of its checkpoint: of several at one LSN, too */
+    uint64_t cut_ms;
     struct table_view *view; /* NULL: let go */
     struct catalog catalog;
     bool is_broken;

@@ -386,8 +386,8 @@ turn_checkpoint(struct rotate *r)
                   (unsigned long long)r->sums.damaged);
         return NQ_ECORRUPT;
     }
-    pins_break_before(r->st->pins, r->st->sb.lsn,
-                      "data keys were replaced: it needed the old ones");
+    pins_break_old(r->st->pins,
+                   "data keys were replaced: it needed the old ones");
     if (!pins_are_settled(r->st->pins))
         return NQ_AGAIN;
     r->scan = key_scan_new(r->st, r->target);

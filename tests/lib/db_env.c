@@ -72,6 +72,7 @@ env_try_open(struct env *e)
         .page_size = e->page_size,
         .pool_bytes = e->pool_bytes,
         .pack.enabled = true,
+        .master_key = e->master_key,
         .wal = {.segment_size = 1 << 20,
                 .buffer_size = 1 << 20,
                 .fsync = e->fsync,

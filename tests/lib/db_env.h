@@ -16,7 +16,8 @@ struct env {
     char dir[64];
     uint32_t page_size, databases;
     uint64_t pool_bytes;
-    enum wal_fsync fsync; /* at the next open */
+    enum wal_fsync fsync; /* at the next open, as is ... */
+    const uint8_t *master_key;
     struct pool *pool;
     struct store *st;
     struct db *db;
