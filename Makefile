@@ -249,6 +249,13 @@ bench-seal:
 	@$(MAKE) --no-print-directory MODE=release build/obj/release/bench/seal
 	@build/obj/release/bench/seal $(BENCH_ARGS)
 
+## make bench-query    what a WHERE costs a row, over hashes and JSON:
+##                     BENCH_ARGS="-n 100000 'temp > 25'"
+.PHONY: bench-query
+bench-query:
+	@$(MAKE) --no-print-directory MODE=release build/obj/release/bench/query
+	@build/obj/release/bench/query $(BENCH_ARGS)
+
 ## make bench-codec    packing nucleotides, checksums, beside memcpy:
 ##                     BENCH_ARGS="-r 9 -s 65536,67108864 -v avx2"
 .PHONY: bench-codec

@@ -44,8 +44,7 @@ query_fail(struct query_error *err, size_t at, const char *fmt, ...)
     err->at = at;
 }
 
-/* --- tokens -----------------------------------------------------------------
- */
+/* --- tokens -------------------------------------------------------------- */
 
 static void
 advance(struct grammar *g)
@@ -99,8 +98,7 @@ is_keyword(struct slice word)
     return false;
 }
 
-/* --- the canonical text ------------------------------------------------------
- */
+/* --- the canonical text -------------------------------------------------- */
 
 /* A blank before the next piece, but for the insides of parentheses. */
 static void
@@ -183,8 +181,7 @@ put_text(struct grammar *g, struct slice s)
     tokens_put_quoted(s, &g->p->text);
 }
 
-/* --- parts of the program ----------------------------------------------------
- */
+/* --- parts of the program ------------------------------------------------ */
 
 /* One more of size `size` in an array that grows by doubling. */
 static void *
@@ -259,8 +256,7 @@ keep_text(struct grammar *g, struct slice s)
     return slice_of(dst, s.len);
 }
 
-/* --- operands ----------------------------------------------------------------
- */
+/* --- operands ------------------------------------------------------------ */
 
 static struct operand
 path_operand(struct grammar *g, bool is_left)
@@ -339,8 +335,7 @@ take_operand(struct grammar *g, bool is_left)
     return text_operand(g);
 }
 
-/* --- tests -------------------------------------------------------------------
- */
+/* --- tests --------------------------------------------------------------- */
 
 /* The test can be decided from one path and constants: noted. */
 static void
@@ -545,8 +540,7 @@ take_test(struct grammar *g)
         put_is_true(g, left);
 }
 
-/* --- logic -------------------------------------------------------------------
- */
+/* --- logic --------------------------------------------------------------- */
 
 static void take_or(struct grammar *g);
 

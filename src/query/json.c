@@ -31,8 +31,7 @@ struct reader {
     yajl_handle yajl;
 };
 
-/* --- memory of yajl --------------------------------------------------------
- */
+/* --- memory of yajl ------------------------------------------------------ */
 
 /* A block begins with its size, for realloc. */
 #define BLOCK_HEAD 16u
@@ -66,8 +65,7 @@ work_free(void *ctx, void *p)
     nq_unused(p);
 }
 
-/* --- what is met -----------------------------------------------------------
- */
+/* --- what is met --------------------------------------------------------- */
 
 static bool
 step_fits(const struct reader *r, const struct json_want *w)

@@ -25,8 +25,7 @@ struct path_reader {
     struct query_error *err;
 };
 
-/* --- reading ----------------------------------------------------------------
- */
+/* --- reading ------------------------------------------------------------- */
 
 static bool
 fail(struct path_reader *r, const char *wanted)
@@ -152,8 +151,7 @@ read_steps(struct path_reader *r)
     return r->count > 0 || fail(r, ". or [");
 }
 
-/* --- making -----------------------------------------------------------------
- */
+/* --- making -------------------------------------------------------------- */
 
 static void
 put_step_text(const struct path_step *s, bool is_first, struct buf *out)

@@ -14,7 +14,8 @@
  *   path  := name { .name | [n] } | $.name { .name | [n] } | $["any name"]
  *
  * A path is a field of a hash (its first name; the rest is looked for in the
- * JSON of that field) or a path in the JSON that a string holds.  Words are in
+ * JSON of that field) or a path in the JSON that a string holds (query/json.h
+ * says how that is read).  Words are in
  * any case.  Where a value is expected (right of a comparison, in IN, BETWEEN,
  * LIKE) a bare word is a text, because shells and redis-cli take quotes away:
  * a path on that side begins with "$.".
@@ -66,7 +67,7 @@ unsigned program_needs(const struct program *p);
 enum truth program_run(const struct program *p, const struct row *r,
                        struct row_scratch *s);
 
-/* --- for planners --------------------------------------------------------- */
+/* --- for planners -------------------------------------------------------- */
 
 /* What must hold of one path for the whole to be true: a part of the AND at
  * the top that compares it with a constant. */
@@ -89,7 +90,7 @@ struct term {
 /* Borrowed from the program. */
 unsigned program_terms(const struct program *p, const struct term **out);
 
-/* --- paths by themselves: RETURN, GROUP BY, indexes ----------------------- */
+/* --- paths by themselves: RETURN, GROUP BY, indexes ---------------------- */
 
 struct path;
 NQ_MUST_USE nq_rc path_compile(struct slice text, struct path **out,

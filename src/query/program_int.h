@@ -93,7 +93,7 @@ struct program {
     struct buf source;
 };
 
-/* --- compiling ------------------------------------------------------------ */
+/* --- compiling ----------------------------------------------------------- */
 
 void query_fail(struct query_error *err, size_t at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -113,8 +113,7 @@ bool term_of_step(const struct program *p, const struct step *s,
                   struct term *out);
 void term_fini(struct term *t);
 
-/* --- running ---------------------------------------------------------------
- */
+/* --- running ------------------------------------------------------------- */
 
 /* What was read of the row. */
 struct row_slot {

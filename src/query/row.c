@@ -11,8 +11,7 @@
 #include "base/mem.h"
 #include "query/program_int.h"
 
-/* --- the scratch ------------------------------------------------------------
- */
+/* --- the scratch --------------------------------------------------------- */
 
 struct row_scratch *
 row_scratch_new(void)
@@ -59,8 +58,7 @@ row_scratch_begin(struct row_scratch *s, const struct program *p)
     s->was_read = false;
 }
 
-/* --- values that are not JSON ------------------------------------------------
- */
+/* --- values that are not JSON -------------------------------------------- */
 
 static double
 seconds_to_live(const struct row *r)

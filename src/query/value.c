@@ -12,7 +12,7 @@
 #define EXACT_DIGITS 15u /* 10^15 < 2^53 */
 #define EXACT_POWER 22   /* 10^22 is a double */
 
-/* --- numbers -------------------------------------------------------------- */
+/* --- numbers ------------------------------------------------------------- */
 
 /* What was read of a number: digits without the point, and where it was. */
 struct decimal {
@@ -110,7 +110,7 @@ value_number_of(struct slice bytes, double *out)
     return true;
 }
 
-/* --- order ---------------------------------------------------------------- */
+/* --- order --------------------------------------------------------------- */
 
 static int
 cmp_numbers(double a, double b)

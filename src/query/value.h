@@ -3,10 +3,11 @@
  * Any thread.  A text is borrowed from the row, the program or the scratch
  * that it came from.
  *
- * Types meet as in SQL with one addition, the bytes that a hash field or
- * $value holds: Redis gives them no type, so they are a number beside a
- * number, and a text beside a text.  All else that differs in type compares as
- * unknown: neither is less, equal or greater.  NULL and a missing path too. */
+ * Types meet as in SQL with one addition, the bytes that a key, $value or a
+ * field of a hash holds: Redis gives them no type, so they are a number beside
+ * a number and a text beside a text; beside other bytes they are numbers if
+ * both are, else texts.  All else that differs in type compares as unknown:
+ * neither is less, equal or greater.  NULL and a missing path too. */
 #ifndef NQ_QUERY_VALUE_H
 #define NQ_QUERY_VALUE_H
 
@@ -18,10 +19,12 @@ enum value_kind {
     VALUE_MISSING, /* no such field or path */
     VALUE_NULL,    /* of JSON, or the word */
     VALUE_BOOL,
-    VALUE_NUMBER, /* integers beyond 2^53 are rounded, as in JSON readers */
+    VALUE_NUMBER, /* integers beyond 2^53 are rounded, as in JSON readers;
+                   * what is too great for a double is infinite */
     VALUE_TEXT,
     VALUE_BYTES, /* of no type: see above */
-    VALUE_OTHER  /* an object or array: exists, compares with nothing */
+    VALUE_OTHER  /* an object, an array, a number of more than 64 bytes:
+                  * exists, compares with nothing */
 };
 
 struct value {

@@ -27,7 +27,7 @@ struct wildcard {
     struct buf bytes;
 };
 
-/* --- compiling ------------------------------------------------------------ */
+/* --- compiling ----------------------------------------------------------- */
 
 static void
 put_part(struct wildcard *w, enum part_kind kind, uint32_t len)
@@ -166,7 +166,7 @@ wildcard_prefix(const struct wildcard *w, bool *is_rest)
     return has ? slice_of(w->bytes.p, w->parts[0].len) : slice_lit("");
 }
 
-/* --- matching ------------------------------------------------------------- */
+/* --- matching ------------------------------------------------------------ */
 
 /* Behind the character at `i`. */
 static size_t
