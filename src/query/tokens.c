@@ -2,8 +2,8 @@
  *
  * No token reaches over the end of an argument.  Of several arguments, one
  * with blanks in it was quoted by whoever typed it, and the quotes are gone: it
- * is a text.  It is none if it brings quotes of its own, or a path in
- * brackets.  An empty one is an empty text.
+ * is a text, unless it begins with a quote of its own or is a word all the
+ * same, $["any name"].  An empty one is an empty text.
  *
  * A word goes on up to a blank or one of ( ) , = < > " ' or "!=".  In brackets
  * it may have a name in quotes, and behind a leading '$' a name with blanks. */
@@ -157,8 +157,7 @@ is_whole_text(const struct tokens *t, struct slice s)
         return false;
     if (s.len == begin)
         return true;
-    if (is_quote(s.p[begin]) ||
-        (s.len - begin > 1 && memcmp(s.p + begin, "$[", 2) == 0))
+    if (is_quote(s.p[begin]) || find_word_end(s, begin) == s.len)
         return false;
     for (size_t i = begin; i < s.len; i++)
         if (is_blank(s.p[i]))

@@ -11,7 +11,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-#define WORK_PER_BYTE 64u
+#define WORK_PER_BYTE 16u
 #define WORK_AT_LEAST 100000u
 
 enum part_kind { PART_LITERAL, PART_CHARACTER, PART_BYTE, PART_SET, PART_RUN };
