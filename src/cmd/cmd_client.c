@@ -9,6 +9,9 @@
  *   sub psub ssub  subscriptions; multi  commands queued, -1: no MULTI
  *   qbuf qbuf-free  input held, and room left for more
  *   omem  output held
+ *   push  of subscribers: how they stand, as cmd/pressure.h says; with it
+ *         push-queue and push-mem, messages of channels that wait outside of
+ *         the output, and push-dropped, those that were lost
  */
 #include "cmd/handlers.h"
 
@@ -82,6 +85,20 @@ put_memory(struct buf *out, const struct session *s, size_t used,
                outq_is_empty(&s->out) ? "r" : "rw");
 }
 
+static void
+put_push(struct buf *out, const struct session *s)
+{
+    struct pubsub_queue q;
+
+    if (s->subs == NULL && s->push == NULL)
+        return;
+    pubsub_get_queue(s, &q);
+    buf_printf(out, " push=%s push-queue=%llu push-mem=%llu push-dropped=%llu",
+               pressure_state_name(pressure_state_of(s)),
+               (unsigned long long)q.messages, (unsigned long long)q.bytes,
+               (unsigned long long)q.dropped);
+}
+
 /* The line without its end.  `running` is what the asking client runs. */
 static void
 put_client(struct buf *out, const struct session *s, const struct req *rq)
@@ -107,6 +124,7 @@ put_client(struct buf *out, const struct session *s, const struct req *rq)
                "lib-ver=%s",
                cmd == NULL ? "NULL" : cmd->name, s->resp, text_of(s->lib_name),
                text_of(s->lib_ver));
+    put_push(out, s);
 }
 
 static void

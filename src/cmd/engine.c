@@ -7,6 +7,7 @@
 #include "cmd/command.h"
 #include "cmd/errorstats.h"
 #include "cmd/grover.h"
+#include "cmd/history.h"
 #include "cmd/idle.h"
 #include "cmd/jobs.h"
 #include "cmd/latency.h"
@@ -57,6 +58,7 @@ engine_new(void)
     e->idle = nq_calloc(IDLE_PLACES, sizeof *e->idle);
     e->waits = wait_keys_new();
     pubsub_init(e);
+    e->history = history_new();
     e->watches = watches_new();
     e->slowlog = slowlog_new();
     e->latency = latency_new();
@@ -77,6 +79,7 @@ engine_free(struct engine *e)
     nq_free(e->idle);
     wait_keys_free(e->waits);
     pubsub_fini(e);
+    history_free(e->history);
     watches_free(e->watches);
     scan_cursors_free(e->scans);
     slowlog_free(e->slowlog);
@@ -244,7 +247,7 @@ static bool
 is_idle(const struct engine *e, const struct session *s)
 {
     return e->limits.timeout_s > 0 && s->parked == NULL && s->wait == NULL &&
-           s->subs == NULL &&
+           s->subs == NULL && !push_is_client(s) &&
            e->now_ms - s->active_ms > e->limits.timeout_s * 1000ull;
 }
 
@@ -265,6 +268,7 @@ engine_cron(struct engine *e)
             session_end(s, false);
     }
     push_cron(e);
+    history_trim(e);
     slowlog_trim(e->slowlog, e->limits.slowlog_max);
 }
 

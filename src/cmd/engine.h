@@ -69,6 +69,14 @@ struct queue_limits {
     uint8_t drop_policy; /* of channels: enum pressure_policy */
 };
 
+/* What is kept of channels; see cmd/history. */
+struct history_limits {
+    uint32_t messages; /* of a channel; 0: none, there is no history */
+    uint64_t bytes;    /* of a channel */
+    uint64_t memory;   /* of all channels */
+    uint64_t age_ms;   /* 0: no limit */
+};
+
 /* What holds for push clients; see cmd/push.  Times are 0 for never. */
 struct push_limits {
     uint32_t most; /* clients; 0: no limit */
@@ -84,6 +92,7 @@ struct engine_limits {
     uint32_t maxclients;
     struct queue_limits queue;
     struct push_limits push;
+    struct history_limits history;
     uint64_t maxmemory; /* reported; the pool is the bound */
     uint64_t proto_max_bulk;
     uint64_t query_buffer_limit;
@@ -138,6 +147,7 @@ struct engine {
     struct rng rng;
     struct session *running; /* whose command runs now; NULL: none */
     struct pubsub *pubsub;
+    struct history *history;
     /* Ends all subscriptions of a session (close, RESET); set by pubsub. */
     void (*drop_subs)(struct session *s);
     struct watches *watches;

@@ -1,93 +1,33 @@
-/* cmd/pubsub.c - topics, members and messages.
+/* cmd/pubsub.c - topics, members and publishing.
  *
  *   topic    a channel, pattern or shard channel with at least one member
  *   member   one session subscribed to one topic: in the topic's list, in the
  *            session's list, and in a hash by both
- *   message  [ '*' or '>', count, \r\n ] [ body ]: only the first four bytes
- *            differ between RESP2 and RESP3, so the body is made once and
- *            either copied or, when it is long, shared by reference
+ *   message  cmd/message.h; what cannot leave at once: cmd/pubsub_queue.c
  *
  * I1 session->subs is NULL unless the session is a member of something, or
  *    messages to it wait.
- * I2 A message leaves only when the log is settled past its gate; a gate of a
- *    session's queue never rises behind a later mark (session->gated).
- * I3 A message to a client whose command is running, or has put a part of
- *    its reply, waits in `waiting` until the reply is complete, so that it
- *    never lands inside of it.
+ * I2 A message leaves only when the log is settled past its gate.
  *
  * Called by cmd/cmd_pubsub, cmd/notify and, when a session ends, through
  * engine->drop_subs. */
 #include "cmd/pubsub.h"
 
-#include "base/hash.h"
 #include "base/mem.h"
 #include "cmd/engine.h"
-#include "cmd/patterns.h"
+#include "cmd/history.h"
+#include "cmd/pubsub_int.h"
 #include "cmd/session.h"
-#include "resp/write.h"
-
-#define SHARE_BYTES 2048 /* a body this long is shared, not copied */
-#define HEADER_BYTES 4   /* "*3\r\n" */
-
-struct topic {
-    struct hash_node node;  /* stays first */
-    struct pattern pattern; /* kind PUBSUB_PATTERN */
-    struct list members;
-    uint64_t count;
-    enum pubsub_kind kind;
-    uint32_t len;
-    uint8_t name[];
-};
-
-struct member {
-    struct hash_node node; /* stays first */
-    struct list in_topic, in_session;
-    struct topic *topic;
-    struct session *s;
-};
-
-struct subs {
-    struct list members[PUBSUB_KINDS];
-    uint32_t counts[PUBSUB_KINDS];
-    struct list waiting; /* I3 */
-    uint64_t waiting_bytes;
-};
-
-struct message {
-    uint32_t refs;
-    char count; /* '3' or '4' elements */
-    size_t len;
-    uint8_t body[];
-};
-
-/* One on the list `waiting`. */
-struct waiting_message {
-    struct list link;
-    struct message *m;
-    lsn gate;
-};
-
-struct pubsub {
-    struct hash topics[PUBSUB_KINDS];
-    struct hash members;
-    struct patterns *patterns;
-};
 
 /* --- topics ----------------------------------------------------------------
  */
-
-static struct slice
-topic_name(const struct topic *t)
-{
-    return slice_of(t->name, t->len);
-}
 
 static bool
 topic_is(const struct hash_node *n, const void *key)
 {
     const struct topic *t = (const struct topic *)n;
 
-    return slice_eq(topic_name(t), *(const struct slice *)key);
+    return slice_eq(pubsub_topic_name(t), *(const struct slice *)key);
 }
 
 static struct topic *
@@ -114,7 +54,7 @@ topic_make(struct pubsub *ps, enum pubsub_kind kind, struct slice name)
     list_init(&t->members);
     hash_insert(&ps->topics[kind], &t->node, hash_bytes(name));
     if (kind == PUBSUB_PATTERN) {
-        t->pattern.text = topic_name(t);
+        t->pattern.text = pubsub_topic_name(t);
         patterns_add(ps->patterns, &t->pattern);
     }
     return t;
@@ -168,6 +108,8 @@ member_free(struct pubsub *ps, struct member *m)
 {
     struct topic *t = m->topic;
 
+    pubsub_replay_end(m);
+    pubsub_queue_forget(m);
     m->s->subs->counts[t->kind]--;
     list_remove(&m->in_topic);
     list_remove(&m->in_session);
@@ -178,13 +120,25 @@ member_free(struct pubsub *ps, struct member *m)
 }
 
 static void
-free_empty_subs(struct session *s)
+subs_new(struct session *s)
+{
+    struct subs *subs = s->subs = nq_calloc(1, sizeof *subs);
+
+    subs->s = s;
+    for (int kind = 0; kind < PUBSUB_KINDS; kind++)
+        list_init(&subs->members[kind]);
+    pubsub_queue_init(subs);
+}
+
+void
+pubsub_free_empty(struct session *s)
 {
     for (int kind = 0; kind < PUBSUB_KINDS; kind++)
         if (s->subs->counts[kind] > 0)
             return;
-    if (!list_empty(&s->subs->waiting))
+    if (!pubsub_queue_is_empty(s->subs))
         return;
+    pubsub_queue_fini(s->subs);
     nq_free(s->subs);
     s->subs = NULL;
 }
@@ -199,13 +153,11 @@ pubsub_subscribe(struct session *s, enum pubsub_kind kind, struct slice name)
 
     if (member_find(ps, s, t) != NULL)
         return false;
-    if (s->subs == NULL) {
-        s->subs = nq_calloc(1, sizeof *s->subs);
-        for (int k = 0; k < PUBSUB_KINDS; k++)
-            list_init(&s->subs->members[k]);
-        list_init(&s->subs->waiting);
-    }
+    if (s->subs == NULL)
+        subs_new(s);
     m = nq_calloc(1, sizeof *m);
+    list_init(&m->in_gapped);
+    list_init(&m->in_behind);
     m->topic = t;
     m->s = s;
     hash_insert(&ps->members, &m->node, member_hash(&key));
@@ -226,7 +178,8 @@ pubsub_unsubscribe(struct session *s, enum pubsub_kind kind, struct slice name)
     if (m == NULL)
         return false;
     member_free(ps, m);
-    free_empty_subs(s);
+    pubsub_queue_note(s->subs);
+    pubsub_free_empty(s);
     return true;
 }
 
@@ -235,7 +188,7 @@ pubsub_first(const struct session *s, enum pubsub_kind kind, struct slice *name)
 {
     if (pubsub_count(s, kind) == 0)
         return false;
-    *name = topic_name(
+    *name = pubsub_topic_name(
         nq_container(s->subs->members[kind].next, struct member, in_session)
             ->topic);
     return true;
@@ -250,139 +203,22 @@ pubsub_count(const struct session *s, enum pubsub_kind kind)
 /* --- messages --------------------------------------------------------------
  */
 
-/* "message" and "smessage" have a channel, "pmessage" a pattern before it. */
-static struct message *
-message_new(const char *word, const struct slice *pattern, struct slice channel,
-            struct slice text)
-{
-    struct slice first = slice_str(word);
-    size_t room = first.len + channel.len + text.len +
-                  4 * (RESP_HEADER_MAX + 2) +
-                  (pattern == NULL ? 0 : pattern->len);
-    struct message *m = nq_malloc(sizeof *m + room);
-
-    m->refs = 1;
-    m->count = pattern == NULL ? '3' : '4';
-    m->len = resp_put_bulk(m->body, first);
-    if (pattern != NULL)
-        m->len += resp_put_bulk(m->body + m->len, *pattern);
-    m->len += resp_put_bulk(m->body + m->len, channel);
-    m->len += resp_put_bulk(m->body + m->len, text);
-    nq_assert(m->len <= room);
-    return m;
-}
-
-static void
-message_release(void *arg, size_t n)
-{
-    struct message *m = arg;
-
-    nq_unused(n);
-    if (--m->refs == 0)
-        nq_free(m);
-}
-
-static void
-gate_from(struct session *s, uint64_t mark, lsn gate)
-{
-    if (gate == 0 || gate < s->engine->settled ||
-        (gate <= s->gated && mark != s->out.sent))
-        return;
-    outq_gate(&s->out, mark, gate);
-    s->gated = gate;
-}
-
-static void
-message_put(struct session *s, struct message *m, lsn gate)
-{
-    uint64_t mark = s->out.put;
-    uint8_t *head;
-
-    head = outq_reserve(&s->out, HEADER_BYTES);
-    head[0] = s->resp >= 3 ? '>' : '*';
-    head[1] = (uint8_t)m->count;
-    head[2] = '\r';
-    head[3] = '\n';
-    outq_commit(&s->out, HEADER_BYTES);
-    if (m->len < SHARE_BYTES) {
-        outq_put(&s->out, m->body, m->len);
-    } else {
-        m->refs++;
-        outq_ref(&s->out, m->body, m->len, message_release, m);
-    }
-    gate_from(s, mark, gate);
-    s->ops->wake(s);
-    session_check_output(s);
-}
-
-/* Puts the message off until the reply is complete, within the limit of the
- * client's output. */
-static void
-message_wait(struct session *s, struct message *m, lsn gate)
-{
-    struct waiting_message *w = nq_malloc(sizeof *w);
-    uint64_t hard = s->engine->limits.output[CLASS_PUBSUB].hard;
-
-    w->m = m;
-    w->gate = gate;
-    m->refs++;
-    list_push_back(&s->subs->waiting, &w->link);
-    s->subs->waiting_bytes += sizeof *w + m->len;
-    if (hard != 0 && s->subs->waiting_bytes > hard) {
-        s->engine->stats.output_limit_closes++;
-        session_end(s, false);
-    }
-}
-
-static void
-message_send(struct session *s, struct message *m, lsn gate)
-{
-    s->engine->stats.pubsub_messages++;
-    if (s == s->engine->running || (s->flags & SESSION_IN_REPLY) != 0)
-        message_wait(s, m, gate);
-    else
-        message_put(s, m, gate);
-}
-
-/* Puts, or with `drop` forgets, all that waits. */
-static void
-end_waiting(struct session *s, bool drop)
-{
-    struct list *it;
-
-    while ((it = list_pop_front(&s->subs->waiting)) != NULL) {
-        struct waiting_message *w =
-            nq_container(it, struct waiting_message, link);
-
-        if (!drop)
-            message_put(s, w->m, w->gate);
-        message_release(w->m, 0);
-        nq_free(w);
-    }
-    s->subs->waiting_bytes = 0;
-}
-
-void
-pubsub_deliver(struct session *s)
-{
-    if (list_empty(&s->subs->waiting))
-        return;
-    end_waiting(s, false);
-    free_empty_subs(s);
-}
-
 static uint64_t
-send_to_topic(const struct topic *t, struct message *m, lsn gate)
+send_to_topic(const struct topic *t, struct message *m)
 {
     uint64_t receivers = 0;
 
     list_each(it, &t->members)
     {
-        struct session *s = nq_container(it, struct member, in_topic)->s;
+        struct member *member = nq_container(it, struct member, in_topic);
 
-        if ((s->flags & SESSION_CLOSE_ASAP) != 0)
+        if ((member->s->flags & SESSION_CLOSE_ASAP) != 0)
             continue;
-        message_send(s, m, gate);
+        member->s->engine->stats.pubsub_messages++;
+        if (nq_unlikely(member->replay != NULL))
+            pubsub_replay_send(member, m);
+        else
+            pubsub_queue_send(member, m);
         receivers++;
     }
     return receivers;
@@ -391,7 +227,7 @@ send_to_topic(const struct topic *t, struct message *m, lsn gate)
 struct publishing {
     struct slice channel, message;
     lsn gate;
-    uint64_t receivers;
+    uint64_t number, receivers;
 };
 
 static void
@@ -399,11 +235,21 @@ send_to_pattern(struct pattern *p, void *arg)
 {
     struct publishing *pub = arg;
     struct topic *t = nq_container(p, struct topic, pattern);
-    struct message *m =
-        message_new("pmessage", &p->text, pub->channel, pub->message);
+    struct message *m = message_new("pmessage", &p->text, pub->channel,
+                                    pub->message, pub->gate);
 
-    pub->receivers += send_to_topic(t, m, pub->gate);
-    message_release(m, 0);
+    m->number = pub->number;
+    pub->receivers += send_to_topic(t, m);
+    message_release(m);
+}
+
+/* Channels of ours, as those of notifications, have no history. */
+static bool
+has_history(const struct engine *e, const struct publishing *pub,
+            enum pubsub_kind kind)
+{
+    return kind == PUBSUB_CHANNEL && history_is_on(e) &&
+           !(pub->channel.len >= 2 && memcmp(pub->channel.p, "__", 2) == 0);
 }
 
 uint64_t
@@ -411,19 +257,25 @@ pubsub_publish(struct engine *e, enum pubsub_kind kind, struct slice channel,
                struct slice message, lsn gate)
 {
     struct pubsub *ps = e->pubsub;
-    struct publishing pub = {channel, message, gate, 0};
+    struct publishing pub = {channel, message, gate, ++ps->number, 0};
     struct topic *t = topic_find(ps, kind, channel);
+    bool is_kept = has_history(e, &pub, kind);
 
-    if (t != NULL) {
+    if (t != NULL || is_kept) {
         struct message *m =
             message_new(kind == PUBSUB_SHARD ? "smessage" : "message", NULL,
-                        channel, message);
+                        channel, message, gate);
 
-        pub.receivers = send_to_topic(t, m, gate);
-        message_release(m, 0);
+        m->number = pub.number;
+        if (is_kept)
+            history_add(e, channel, m);
+        if (t != NULL)
+            pub.receivers = send_to_topic(t, m);
+        message_release(m);
     }
     if (kind == PUBSUB_CHANNEL && ps->topics[PUBSUB_PATTERN].count > 0)
         patterns_match(ps->patterns, channel, send_to_pattern, &pub);
+    pubsub_queue_sweep(e);
     return pub.receivers;
 }
 
@@ -441,14 +293,14 @@ pubsub_drop(struct session *s)
 {
     if (s->subs == NULL)
         return;
-    end_waiting(s, true);
+    pubsub_queue_fini(s->subs);
     for (int kind = 0; kind < PUBSUB_KINDS; kind++)
         list_each(it, &s->subs->members[kind])
         {
             member_free(s->engine->pubsub,
                         nq_container(it, struct member, in_session));
         }
-    free_empty_subs(s);
+    pubsub_free_empty(s);
 }
 
 void
@@ -456,6 +308,7 @@ pubsub_init(struct engine *e)
 {
     e->pubsub = nq_calloc(1, sizeof *e->pubsub);
     e->pubsub->patterns = patterns_new();
+    list_init(&e->pubsub->queued);
     e->drop_subs = pubsub_drop;
 }
 
@@ -475,6 +328,15 @@ pubsub_fini(struct engine *e)
     e->pubsub = NULL;
 }
 
+struct member *
+pubsub_member(const struct session *s, enum pubsub_kind kind, struct slice name)
+{
+    const struct pubsub *ps = s->engine->pubsub;
+    const struct topic *t = topic_find(ps, kind, name);
+
+    return t == NULL ? NULL : member_find(ps, s, t);
+}
+
 /* --- what is there ---------------------------------------------------------
  */
 
@@ -482,6 +344,12 @@ uint64_t
 pubsub_topics(const struct engine *e, enum pubsub_kind kind)
 {
     return e->pubsub->topics[kind].count;
+}
+
+uint64_t
+pubsub_waiting(const struct engine *e)
+{
+    return e->pubsub->waiting_count;
 }
 
 uint64_t
@@ -503,7 +371,7 @@ each_topic(struct hash_node *n, void *arg)
 {
     struct each *each = arg;
 
-    each->fn(topic_name(nq_container(n, struct topic, node)), each->arg);
+    each->fn(pubsub_topic_name(nq_container(n, struct topic, node)), each->arg);
 }
 
 void

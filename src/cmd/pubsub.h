@@ -42,8 +42,28 @@ bool pubsub_has_subscribers(const struct engine *e);
  * came meanwhile. */
 void pubsub_deliver(struct session *s);
 
+/* Subscribes to the channel from its message `from` on (0: the oldest that is
+ * kept): it gets those of the history, then what is published, once each and
+ * in order.  A message on "__replay__:channel" comes first and tells the ids
+ * of the next message and of the next to be published, from which on each has
+ * one more.  No queue bounds such a subscriber: what it cannot take is read
+ * from the history later (the state is paused), and what the history loses
+ * meanwhile is told as a gap.  *oldest and *next tell what `from` may be. */
+enum pubsub_place { PUBSUB_REPLAYS, PUBSUB_GONE, PUBSUB_FUTURE };
+enum pubsub_place pubsub_replay(struct session *s, struct slice channel,
+                                uint64_t from, uint64_t *oldest,
+                                uint64_t *next);
+
+/* What waits for a subscriber outside of its output, and what it lost. */
+struct pubsub_queue {
+    uint64_t messages, bytes, dropped;
+};
+void pubsub_get_queue(const struct session *s, struct pubsub_queue *out);
+
 /* --- what is there, for PUBSUB --- */
 uint64_t pubsub_topics(const struct engine *e, enum pubsub_kind kind);
+/* Messages that wait, of all subscribers. */
+uint64_t pubsub_waiting(const struct engine *e);
 uint64_t pubsub_subscribers(const struct engine *e, enum pubsub_kind kind,
                             struct slice name);
 void pubsub_each(const struct engine *e, enum pubsub_kind kind,

@@ -80,13 +80,18 @@ free_unused(struct session *s)
     s->push = NULL;
 }
 
+bool
+push_is_client(const struct session *s)
+{
+    return s->push != NULL && is_client(s->push);
+}
+
 static bool
 has_place(const struct session *s)
 {
     uint32_t most = s->engine->limits.push.most;
 
-    return (s->push != NULL && is_client(s->push)) || most == 0 ||
-           s->engine->push_clients < most;
+    return push_is_client(s) || most == 0 || s->engine->push_clients < most;
 }
 
 /* `was`: whether it was a push client before a change. */

@@ -34,6 +34,8 @@ enum push_heartbeat { PUSH_AUTO, PUSH_ON, PUSH_OFF };
 /* NQ.HEARTBEAT; false as above. */
 bool push_set_heartbeat(struct session *s, enum push_heartbeat mode);
 enum push_heartbeat push_heartbeat_of(const struct session *s);
+/* Whether what is said above holds for it. */
+bool push_is_client(const struct session *s);
 /* The session ends, or is RESET: its feeds were left before. */
 void push_drop(struct session *s);
 

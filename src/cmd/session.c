@@ -50,7 +50,7 @@ session_close(struct session *s)
 enum session_class
 session_class(const struct session *s)
 {
-    return s->subs != NULL ? CLASS_PUBSUB : CLASS_NORMAL;
+    return s->subs != NULL || push_is_client(s) ? CLASS_PUBSUB : CLASS_NORMAL;
 }
 
 bool

@@ -60,6 +60,12 @@ apply_push_limits(const struct config *c, struct engine_limits *l)
         .broadcast = (uint32_t)config_int(c, CONF_QUEUE_BROADCAST),
         .drop_policy = (uint8_t)config_int(c, CONF_DROP_POLICY),
     };
+    l->history = (struct history_limits){
+        .messages = (uint32_t)config_int(c, CONF_HISTORY_MESSAGES),
+        .bytes = (uint64_t)config_int(c, CONF_HISTORY_BYTES),
+        .memory = (uint64_t)config_int(c, CONF_HISTORY_MEMORY),
+        .age_ms = milliseconds(c, CONF_HISTORY_AGE),
+    };
     l->push = (struct push_limits){
         .most = (uint32_t)config_int(c, CONF_PUSH_MOST),
         .rate = (uint32_t)config_int(c, CONF_PUSH_RATE),

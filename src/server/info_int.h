@@ -42,6 +42,7 @@ void info_scrub(struct server *s, struct buf *out);
 
 /* maintenance.c */
 void info_jobs(struct server *s, struct buf *out);
+void info_subscribers(struct server *s, struct buf *out);
 
 /* One field; INFO ends lines as RESP does. */
 void info_u64(struct buf *out, const char *name, uint64_t v);

@@ -328,6 +328,7 @@ read_up_to(struct fake_client *c, lsn settled)
     int n;
 
     buf_clear(&c->text);
+    pressure_room(&c->s);
     while ((n = outq_peek(&c->s.out, settled, iov, 16)) > 0) {
         size_t sum = 0;
 
@@ -336,6 +337,7 @@ read_up_to(struct fake_client *c, lsn settled)
             sum += iov[i].iov_len;
         }
         outq_consume(&c->s.out, sum);
+        pressure_room(&c->s);
     }
     return buf_slice(&c->text);
 }
