@@ -53,6 +53,19 @@ list_pop_front(struct list *head)
     return node;
 }
 
+/* Moves all nodes of `from` to the end of `to`. */
+static inline void
+list_take_all(struct list *to, struct list *from)
+{
+    if (list_empty(from))
+        return;
+    from->next->prev = to->prev;
+    to->prev->next = from->next;
+    from->prev->next = to;
+    to->prev = from->prev;
+    list_init(from);
+}
+
 /* The body may remove `it`, and nothing else. */
 #define list_each(it, head)                                                    \
     for (struct list *it = (head)->next, *it##_next = it->next; it != (head);  \

@@ -19,6 +19,8 @@
 struct store;
 struct req;
 struct buf;
+struct changes;
+struct feeds;
 struct pubsub;
 struct slowlog;
 struct latency;
@@ -146,6 +148,8 @@ struct engine {
     lsn settled; /* of the log, when the batch began */
     struct rng rng;
     struct session *running; /* whose command runs now; NULL: none */
+    struct changes *changes; /* what happened to covered keys */
+    struct feeds *feeds;     /* who follows which queries */
     struct pubsub *pubsub;
     struct history *history;
     /* Ends all subscriptions of a session (close, RESET); set by pubsub. */

@@ -15,11 +15,12 @@
 struct engine;
 struct session;
 struct command;
-struct multi;  /* cmd/multi: queued commands and watched keys */
-struct subs;   /* cmd/pubsub: what it is subscribed to */
-struct parked; /* cmd/park: a command that waits */
-struct wait;   /* cmd/wait_key: a command that waits for a key */
-struct push;   /* cmd/push: what holds for holders of feeds */
+struct multi;        /* cmd/multi: queued commands and watched keys */
+struct subs;         /* cmd/pubsub: what it is subscribed to */
+struct parked;       /* cmd/park: a command that waits */
+struct wait;         /* cmd/wait_key: a command that waits for a key */
+struct feed_session; /* cmd/feeds: what it follows */
+struct push;         /* cmd/push: what holds for holders of feeds */
 
 struct session_ops {
     /* Output was put (perhaps from another client's command). */
@@ -83,6 +84,7 @@ struct session {
     struct subs *subs;          /* NULL: none */
     struct parked *parked;      /* NULL: no command waits */
     struct wait *wait;          /* NULL: nor for a key */
+    struct feed_session *feeds; /* NULL: none */
     struct push *push;          /* NULL: no feeds, nothing said of heartbeats */
     struct list room;           /* cmd/pressure: who has more to put */
     uint8_t pressure[PRESSURE_SOURCES]; /* enum pressure_state */
@@ -91,6 +93,13 @@ struct session {
 /* `s` is zeroed storage of the connection, with conn, ops, addr, laddr set. */
 void session_open(struct engine *e, struct session *s);
 void session_close(struct session *s);
+
+/* Messages come to it that it did not ask for one by one. */
+static inline bool
+session_is_subscribed(const struct session *s)
+{
+    return s->subs != NULL || s->feeds != NULL;
+}
 
 /* Which output limits apply. */
 enum session_class { CLASS_NORMAL, CLASS_REPLICA, CLASS_PUBSUB, CLASSES };
