@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "cmd/changes.h"
 #include "cmd/command.h"
 #include "cmd/errorstats.h"
 #include "cmd/grover.h"
@@ -65,6 +66,7 @@ engine_new(void)
     e->errors = errorstats_new();
     e->jobs = jobs_new();
     e->grover = grover_new();
+    e->changes = changes_new();
     e->matchings = matchings_new(e);
     return e;
 }
@@ -87,6 +89,7 @@ engine_free(struct engine *e)
     errorstats_free(e->errors);
     jobs_free(e->jobs);
     grover_free(e->grover);
+    changes_free(e->changes);
     matchings_free(e->matchings);
     arena_fini(&e->arena);
     nq_free(e->limits.requirepass);
@@ -99,6 +102,7 @@ engine_attach(struct engine *e, struct db *db, struct store *store)
 {
     e->db = db;
     e->store = store;
+    changes_attach(e->changes, db, store);
 }
 
 void
@@ -109,6 +113,7 @@ engine_detach(struct engine *e)
         park_stop(e);
         matchings_stop(e->matchings);
     }
+    changes_detach(e->changes);
     e->db = NULL;
     e->store = NULL;
 }
@@ -132,6 +137,16 @@ engine_on_event(void *engine, uint32_t dbi, enum db_event_class class,
     NQ_CAST(e, engine, ENGINE_MAGIC);
     wait_on_event(e, dbi, class, event, key);
     notify_on_event(e, dbi, class, event, key);
+}
+
+void
+engine_on_change(void *engine, lsn at, uint32_t dbi, struct slice key,
+                 struct slice args)
+{
+    struct engine *e;
+
+    NQ_CAST(e, engine, ENGINE_MAGIC);
+    changes_on_change(e->changes, at, dbi, key, args);
 }
 
 void
@@ -182,6 +197,7 @@ engine_turn(struct engine *e)
         jobs_turn(e->jobs);
     if (e->keys_ready > 0)
         wait_serve(e);
+    changes_turn(e->changes);
     return wait_turn(e) || more;
 }
 
@@ -255,6 +271,7 @@ void
 engine_cron(struct engine *e)
 {
     e->now_ms = clock_wall_ms();
+    changes_cron(e->changes, e->now_ms);
     list_each(it, &e->sessions)
     {
         struct session *s = nq_container(it, struct session, link);

@@ -31,6 +31,7 @@ struct errorstats;
 struct wait_keys;
 struct jobs;
 struct grover;
+struct changes;
 
 /* The version whose behaviour clients may expect. */
 #define ENGINE_REDIS_VERSION "7.2.4"
@@ -155,6 +156,7 @@ struct engine {
     /* Ends all subscriptions of a session (close, RESET); set by pubsub. */
     void (*drop_subs)(struct session *s);
     struct watches *watches;
+    struct changes *changes;    /* of covered keys, see cmd/changes */
     struct scan_cursors *scans; /* cmd/scan_cursor; made at first use */
     struct parking *parking;    /* sessions whose command waits */
     struct wait_keys *waits;    /* the same, for keys */
@@ -188,6 +190,9 @@ int engine_next_due_ms(struct engine *e);
 void engine_on_touch(void *engine, uint32_t dbi, struct slice key);
 void engine_on_event(void *engine, uint32_t dbi, enum db_event_class class,
                      const char *event, struct slice key);
+/* db_opts.on_change. */
+void engine_on_change(void *engine, lsn at, uint32_t dbi, struct slice key,
+                      struct slice args);
 /* db_opts.on_release. */
 void engine_on_release(void *engine);
 /* CONFIG RESETSTAT: all counters to zero. */

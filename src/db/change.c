@@ -345,6 +345,12 @@ change_decode(lsn at, uint32_t db, struct slice key, struct slice args,
 }
 
 bool
+change_is_record(const struct wal_record *r)
+{
+    return r->effect == EFFECT_CHANGE;
+}
+
+bool
 change_is_in(const struct change *c, const struct key_range *r)
 {
     if (c->event != CHANGE_GONE && c->event != CHANGE_RESET)

@@ -75,6 +75,9 @@ void image_row(const struct image *im, struct slice key, uint64_t now_ms,
  * thread. */
 bool change_decode(lsn at, uint32_t db, struct slice key, struct slice args,
                    struct change *out);
+/* Whether the record of the log is one, be it readable or not. */
+struct wal_record;
+bool change_is_record(const struct wal_record *r);
 
 /* --- for those who run commands ------------------------------------------- */
 

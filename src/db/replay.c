@@ -90,6 +90,9 @@ db_replay(struct db *db, uint64_t budget_us)
     if ((rc = store_ready(db->opts.store)) != NQ_OK)
         return rc;
     db->is_replaying = false;
+    /* Until somebody says how much of the log their readers need. */
+    if (db->covers != NULL || db->marks != NULL)
+        wal_hold(db->wal, 0);
     return db_clear_staging(db);
 }
 

@@ -232,6 +232,7 @@ open_data(struct server *s)
         .databases = (uint32_t)config_int(s->config, CONF_DATABASES),
         .on_touch = engine_on_touch,
         .on_event = engine_on_event,
+        .on_change = engine_on_change,
         .on_release = engine_on_release,
         .arg = s->engine,
     };

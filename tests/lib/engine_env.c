@@ -50,6 +50,7 @@ engine_env_try_open(struct engine_env *env)
     struct db_opts dbo = {.databases = 16,
                           .on_touch = engine_on_touch,
                           .on_event = engine_on_event,
+                          .on_change = engine_on_change,
                           .on_release = engine_on_release,
                           .arg = env->e};
     nq_rc rc;
