@@ -18,6 +18,8 @@ struct range {
 /* "-" and "+" are the ends, "[k" and a bare word include k, "(k" does not.
  * Bounds in the wrong order make an empty range. */
 struct range range_parse(struct req *rq, struct slice start, struct slice end);
+/* The least key greater than `key`, in the arena. */
+struct slice range_behind(struct req *rq, struct slice key);
 struct range range_of_prefix(struct req *rq, struct slice prefix);
 /* The prefix that all matches of a glob pattern share; *is_whole: the pattern
  * has no wildcard and matches just that. */
@@ -79,6 +81,16 @@ void listing_stand(struct listing *l, struct slice key);
 bool listing_answer(struct req *rq, struct listing *l);
 /* The array of items in one piece. */
 void listing_answer_now(struct req *rq, struct listing *l);
+
+/* --- answers found by a matching (cmd_range_rows.c) ------------------------
+ */
+
+struct select;
+/* Begins an answer of the rows that `sel` (taken over) wants, without the first
+ * `skip`; its LIMIT's count holds. */
+void range_rows_begin(struct req *rq, struct select *sel, uint64_t skip);
+/* In each run of the handler from then on. */
+void range_rows_run(struct req *rq);
 
 /* Of scans: the request's listing, at its first run standing where the cursor
  * says and wanting `count` visits; and the reply, to one that was at `from`. */

@@ -1,13 +1,17 @@
 /* cmd/cmd_range_count.c - places in the order: NQ.COUNT, NQ.RANK, NQ.NTH.
  *
  * The tree counts its records in inner entries, so a count is the difference
- * of two ranks.  Records that are due but not yet removed are counted too and
- * are taken off by a second count whose work is in proportion to them. */
+ * of two ranks, unless it is that of rows that match a WHERE: these are looked
+ * at (cmd/matching.h).  Records that are due but not yet removed are counted
+ * too and are taken off by a second count whose work is in proportion to them.
+ */
 #include "cmd/cmd_range.h"
 
 #include "cmd/cmd_key.h"
 #include "cmd/handlers.h"
+#include "cmd/matching.h"
 #include "cmd/reply.h"
+#include "cmd/select.h"
 
 bool
 range_is_due(const struct req *rq, const struct record *rec)
@@ -68,19 +72,72 @@ range_nth(struct req *rq, const struct range *r, uint64_t n,
     return rc;
 }
 
-/* NQ.COUNT start end: integer. */
-void
-cmd_nq_count(struct req *rq)
+/* --- NQ.COUNT ------------------------------------------------------------- */
+
+static void
+count_all(struct req *rq, const struct range *r)
 {
-    struct range r = range_parse(rq, rq->argv[1], rq->argv[2]);
     uint64_t n;
-    nq_rc rc = range_count(rq, &r, &n);
+    nq_rc rc = range_count(rq, r, &n);
 
     if (rc != NQ_OK)
         reply_rc(rq, rc);
     else
         reply_int(rq, (int64_t)n);
 }
+
+/* The state of the request is a matching. */
+static void
+count_matching(struct req *rq)
+{
+    struct matching_stats st;
+    nq_rc rc = matching_finish(rq->state);
+
+    db_gate_all(rq->db, rq->dbi);
+    if (rc == NQ_AGAIN) {
+        req_block(rq);
+    } else if (rc != NQ_OK) {
+        reply_rc(rq, rc);
+    } else {
+        matching_get_stats(rq->state, &st);
+        reply_int(rq, (int64_t)st.matched);
+    }
+}
+
+static void
+count_parsed(struct req *rq, uint32_t i, struct select *sel)
+{
+    static const struct matching_opts opts = {.what = MATCHING_COUNT};
+
+    if (i < rq->argc) {
+        reply_syntax(rq);
+    } else if (sel->where == NULL) {
+        count_all(rq, &sel->range);
+    } else {
+        rq->state = matching_open_for(rq, sel, &opts);
+        rq->free_state = matching_free_state;
+        count_matching(rq);
+    }
+}
+
+/* NQ.COUNT start end [WHERE expression]: integer. */
+void
+cmd_nq_count(struct req *rq)
+{
+    struct select sel = {.range = {.lo = slice_lit("")}};
+    uint32_t i = 3;
+
+    if (rq->state != NULL) {
+        count_matching(rq);
+        return;
+    }
+    sel.range = range_parse(rq, rq->argv[1], rq->argv[2]);
+    if (select_parse_clauses(rq, &i, SELECT_WHERE, NULL, &sel))
+        count_parsed(rq, i, &sel);
+    select_fini(&sel);
+}
+
+/* --- NQ.RANK and NQ.NTH --------------------------------------------------- */
 
 /* NQ.RANK key: how many keys come before it, or null if it is not there. */
 void

@@ -6,9 +6,8 @@
  * raised by one and what follows cut off. */
 #include "cmd/cmd_range.h"
 
-/* The least key greater than `key`. */
-static struct slice
-key_behind(struct req *rq, struct slice key)
+struct slice
+range_behind(struct req *rq, struct slice key)
 {
     uint8_t *p = arena_alloc(rq->arena, key.len + 1);
 
@@ -41,11 +40,11 @@ range_parse(struct req *rq, struct slice start, struct slice end)
     }
     if (!slice_eq(start, slice_lit("-"))) {
         key = strip_bracket(start, &open);
-        r.lo = open ? key_behind(rq, key) : key;
+        r.lo = open ? range_behind(rq, key) : key;
     }
     if (!slice_eq(end, slice_lit("+"))) {
         key = strip_bracket(end, &open);
-        r.hi = open ? key : key_behind(rq, key);
+        r.hi = open ? key : range_behind(rq, key);
         r.has_hi = true;
     }
     r.is_empty = r.has_hi && slice_cmp(r.lo, r.hi) >= 0;

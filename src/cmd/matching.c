@@ -30,7 +30,7 @@ matching_open(struct engine *e, uint32_t dbi, struct select *sel,
               const struct matching_opts *opts)
 {
     struct matching *m = nq_calloc(1, sizeof *m);
-    const struct range *r = &sel->range;
+    const struct range *r = &m->sel.range;
 
     m->magic = MATCHING_MAGIC;
     m->shared = e->matchings;

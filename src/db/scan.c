@@ -6,9 +6,6 @@
  *       and the last, lie wholly in the range
  *   S3  no leaf of a batch has PAGE_LONG, so its keys are whole
  *
- * Pins do not count as uses of a page: a scan that passes once is no reason to
- * keep it.
- *
  * Called by cmd/matching_*.c; scan_page() by whoever has a page. */
 #include "db/scan.h"
 
@@ -98,12 +95,14 @@ clip(const struct scan_place *pl, struct scan_leaf *leaf)
 }
 
 static nq_rc
-pin(struct scan_batch *b, const struct scan_place *pl, pgno id, bool is_edge)
+pin(struct btree *t, struct scan_batch *b, const struct scan_place *pl, pgno id,
+    bool is_edge)
 {
     struct scan_leaf *leaf = &b->leaves[b->count];
     nq_rc rc = NQ_OK;
 
-    leaf->page = peek(b->frames, id);
+    leaf->page = (const void *)btree_leaf_visit(t, id);
+    nq_assert(leaf->page != NULL);
     leaf->from = 0;
     leaf->to = leaf->page->count;
     if (leaf->page->kind != PAGE_LEAF)
@@ -111,7 +110,6 @@ pin(struct scan_batch *b, const struct scan_place *pl, pgno id, bool is_edge)
     if (is_edge && (rc = clip(pl, leaf)) != NQ_OK)
         return rc;
     leaf->frame = frames_pin(b->frames, id);
-    b->frames->hits++;
     b->records += leaf->to - leaf->from;
     b->count++;
     return NQ_OK;
@@ -182,24 +180,25 @@ take_far(const struct scan_place *pl, const struct btree_leaves *l,
         set(&out->hi, on ? bound : buf_slice(&pl->hi));
 }
 
-/* Those at the beginning of `l` that are in memory and have no long keys; or
- * the first one as it is. */
+/* Those at the beginning of `l`, at most `max`, that are in memory and have no
+ * long keys; or the first one as it is. */
 static nq_rc
-take_some(struct db *db, uint32_t dbi, struct scan_place *pl,
+take_some(struct db *db, uint32_t dbi, struct scan_place *pl, unsigned max,
           struct btree_leaves *l, struct scan_batch *out)
 {
+    struct btree *t = db_tree(db, dbi);
     unsigned n = 0, all = l->count;
     nq_rc rc = NQ_OK;
 
-    while (n < all && is_plain(out->frames, l->ids[n]))
+    while (n < nq_min(max, all) && is_plain(out->frames, l->ids[n]))
         n++;
-    btree_leaves_ahead(db_tree(db, dbi), l->ids + n, all - n);
+    btree_leaves_ahead(t, l->ids + n, all - n);
     if (n < all && (rc = leaves_of(db, dbi, pl, nq_max(n, 1u), l)) != NQ_OK)
         return rc;
     if (n == 0)
         take_far(pl, l, out);
     for (unsigned i = 0; i < n && rc == NQ_OK; i++)
-        rc = pin(out, pl, l->ids[i], i == 0 || i + 1 == n);
+        rc = pin(t, out, pl, l->ids[i], i == 0 || i + 1 == n);
     if (rc == NQ_OK)
         move_on(pl, l);
     else
@@ -219,13 +218,13 @@ scan_take(struct db *db, uint32_t dbi, struct scan_place *pl, unsigned leaves,
         .frames = db->fr, .now_ms = db->now_ms, .reverse = pl->reverse};
     if (pl->is_over)
         return NQ_NOTFOUND;
-    rc = leaves_of(db, dbi, pl, leaves, &l);
+    rc = leaves_of(db, dbi, pl, 2 * leaves, &l);
     if (rc == NQ_NOTFOUND)
         pl->is_over = true;
     if (rc == NQ_OK && frames_peek(db->fr, l.ids[0]) == NULL)
-        rc = want(db->fr, &l, l.count);
+        rc = want(db->fr, &l, nq_min(leaves, l.count));
     if (rc == NQ_OK)
-        rc = take_some(db, dbi, pl, &l, out);
+        rc = take_some(db, dbi, pl, leaves, &l, out);
     buf_fini(&l.bound);
     return rc;
 }

@@ -152,11 +152,24 @@ btree_leaves(struct btree *t, struct slice lo, const struct slice *hi,
     return rc;
 }
 
+const uint8_t *
+btree_leaf_visit(struct btree *t, pgno id)
+{
+    struct frames_all *all = frames_all(t->fr);
+    const uint8_t *bytes = frames_peek(t->fr, id);
+
+    if (bytes == NULL || frames_page(t->fr, id, &bytes) != NQ_OK)
+        return NULL;
+    if (!frames_are_all_resident(all))
+        frames_note_walk(all, id);
+    return bytes;
+}
+
 void
 btree_leaves_ahead(struct btree *t, const pgno *ids, unsigned n)
 {
     struct frames_all *all = frames_all(t->fr);
 
     if (all->disk != NULL && frames_may_read_ahead(all))
-        frames_ahead(all, ids, n);
+        frames_ahead(all, ids, nq_min(n, all->tuning.ahead_most));
 }

@@ -25,6 +25,9 @@ struct btree_leaves {
 NQ_MUST_USE nq_rc btree_leaves(struct btree *t, struct slice lo,
                                const struct slice *hi, bool back, unsigned max,
                                struct btree_leaves *out);
+/* One of them, if it is in memory: used as by a walk, which is no reason to
+ * keep it.  NULL: it is not. */
+const uint8_t *btree_leaf_visit(struct btree *t, pgno id);
 /* Starts reading those of them that are on disk only. */
 void btree_leaves_ahead(struct btree *t, const pgno *ids, unsigned n);
 

@@ -191,17 +191,29 @@ assert_most_was_read_ahead(const struct frames_stats *s)
 }
 
 static void
-ranges_are_read_ahead_in_both_directions(void **state)
+walks_are_read_ahead(void **state)
 {
-    struct frames_stats s;
+    struct frames_stats s = run_cold(16, "KEYS *");
 
     (void)state;
-    s = run_cold(16, "NQ.RANGE - +");
     assert_most_was_read_ahead(&s);
-    s = run_cold(16, "NQ.RANGE - + REV");
-    assert_most_was_read_ahead(&s);
-    s = run_cold(16, "KEYS *");
-    assert_most_was_read_ahead(&s);
+}
+
+/* Those that are wanted together, and some behind them, in both directions. */
+static void
+leaves_of_ranges_are_read_many_at_once(void **state)
+{
+    static const char *const lines[] = {"NQ.RANGE - +", "NQ.RANGE - + REV"};
+
+    (void)state;
+    for (unsigned i = 0; i < nq_countof(lines); i++) {
+        struct frames_stats s = run_cold(16, lines[i]);
+
+        assert_true(s.reads > 500);
+        assert_true(s.parked < s.reads / 8);
+        assert_true(s.ahead_issued > 50);
+        assert_true(s.ahead_used > s.ahead_issued * 9 / 10);
+    }
 }
 
 static void
@@ -263,7 +275,8 @@ main(void)
         cmocka_unit_test(full_scan_leaves_the_hot_set_in_memory),
         cmocka_unit_test(full_scan_flushes_the_hot_set_under_lru),
         cmocka_unit_test(long_scan_stays_within_the_pool),
-        cmocka_unit_test(ranges_are_read_ahead_in_both_directions),
+        cmocka_unit_test(walks_are_read_ahead),
+        cmocka_unit_test(leaves_of_ranges_are_read_many_at_once),
         cmocka_unit_test(nothing_is_read_ahead_if_that_is_set),
         cmocka_unit_test(scans_in_many_calls_are_read_ahead_like_one_walk),
         cmocka_unit_test(random_reads_read_nothing_ahead),
