@@ -31,7 +31,6 @@ struct errorstats;
 struct wait_keys;
 struct jobs;
 struct grover;
-struct changes;
 
 /* The version whose behaviour clients may expect. */
 #define ENGINE_REDIS_VERSION "7.2.4"
@@ -156,7 +155,6 @@ struct engine {
     /* Ends all subscriptions of a session (close, RESET); set by pubsub. */
     void (*drop_subs)(struct session *s);
     struct watches *watches;
-    struct changes *changes;    /* of covered keys, see cmd/changes */
     struct scan_cursors *scans; /* cmd/scan_cursor; made at first use */
     struct parking *parking;    /* sessions whose command waits */
     struct wait_keys *waits;    /* the same, for keys */

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cmd/changes.h"
 #include "cmd/grover.h"
 #include "cmd/jobs.h"
 #include "cmd/notify.h"
@@ -111,6 +112,21 @@ apply_quantum(struct server *s)
 }
 
 static void
+apply_feeds(struct server *s)
+{
+    const struct config *c = s->config;
+    struct changes_opts o = {
+        .memory = (uint64_t)config_int(c, CONF_FEEDS_MEMORY),
+        .retention = (uint64_t)config_int(c, CONF_FEEDS_RETENTION),
+        .named_retention = (uint64_t)config_int(c, CONF_FEEDS_NAMED),
+        .linger_ms = (uint64_t)config_int(c, CONF_FEEDS_LINGER) / 1000,
+        .max_image = (uint64_t)config_int(c, CONF_FEEDS_IMAGE),
+    };
+
+    changes_set(s->engine->changes, &o);
+}
+
+static void
 apply_limits(struct server *s)
 {
     const struct config *c = s->config;
@@ -119,6 +135,7 @@ apply_limits(struct server *s)
 
     nq_free(l->requirepass);
     l->requirepass = password[0] == '\0' ? NULL : nq_strdup(password);
+    apply_feeds(s);
     jobs_set_rate(s->engine->jobs, (uint64_t)config_int(c, CONF_MAINT_RATE));
     l->maxclients = (uint32_t)config_int(c, CONF_MAXCLIENTS);
     l->maxmemory = (uint64_t)config_int(c, CONF_POOL);
