@@ -15,6 +15,7 @@
  * Called by matching_take.c. */
 #include "base/check.h"
 #include "base/cursor.h"
+#include "cmd/changes.h"
 #include "cmd/engine.h"
 #include "cmd/matching_int.h"
 #include "os/clock.h"
@@ -52,7 +53,7 @@ static nq_rc
 test_row(struct batch *b, struct slice key)
 {
     struct matching *m = b->m;
-    lsn now = wal_position(store_wal(m->engine->store));
+    lsn now = changes_head(m->engine->changes);
     bool matches = false;
     struct row row;
     nq_rc rc = read_row(b, key, m->where_needs, MATCHING_VALUE_MAX, &row);

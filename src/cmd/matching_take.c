@@ -16,6 +16,7 @@
  * Called by matching.c. */
 #include "base/check.h"
 #include "base/mem.h"
+#include "cmd/changes.h"
 #include "cmd/engine.h"
 #include "cmd/matching_int.h"
 #include "os/clock.h"
@@ -118,7 +119,7 @@ batch_new(struct matching *m)
     }
     b->into = &b->found;
     b->into_bits = &b->bits;
-    b->as_of = wal_position(store_wal(m->engine->store));
+    b->as_of = changes_head(m->engine->changes);
     return b;
 }
 
