@@ -37,6 +37,7 @@
 #include "base/mem.h"
 #include "base/slice.h"
 #include "db/db_int.h"
+#include "db/index_int.h"
 
 #define MAX_IMAGE 65536 /* until db_set_max_image() */
 
@@ -147,6 +148,7 @@ db_write_catalog(struct db *db)
     buf_fini(&b);
     for (uint32_t i = 0; i < db->count; i++)
         write_space(db, i);
+    db_write_indexes(db);
     write_space(db, DB_STAGING);
     db_write_frees(db);
     db_write_covers(db);
@@ -197,6 +199,7 @@ db_open(const struct db_opts *opts, struct db **out)
             goto undo;
     if ((rc = load_space(db, DB_STAGING)) != NQ_OK ||
         (rc = db_load_frees(db)) != NQ_OK ||
+        (rc = db_load_indexes(db)) != NQ_OK ||
         (rc = db_load_covers(db)) != NQ_OK || (rc = db_load_marks(db)) != NQ_OK)
         goto undo;
     *out = db;
@@ -214,6 +217,7 @@ db_close(struct db *db)
         return;
     nq_assert(db->magic == DB_MAGIC);
     db_background_close(db);
+    db_indexes_close(db);
     db_copy_end(db->copying);
     for (unsigned i = 0; i < db->colls.resting; i++)
         buf_fini(&db->colls.bufs[i]);
@@ -312,18 +316,19 @@ db_may_grow(struct db *db)
 void
 db_touch(struct db *db, uint32_t dbi, struct slice key)
 {
+    db_index_note(db, dbi, key);
     if (nq_unlikely(db->covers != NULL) && !db->is_replaying && key.p != NULL)
         change_touched(db, dbi, key);
     if (db->opts.on_touch != NULL && !db->is_replaying && dbi != DB_STAGING)
         db->opts.on_touch(db->opts.arg, dbi, key);
 }
 
-/* Or it only reads the key that it is logged by, or changes a whole range,
- * which is told by itself. */
+/* Or it only reads the key that it is logged by, changes a whole range, which
+ * is told by itself, or is of an index, whose name it has. */
 static inline bool
 changes_its_key(uint8_t effect)
 {
-    return effect != EFFECT_COPY &&
+    return effect != EFFECT_COPY && effect < EFFECT_INDEX_CREATE &&
            (effect < EFFECT_FLUSHDB || effect > EFFECT_DELRANGE);
 }
 
@@ -334,8 +339,11 @@ db_log(struct db *db, uint32_t dbi, uint8_t effect, struct slice key,
     lsn at;
     nq_rc rc;
 
-    if (db->is_replaying)
+    if (db->is_replaying) {
+        if (changes_its_key(effect))
+            db_touch(db, dbi, key);
         return NQ_OK;
+    }
     at = wal_position(db->wal);
     rc = wal_append(db->wal, effect, dbi, key, args, nargs);
     db_space(db, dbi)->changed = at;

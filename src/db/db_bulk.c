@@ -12,6 +12,7 @@
  * Called by command handlers and by replay. */
 #include "base/mem.h"
 #include "db/db_int.h"
+#include "db/index_int.h"
 
 #define DEL_RANGE_BUDGET 4096 /* pages a call */
 #define RANDOM_TRIES 64
@@ -124,6 +125,7 @@ drop_tree(struct db *db, uint32_t dbi)
         db_free_later(db, &ks->tree);
     btree_set_root(&ks->tree, 0);
     ks->expires = ks->fields_only = 0;
+    db_index_on_flush(db, dbi);
 }
 
 /* After a logged change of which tree is whose; `event` tells it. */
@@ -196,6 +198,7 @@ db_swap(struct db *db, uint32_t a, uint32_t b)
     x->tree.shape = nq_max(x->tree.shape, y->tree.shape) + 1;
     y->tree.version = x->tree.version;
     y->tree.shape = x->tree.shape;
+    db_index_on_swap(db, a, b);
     rc = db_log(db, a, EFFECT_SWAPDB, slice_lit(""), args, 1);
     set_origin(db, a, x->changed, CHANGE_RESET);
     set_origin(db, b, x->changed, CHANGE_RESET);
@@ -278,6 +281,7 @@ db_del_range(struct db *db, uint32_t dbi, struct slice lo,
     if (*removed == 0)
         return rc;
     frames_forget_wanted(db->fr);
+    db_index_on_del_range(db, dbi, lo, hi, rc == NQ_OK);
     logged = db_log(db, dbi, EFFECT_DELRANGE, lo, args, 2);
     change_tell_range(db, rc == NQ_OK ? CHANGE_GONE : CHANGE_RESET, &range);
     ks->removed = ks->changed;

@@ -3,8 +3,10 @@
  *
  *   EXTENTS  with read_extents: workers read the data file (store/sweep.c);
  *            what is damaged is kept until it is known whose it is
+ *   SETTLE   indexes take in what they have not yet
  *   TREES    each tree and each value (db_check_walk.c); damaged pages are
  *            named with the keys that they cover as the walk meets them
+ *   INDEXES  what they say, against the data (index_check.c)
  *   TABLE    page table and space against the pages found (store_check)
  *
  * Pages are noted in a bitmap by page number; one that was noted before is
@@ -19,9 +21,11 @@
 
 #include "base/mem.h"
 #include "db/db_check_int.h"
+#include "db/index_int.h"
 #include "os/clock.h"
 
 #define SLICE_US 1000 /* of a check in one piece, between making room */
+#define INDEX_KEYS 64 /* of an index, between two looks at the clock */
 
 /* --- findings ------------------------------------------------------------ */
 
@@ -244,9 +248,23 @@ begin_trees(struct db_check *c)
     }
     if (c->bad_count > 0)
         qsort(c->bad, c->bad_count, sizeof *c->bad, compare_bad);
+    c->phase = CHECK_SETTLE;
+}
+
+/* From here on nothing is written, by indexes either. */
+static nq_rc
+step_settle(struct db_check *c)
+{
+    nq_rc rc = db_index_drain(c->db, clock_mono_us() + SLICE_US);
+
+    if (rc == NQ_MISS || rc == NQ_EPOOL)
+        return rc;
+    if (rc == NQ_AGAIN)
+        return NQ_OK;
     c->phase = CHECK_TREES;
     c->ids = c->db->fr->ids;
     c->seen = nq_calloc((size_t)c->ids / 8 + 1, 1);
+    return NQ_OK;
 }
 
 static void
@@ -304,8 +322,76 @@ step_trees(struct db_check *c)
 
     if (rc != NQ_NOTFOUND)
         return rc;
-    begin_table(c);
+    c->phase = CHECK_INDEXES;
     return NQ_OK;
+}
+
+/* --- indexes -------------------------------------------------------------- */
+
+void
+check_index_is_bad(struct db_check *c, struct slice name)
+{
+    const struct index *ix;
+
+    for (unsigned i = 0; (ix = db_index_at(c->db, i)) != NULL; i++)
+        if (slice_eq(buf_slice(&ix->name), name))
+            c->bad_indexes |= UINT64_C(1) << i;
+}
+
+static void
+on_index_finding(void *arg, const char *text)
+{
+    struct db_check *c = arg;
+    struct db_finding f = {.text = text,
+                           .kind = "index",
+                           .problem = text,
+                           .database = -1,
+                           .keys = "",
+                           .outcome = c->opts.repair ? "repaired by a rebuild"
+                                                     : "can be repaired"};
+
+    report(c, &f);
+    check_index_is_bad(c, buf_slice(&db_index_at(c->db, c->next_index)->name));
+}
+
+/* Those that are damaged, or not complete, say nothing. */
+static nq_rc
+step_indexes(struct db_check *c)
+{
+    struct index *ix = db_index_at(c->db, c->next_index);
+    nq_rc rc;
+
+    if (ix == NULL) {
+        begin_table(c);
+        return NQ_OK;
+    }
+    if (ix->state != INDEX_READY ||
+        (c->bad_indexes >> c->next_index & 1) != 0) {
+        c->next_index++;
+        return NQ_OK;
+    }
+    if (c->index == NULL)
+        c->index = index_check_new(ix, on_index_finding, c);
+    rc = index_check_step(c->index, INDEX_KEYS);
+    if (rc == NQ_AGAIN)
+        return NQ_OK;
+    if (rc == NQ_MISS || rc == NQ_EPOOL)
+        return rc;
+    index_check_free(c->index);
+    c->index = NULL;
+    c->next_index++;
+    return NQ_OK;
+}
+
+static void
+rebuild_indexes(struct db_check *c)
+{
+    for (unsigned i = 0; i < db_index_count(c->db); i++) {
+        struct index *ix = db_index_at(c->db, i);
+
+        if (ix->state == INDEX_DAMAGED || (c->bad_indexes >> i & 1) != 0)
+            (void)!db_index_rebuild(c->db, buf_slice(&ix->name));
+    }
 }
 
 static nq_rc
@@ -318,6 +404,8 @@ step_table(struct db_check *c)
     store_check_free(c->table);
     c->table = NULL;
     c->phase = CHECK_OVER;
+    if (c->opts.repair)
+        rebuild_indexes(c);
     return NQ_OK;
 }
 
@@ -346,8 +434,12 @@ db_check_step(struct db_check *c, uint64_t budget_us)
 
         if (c->phase == CHECK_EXTENTS)
             rc = step_extents(c);
+        else if (c->phase == CHECK_SETTLE)
+            rc = step_settle(c);
         else if (c->phase == CHECK_TREES)
             rc = step_trees(c);
+        else if (c->phase == CHECK_INDEXES)
+            rc = step_indexes(c);
         else
             rc = step_table(c);
         if (c->phase == CHECK_OVER)
@@ -409,6 +501,7 @@ db_check_free(struct db_check *c)
         return;
     sweep_free(c->sweep);
     store_check_free(c->table);
+    index_check_free(c->index);
     check_walk_fini(c);
     nq_free(c->seen);
     nq_free(c->bad);

@@ -13,11 +13,11 @@
 
 /* Where something was met: in a database, or in a value of one. */
 struct check_place {
-    enum { OF_KEYS, OF_ITEMS, OF_FREES } records;
+    enum { OF_KEYS, OF_ITEMS, OF_FREES, OF_INDEX } records;
     uint32_t dbi;     /* DB_STAGING: nobody's yet */
     bool is_freed;    /* belongs to no key any more */
     uint8_t type;     /* of the value, enum db_type */
-    struct slice key; /* its key; of OF_KEYS none */
+    struct slice key; /* its key; of OF_KEYS none; of OF_INDEX its name */
     uint64_t head;    /* elements of a list before its tree */
 };
 
@@ -60,7 +60,14 @@ struct db_check {
     struct db *db;
     struct db_check_opts opts;
     struct db_check_stats stats;
-    enum { CHECK_EXTENTS, CHECK_TREES, CHECK_TABLE, CHECK_OVER } phase;
+    enum {
+        CHECK_EXTENTS,
+        CHECK_SETTLE,
+        CHECK_TREES,
+        CHECK_INDEXES,
+        CHECK_TABLE,
+        CHECK_OVER
+    } phase;
     struct sweep *sweep;
     struct check_bad *bad; /* by id, once the trees are walked */
     uint32_t bad_count, bad_cap;
@@ -73,7 +80,10 @@ struct db_check {
     uint32_t depth;
     struct check_found *found; /* and not looked at yet */
     uint32_t found_count, found_cap;
-    pgno told; /* the damaged page that was reported last */
+    pgno told;                 /* the damaged page that was reported last */
+    struct index_check *index; /* against the data; NULL: the next one */
+    unsigned next_index;
+    uint64_t bad_indexes; /* bit by place in the list */
     /* of the blob that is being looked at */
     const struct check_found *blob;
     uint32_t chunk;
@@ -92,6 +102,9 @@ struct check_bad *check_find_bad(const struct db_check *c, pgno id);
 /* Notes that the page is owned. */
 void check_page(struct db_check *c, pgno id);
 
+/* The index that the page or entry belongs to is to be made anew. */
+void check_index_is_bad(struct db_check *c, struct slice name);
+
 /* --- db_check_walk.c ----------------------------------------------------- */
 /* Some pages; NQ_NOTFOUND: all is seen. */
 NQ_MUST_USE nq_rc check_walk_some(struct db_check *c);
@@ -101,6 +114,7 @@ void check_walk_fini(struct db_check *c);
 /* Keys, or parts of a value, in words; zero-ended. */
 void check_text_range(struct buf *out, const struct check_place *p,
                       const struct btree_range *r);
+void check_text_quoted(struct buf *out, struct slice s);
 void check_text_bytes(struct buf *out, const struct check_place *p,
                       uint64_t from, uint64_t to);
 

@@ -16,8 +16,8 @@
 
 #define QUOTED_MAX 256u
 
-static void
-put_quoted(struct buf *out, struct slice s)
+void
+check_text_quoted(struct buf *out, struct slice s)
 {
     size_t n = nq_min(s.len, QUOTED_MAX);
 
@@ -43,6 +43,11 @@ put_owner(struct buf *out, const struct check_place *p)
         buf_printf(out, "no key: it is being freed");
         return false;
     }
+    if (p->records == OF_INDEX) {
+        buf_printf(out, "no key: index ");
+        check_text_quoted(out, p->key);
+        return false;
+    }
     if (p->dbi == DB_STAGING) {
         buf_printf(out, "no key: a result that was not finished");
         return false;
@@ -50,7 +55,7 @@ put_owner(struct buf *out, const struct check_place *p)
     buf_printf(out, "database %u: ", p->dbi);
     if (p->records != OF_KEYS) {
         buf_printf(out, "%s ", db_type_name((enum db_type)p->type));
-        put_quoted(out, p->key);
+        check_text_quoted(out, p->key);
         buf_printf(out, ": ");
     }
     return true;
@@ -68,7 +73,7 @@ put_stream_item(struct buf *out, struct slice key)
         buf_printf(out, "entry %s", id);
     } else {
         buf_printf(out, "item of groups ");
-        put_quoted(out, key);
+        check_text_quoted(out, key);
     }
 }
 
@@ -77,11 +82,12 @@ put_zset_item(struct buf *out, struct slice key)
 {
     if (key.len >= ZSET_NAME_AT && key.p[0] == 's') {
         buf_printf(out, "place in the order of ");
-        put_quoted(out, slice_of(key.p + ZSET_NAME_AT, key.len - ZSET_NAME_AT));
+        check_text_quoted(
+            out, slice_of(key.p + ZSET_NAME_AT, key.len - ZSET_NAME_AT));
     } else {
         buf_printf(out, "score of ");
-        put_quoted(out,
-                   slice_of(key.p + (key.len > 0), key.len - (key.len > 0)));
+        check_text_quoted(
+            out, slice_of(key.p + (key.len > 0), key.len - (key.len > 0)));
     }
 }
 
@@ -93,7 +99,7 @@ put_item(struct buf *out, const struct check_place *p, struct slice key)
     else if (p->records == OF_ITEMS && p->type == DB_ZSET && key.len > 0)
         put_zset_item(out, key);
     else
-        put_quoted(out, key);
+        check_text_quoted(out, key);
 }
 
 static const char *

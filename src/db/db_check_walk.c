@@ -6,6 +6,8 @@
  *      the walk: values are read, private trees walked
  *   3  what waits to be freed, trees and values alike: those pages are still
  *      in use
+ *   4  the two trees of each index; what they say is held against the data
+ *      later (index_check.c)
  *
  * So walks stand on each other: a private tree's on that of its database, and
  * that, if it is to be freed, on the list of what is. */
@@ -14,6 +16,7 @@
 #include "base/mem.h"
 #include "db/coll.h"
 #include "db/db_check_int.h"
+#include "db/index_int.h"
 #include "db/list_int.h"
 #include "db/stream.h"
 #include "db/zset.h"
@@ -45,7 +48,8 @@ free_place(struct check_place *p)
 static int64_t
 database_of(const struct check_place *p)
 {
-    return p->is_freed || p->records == OF_FREES || p->dbi == DB_STAGING
+    return p->is_freed || p->records == OF_FREES || p->records == OF_INDEX ||
+                   p->dbi == DB_STAGING
                ? -1
                : (int64_t)p->dbi;
 }
@@ -66,6 +70,8 @@ tell_tree_page(struct db_check *c, pgno id, const char *problem)
     struct btree_range r;
     const char *kind;
 
+    if (w->place.records == OF_INDEX)
+        check_index_is_bad(c, w->place.key);
     btree_walk_range(w->walk, &r);
     check_text_range(&keys, &w->place, &r);
     kind = r.is_tail                     ? "tail"
@@ -284,7 +290,7 @@ on_record(void *arg, const struct record *rec)
         on_key(c, w, rec);
     else if (w->place.records == OF_ITEMS)
         on_item(c, w, rec);
-    else
+    else if (w->place.records == OF_FREES)
         on_free(c, rec);
 }
 
@@ -442,6 +448,24 @@ look_at_found(struct db_check *c)
     return NQ_OK;
 }
 
+static nq_rc
+begin_index_tree(struct db_check *c, unsigned n)
+{
+    struct index *ix = db_index_at(c->db, n / 2);
+    struct check_walk w = {.what = "index", .number = n / 2, .items = UNKNOWN};
+    struct index_info info;
+
+    if (ix == NULL)
+        return NQ_NOTFOUND;
+    index_get_info(ix, &info);
+    w.place = (struct check_place){
+        .records = OF_INDEX, .dbi = info.def.dbi, .key = info.def.name};
+    w.place = copy_place(&w.place);
+    w.tree = *index_tree(ix, n % 2);
+    begin_walk(c, &w);
+    return NQ_OK;
+}
+
 /* NQ_NOTFOUND: there are no more. */
 static nq_rc
 begin_next_tree(struct db_check *c)
@@ -451,7 +475,7 @@ begin_next_tree(struct db_check *c)
     struct check_walk w = {.number = n, .items = UNKNOWN};
 
     if (n > db->count + 1)
-        return NQ_NOTFOUND;
+        return begin_index_tree(c, n - db->count - 2);
     w.place = (struct check_place){.records = OF_KEYS, .dbi = n};
     if (n < db->count) {
         w.space = &db->spaces[n];

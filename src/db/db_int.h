@@ -59,6 +59,8 @@ struct coll_pool {
     bool was_blocking;  /* before the first of them */
 };
 
+struct indexes;
+
 struct db {
     uint32_t magic;
     struct db_opts opts;
@@ -89,8 +91,9 @@ struct db {
     struct change_log *changes; /* NULL: none was ever told */
     struct mark_table *marks;   /* NULL: none */
     uint64_t max_image;         /* bytes of a value that is told */
-    uint64_t patches; /* values written in place, which no tree's version
-                         tells, though it may move their page */
+    uint64_t patches;        /* values written in place, which no tree's version
+                                tells, though it may move their page */
+    struct indexes *indexes; /* NULL: there are none */
     struct rng rng;
     struct db_stats stats;
 };

@@ -21,6 +21,7 @@
 #include "db/db_int.h"
 #include "db/fields.h"
 #include "db/hold.h"
+#include "db/index_int.h"
 #include "os/clock.h"
 
 #define EXPIRE_PER_LOOK 8      /* keys between two looks at the clock */
@@ -228,13 +229,16 @@ db_background(struct db *db, uint64_t budget_us)
     enum background_wait before = db->waiting;
     bool more;
 
-    if (db->is_replaying || before == WAIT_READING || now_us < db->retry_us)
+    if (db->is_replaying)
         return false;
+    more = db_index_background(db, now_us + budget_us / 2);
+    if (before == WAIT_READING || now_us < db->retry_us)
+        return more;
     db_gate_reset(db);
     db->now_ms = clock_wall_ms();
     if (db->due_seen.len > 0)
         expire_seen(db);
-    more = settle_slice(
+    more |= settle_slice(
         db, expire_slice(
                 db, now_us + (db_has_frees(db) ? budget_us / 2 : budget_us)));
     if (db->waiting != WAIT_READING && db_has_frees(db))
@@ -285,9 +289,16 @@ earliest_expiry(struct db *db)
     return due;
 }
 
+static uint64_t
+earlier(uint64_t a, uint64_t b)
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
 uint64_t
 db_next_due(struct db *db)
 {
+    uint64_t index_due = db_index_next_due(db);
     uint64_t due = db->active_expire ? earliest_expiry(db) : 0;
     uint64_t held;
 
@@ -296,9 +307,10 @@ db_next_due(struct db *db)
     if (db_has_frees(db) || db->waiting == WAIT_PINNED || db->due_seen.len > 0)
         due = 1;
     if (due == 0 || due > clock_wall_ms())
-        return due;
+        return earlier(due, index_due);
     held = held_back_until(db);
-    return held == UINT64_MAX ? 0 : nq_max(due, held);
+    due = held == UINT64_MAX ? 0 : nq_max(due, held);
+    return earlier(due, index_due);
 }
 
 void

@@ -46,10 +46,13 @@ struct index_info {
     enum index_state state;
     uint64_t rows;         /* that it has; 0 as long as its root is not read */
     uint64_t mismatched;   /* rows whose value is not of its kind */
+    uint64_t long_values;  /* rows whose value is too long to be looked at:
+                              always told */
     uint64_t long_keys;    /* rows whose key is too long; with any of them it is
                               not used */
     uint64_t pending;      /* keys to be entered when pages were read */
     uint64_t built, total; /* keys looked at while building; about how many */
+    bool is_stopped;       /* building, but somebody cancelled it */
     uint64_t seeks, found; /* times it was read, and keys that it told */
 };
 
@@ -65,6 +68,9 @@ struct index *db_index_find(struct db *db, struct slice name);
 struct index *db_index_at(struct db *db, unsigned n);
 unsigned db_index_count(const struct db *db);
 void index_get_info(struct index *ix, struct index_info *out);
+void index_get_def(const struct index *ix, struct index_def *out);
+/* It is complete, sound, and knows all rows. */
+bool index_is_usable(const struct index *ix);
 
 /* --- bounds ----------------------------------------------------------------
  * Values have an order-preserving spelling, by which entries stand. */
@@ -76,21 +82,22 @@ struct index_bounds {
     uint8_t lo[INDEX_VALUE_MAX + 1], hi[INDEX_VALUE_MAX + 1];
     uint8_t lo_len, hi_len;
 };
-/* All values from lo to hi, either NULL: no bound; with the ends, as far as
- * the spelling tells them apart.  False: no value of that kind is between
- * them (a text for a numeric index, say, or the wrong order). */
-bool index_bounds_between(enum index_kind kind, const struct value *lo,
-                          const struct value *hi, struct index_bounds *out);
+/* One end of a range of values. */
+struct index_end {
+    const struct value *value; /* NULL: there is no bound */
+    bool is_open;              /* the value itself is not meant */
+};
+/* All values between them, and, where a text is longer than its spelling, some
+ * more.  False: none is that the index could have: a text for a numeric one,
+ * or the wrong order. */
+bool index_bounds_between(enum index_kind kind, const struct index_end *lo,
+                          const struct index_end *hi, struct index_bounds *out);
 /* All texts with that beginning. */
 bool index_bounds_prefix(enum index_kind kind, const struct value *prefix,
                          struct index_bounds *out);
 /* How many entries are there: O(log n), exact.  NQ_MISS. */
 NQ_MUST_USE nq_rc index_count(struct index *ix, const struct index_bounds *b,
                               uint64_t *out);
-/* The same, but only up to about `most`, which is cheaper if there are few. */
-NQ_MUST_USE nq_rc index_count_few(struct index *ix,
-                                  const struct index_bounds *b, uint64_t most,
-                                  uint64_t *out);
 
 /* --- reading ---------------------------------------------------------------
  * First all candidates are collected, in slices, then they are told in the
@@ -130,6 +137,12 @@ void index_reader_free(struct index_reader *r); /* of NULL: does nothing */
  * such index any more. */
 NQ_MUST_USE nq_rc db_index_build(struct db *db, struct slice name,
                                  uint64_t budget_us, bool *is_waiting);
+/* Whether somebody has to see to its building, which is the caller from now
+ * on, until index_leave_job(). */
+bool index_take_job(struct index *ix);
+void db_index_leave_job(struct db *db, struct slice name);
+/* It is not built any more, until it is made anew or a restart. */
+void db_index_stop_build(struct db *db, struct slice name);
 /* Writers must wait at their sockets: too many keys are to be entered when
  * their pages were read. */
 bool db_index_is_throttling(const struct db *db);

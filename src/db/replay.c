@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "db/db_int.h"
 #include "db/db_salvage.h"
+#include "db/index_int.h"
 #include "os/clock.h"
 
 #define RECORDS_PER_LOOK 32 /* between two looks at the clock */
@@ -69,6 +70,8 @@ replay_slice(struct db *db, uint64_t until_us)
             rc = NQ_AGAIN;
         }
         frames_make_room(db->fr);
+        if (rc == NQ_OK)
+            rc = db_index_on_replay(db);
         if (rc == NQ_OK && frames_is_throttling(db->fr))
             rc = NQ_AGAIN;
         if (rc == NQ_OK && n % RECORDS_PER_LOOK == 0 &&
@@ -96,6 +99,13 @@ db_replay(struct db *db, uint64_t budget_us)
     return db_clear_staging(db);
 }
 
+static bool
+is_of_index(const struct wal_record *r)
+{
+    return r->effect == EFFECT_INDEX_CREATE || r->effect == EFFECT_INDEX_DROP ||
+           r->effect == EFFECT_INDEX_REBUILD;
+}
+
 nq_rc
 db_salvage_replay(struct db *db,
                   void (*failed)(void *arg, const char *effect, uint32_t dbi,
@@ -106,7 +116,10 @@ db_salvage_replay(struct db *db,
     struct wal_record r;
     nq_rc rc;
 
+    db_indexes_close(db); /* nobody asks for them */
     while ((rc = store_replay(db->opts.store, &r)) == NQ_OK) {
+        if (is_of_index(&r))
+            continue;
         while ((rc = apply_one(db, &r)) == NQ_AGAIN)
             frames_make_room(db->fr);
         if (rc != NQ_OK)

@@ -7,7 +7,9 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "cmd/cmd_index.h"
 #include "db/db.h"
+#include "db/index.h"
 #include "net/loop.h"
 #include "os/clock.h"
 #include "os/pool.h"
@@ -101,6 +103,7 @@ on_cron(void *arg)
         checkpoints_cron(s);
         encryption_cron(s);
         scrub_cron(s);
+        index_jobs_cron(s->engine);
     }
 }
 
@@ -112,7 +115,8 @@ on_is_throttling(void *arg)
     return s->life.state != LIFE_LOADING &&
            (wal_is_full(store_wal(s->store)) ||
             frames_is_throttling(store_frames(s->store)) ||
-            store_is_tight(s->store) || checkpoints_log_is_full(s));
+            db_index_is_throttling(s->db) || store_is_tight(s->store) ||
+            checkpoints_log_is_full(s));
 }
 
 static int
