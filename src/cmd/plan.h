@@ -49,8 +49,25 @@ struct plan {
     uint64_t matches;       /* that will be told, about */
     uint64_t pages;         /* that will be looked at, about */
     double cost;            /* in rows of a scan */
-    char reason[200];       /* "index temp: 120 of 1000000 rows" */
+    /* For plan_reason(). */
+    enum plan_why {
+        WHY_NO_WHERE,      /* all of the range is wanted */
+        WHY_ONE_KEY,       /* the range, or what the WHERE says of $key */
+        WHY_EMPTY,         /* no key is in the range */
+        WHY_CONTRADICTION, /* no value is as the WHERE wants it */
+        WHY_NO_INDEX,      /* none on what the WHERE compares */
+        WHY_NOT_ASKED,     /* no_index */
+        WHY_NOT_USABLE,    /* there is one, but it is being built, damaged, or
+                              has rows with long keys */
+        WHY_RANGE_CHEAPER, /* index_rows are too many of them */
+        WHY_INDEX_CHEAPER
+    } why;
+    uint64_t index_rows; /* that the best index tells */
 };
+
+#define PLAN_REASON_MAX 320u
+/* Why, in words: "index temp tells 120 of 1000000 rows". */
+const char *plan_reason(const struct plan *p, char dst[PLAN_REASON_MAX]);
 
 /* Chooses the cheapest.  NQ_MISS: pages that it has to see were noted. */
 NQ_MUST_USE nq_rc plan_choose(struct db *db, uint32_t dbi,
