@@ -9,6 +9,7 @@
  *   sub psub ssub  subscriptions; multi  commands queued, -1: no MULTI
  *   qbuf qbuf-free  input held, and room left for more
  *   omem  output held
+ *   feeds  queries that it follows
  *   push  of subscribers: how they stand, as cmd/pressure.h says; with it
  *         push-queue and push-mem, messages of channels that wait outside of
  *         the output, and push-dropped, those that were lost
@@ -18,6 +19,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "cmd/engine.h"
+#include "cmd/feeds.h"
 #include "cmd/multi.h"
 #include "cmd/park.h"
 #include "cmd/pubsub.h"
@@ -35,7 +37,7 @@ put_flags(struct buf *out, const struct session *s, const struct req *rq)
         char letter;
         bool is_on;
     } flags[] = {
-        {'P', s->subs != NULL},
+        {'P', session_is_subscribed(s)},
         {'x', multi_is_open(s)},
         {'b', s != rq->s && (s->parked != NULL || wait_is_waiting(s))},
         {'d', s->multi != NULL && s->multi->is_touched},
@@ -93,6 +95,7 @@ put_push(struct buf *out, const struct session *s)
     if (s->subs == NULL && s->push == NULL)
         return;
     pubsub_get_queue(s, &q);
+    buf_printf(out, " feeds=%u", feeds_count(s));
     buf_printf(out, " push=%s push-queue=%llu push-mem=%llu push-dropped=%llu",
                pressure_state_name(pressure_state_of(s)),
                (unsigned long long)q.messages, (unsigned long long)q.bytes,

@@ -1,5 +1,6 @@
 /* cmd/cmd_connection.c - PING, ECHO, HELLO, AUTH, SELECT, QUIT, RESET. */
 #include "cmd/engine.h"
+#include "cmd/feeds.h"
 #include "cmd/handlers.h"
 #include "cmd/multi.h"
 #include "cmd/push.h"
@@ -13,7 +14,7 @@ cmd_ping(struct req *rq)
         reply_wrong_arity(rq);
         return;
     }
-    if (rq->s->subs != NULL && rq->s->resp < 3) {
+    if (session_is_subscribed(rq->s) && rq->s->resp < 3) {
         reply_array(rq, 2);
         reply_bulk_str(rq, "pong");
         reply_bulk(rq, rq->argc == 2 ? rq->argv[1] : slice_lit(""));
@@ -221,6 +222,7 @@ cmd_reset(struct req *rq)
     multi_discard(s);
     if (rq->engine->drop_subs != NULL)
         rq->engine->drop_subs(s);
+    feeds_drop(s);
     push_drop(s);
     s->dbi = 0;
     s->resp = 2;

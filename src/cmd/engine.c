@@ -7,6 +7,7 @@
 #include "cmd/changes.h"
 #include "cmd/command.h"
 #include "cmd/errorstats.h"
+#include "cmd/feeds.h"
 #include "cmd/grover.h"
 #include "cmd/history.h"
 #include "cmd/idle.h"
@@ -60,6 +61,7 @@ engine_new(void)
     e->waits = wait_keys_new();
     pubsub_init(e);
     e->history = history_new();
+    feeds_init(e);
     e->watches = watches_new();
     e->slowlog = slowlog_new();
     e->latency = latency_new();
@@ -82,6 +84,7 @@ engine_free(struct engine *e)
     wait_keys_free(e->waits);
     pubsub_fini(e);
     history_free(e->history);
+    feeds_fini(e);
     watches_free(e->watches);
     scan_cursors_free(e->scans);
     slowlog_free(e->slowlog);
@@ -103,11 +106,14 @@ engine_attach(struct engine *e, struct db *db, struct store *store)
     e->db = db;
     e->store = store;
     changes_attach(e->changes, db, store);
+    feeds_attach(e);
 }
 
 void
 engine_detach(struct engine *e)
 {
+    if (e->db != NULL)
+        feeds_detach(e);
     jobs_stop(e->jobs);
     if (e->store != NULL) {
         park_stop(e);
@@ -198,6 +204,7 @@ engine_turn(struct engine *e)
     if (e->keys_ready > 0)
         wait_serve(e);
     changes_turn(e->changes);
+    more |= feeds_turn(e);
     return wait_turn(e) || more;
 }
 
@@ -235,6 +242,8 @@ engine_next_due_ms(struct engine *e)
     if (e->db != NULL && !e->is_loading && e->pause_until_ms == 0)
         keys = time_left(db_next_due(e->db), clock_wall_ms());
     left = sooner(left, keys);
+    if (feeds_has_more(e))
+        left = 0;
     return e->is_loading ? left : sooner(left, jobs_next_due_ms(e->jobs));
 }
 

@@ -206,7 +206,9 @@ matches(const struct feed *f, const struct image *im, struct slice key,
 
     if (!im->exists)
         return false;
-    image_row(im, key, f->all->e->now_ms, fields, row);
+    /* As it was at its time: nothing of it was due then. */
+    image_row(im, key, 0, fields, row);
+    row->now_ms = f->all->e->now_ms;
     row_scratch_next(scratch);
     return f->where == NULL ||
            program_run(f->where, row, scratch) == TRUTH_TRUE;

@@ -108,7 +108,8 @@ struct feeds {
     size_t hit_count, hit_cap;
     struct list ready; /* subs that may have something to put */
     struct list early; /* subs that wait until the log has settled so far */
-    struct list names;
+    struct list names; /* of marks, once they are loaded */
+    bool has_names;
     struct row_scratch *scratch;
     struct buf body;
     uint64_t next_id;
@@ -212,9 +213,10 @@ NQ_MUST_USE nq_rc feed_rows_send(struct feed_sub *sub);
  */
 
 struct feed_name;
+/* The names that the database has; the first call, once it is loaded. */
 void feed_names_load(struct feeds *all);
 void feed_names_free(struct feeds *all);
-struct feed_name *feed_name_find(const struct feeds *all, struct slice name);
+struct feed_name *feed_name_find(struct feeds *all, struct slice name);
 /* The one whose place on feeds->names this is. */
 const struct feed_name *feed_name_of(struct list *link);
 /* Of its query, see feed_identity(). */

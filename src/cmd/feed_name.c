@@ -64,19 +64,6 @@ feed_name_channel(const struct feed_name *n)
     return n->channel;
 }
 
-struct feed_name *
-feed_name_find(const struct feeds *all, struct slice name)
-{
-    list_each(it, &all->names)
-    {
-        struct feed_name *n = nq_container(it, struct feed_name, link);
-
-        if (slice_eq(name_of(n), name))
-            return n;
-    }
-    return NULL;
-}
-
 const struct feed_name *
 feed_name_of(struct list *link)
 {
@@ -169,6 +156,9 @@ load(void *arg, const struct mark *m)
 void
 feed_names_load(struct feeds *all)
 {
+    if (all->has_names)
+        return;
+    all->has_names = true;
     db_mark_each(all->e->db, load, all);
     list_each(it, &all->names)
     {
@@ -186,6 +176,20 @@ feed_names_free(struct feeds *all)
 {
     while (!list_empty(&all->names))
         name_free(nq_container(all->names.next, struct feed_name, link));
+}
+
+struct feed_name *
+feed_name_find(struct feeds *all, struct slice name)
+{
+    feed_names_load(all);
+    list_each(it, &all->names)
+    {
+        struct feed_name *n = nq_container(it, struct feed_name, link);
+
+        if (slice_eq(name_of(n), name))
+            return n;
+    }
+    return NULL;
 }
 
 nq_rc
@@ -247,11 +251,8 @@ next_sub(struct feed_name *n)
     {
         struct feed_sub *sub = nq_container(it, struct feed_sub, in_lane);
 
-        if (!may_take(n, sub))
-            continue;
-        list_remove(it);
-        list_push_back(&n->subs, it);
-        return sub;
+        if (may_take(n, sub))
+            return sub;
     }
     return NULL;
 }
@@ -268,6 +269,8 @@ give(struct feed_name *n, struct feed_sub *sub, struct given *g)
     list_remove(&g->link);
     list_insert(at, &g->link);
     g->sub = sub;
+    list_remove(&sub->in_lane);
+    list_push_back(&n->subs, &sub->in_lane);
     sub->held++;
     sub->held_bytes += g->len;
     buf_clear(&n->all->body);

@@ -146,7 +146,10 @@ feeds_turn(struct engine *e)
 {
     struct feeds *all = e->feeds;
 
-    if (all->ranges == NULL || all->stats.subscribers == 0)
+    if (all->ranges == NULL || e->is_loading)
+        return false;
+    feed_names_load(all);
+    if (all->stats.subscribers == 0)
         return false;
     all->slice_end = clock_mono_us() + SLICE_US;
     if (all->tail != NULL && (all->has_news || !list_empty(&all->early)))
@@ -209,7 +212,6 @@ feeds_attach(struct engine *e)
 
     all->databases = db_count(e->db);
     all->ranges = nq_calloc(all->databases, sizeof *all->ranges);
-    feed_names_load(all);
 }
 
 void
@@ -224,6 +226,7 @@ feeds_detach(struct engine *e)
     change_reader_close(all->tail);
     all->tail = NULL;
     feed_names_free(all);
+    all->has_names = false;
     nq_free(all->ranges);
     all->ranges = NULL;
 }

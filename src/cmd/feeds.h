@@ -22,7 +22,7 @@ struct feeds;
 void feeds_init(struct engine *e);
 /* All sessions are closed. */
 void feeds_fini(struct engine *e);
-/* The databases are loaded; before they are closed. */
+/* The databases are there (still loading, perhaps); before they are closed. */
 void feeds_attach(struct engine *e);
 void feeds_detach(struct engine *e);
 

@@ -136,7 +136,8 @@ is_allowed_subscribed(struct req *rq)
 {
     const struct session *s = rq->s;
 
-    if (s->subs == NULL || s->resp >= 3 || rq->cmd->flags & CMD_IN_SUBSCRIBED)
+    if (!session_is_subscribed(s) || s->resp >= 3 ||
+        rq->cmd->flags & CMD_IN_SUBSCRIBED)
         return true;
     reply_error(rq,
                 "Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / "

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "cmd/engine.h"
+#include "cmd/feeds.h"
 #include "cmd/multi.h"
 #include "cmd/park.h"
 #include "cmd/push.h"
@@ -36,6 +37,7 @@ session_close(struct session *s)
     multi_discard(s);
     if (s->engine->drop_subs != NULL)
         s->engine->drop_subs(s);
+    feeds_drop(s);
     push_drop(s);
     nq_assert(list_empty(&s->room) && pressure_state_of(s) == PRESSURE_NORMAL);
     outq_fini(&s->out);

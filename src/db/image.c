@@ -202,7 +202,8 @@ image_row(const struct image *im, struct slice key, uint64_t now_ms,
     nq_assert(im->exists);
     if (im->has_value)
         needs |= im->type == DB_HASH ? ROW_FIELDS : ROW_VALUE;
-    if (im->has_value && db_row_near(key, &im->rec, needs, now_ms, fields, out))
+    if (im->has_value &&
+        db_row_near(key, &im->rec, needs, now_ms, fields, out) == ROW_NEAR)
         return;
     *out = (struct row){.key = key,
                         .type = db_type_name(im->type),

@@ -31,6 +31,7 @@ static const struct section {
     {"pool", "Pool", info_pool, true},
     {"quantum", "Quantum", info_quantum, true},
     {"jobs", "Jobs", info_jobs, true},
+    {"feeds", "Feeds", info_feeds, true},
     {"subscribers", "Subscribers", info_subscribers, true},
     {"batch", "Batch", info_batch, true},
     {"keyspace", "Keyspace", info_keyspace, true},

@@ -44,6 +44,9 @@ void info_scrub(struct server *s, struct buf *out);
 void info_jobs(struct server *s, struct buf *out);
 void info_subscribers(struct server *s, struct buf *out);
 
+/* info_feeds.c */
+void info_feeds(struct server *s, struct buf *out);
+
 /* One field; INFO ends lines as RESP does. */
 void info_u64(struct buf *out, const char *name, uint64_t v);
 void info_text(struct buf *out, const char *name, const char *v);
