@@ -11,7 +11,9 @@
  * is damaged, what nobody refers to is a root, each of a database.  If nothing
  * is damaged and there is one tree, it is a database.  Else everything that is
  * sure to be of a database (it has a record of a type that only keys have) is
- * given to database 0. */
+ * given to database 0.
+ *
+ * Pages of indexes, whose records have a type of their own, are left out. */
 #include "server/cli_salvage_int.h"
 
 #include <stdlib.h>
@@ -31,6 +33,7 @@ struct top {
     struct slice first, last; /* owned */
     bool is_typed;            /* a record that only keys have */
     bool is_freed;            /* all are rows of what is to be freed */
+    bool is_index;            /* it has a record that only indexes have */
     uint8_t fits; /* bit by type: all could be records of such a tree */
     uint64_t records, weight; /* weight: if it is of a list */
     bool is_done;
@@ -100,6 +103,7 @@ judge_leaf(struct salvage *v, pgno id, struct top *t)
         t->records++;
         t->weight += db_salvage_weight(DB_LIST, &r->rec);
         t->is_typed = t->is_typed || r->rec.type != DB_STRING;
+        t->is_index = t->is_index || r->rec.type >= DB_TYPES;
         t->is_freed =
             t->is_freed && db_free_decode(&r->rec, &kind, &root, &ref) == NQ_OK;
         for (uint8_t type = DB_LIST; type < DB_TYPES; type++) {
@@ -142,6 +146,13 @@ judge(struct salvage *v, pgno id, struct top *t)
     nq_free(ids);
 }
 
+static void
+disown_top(struct top *t)
+{
+    salvage_disown(&t->first);
+    salvage_disown(&t->last);
+}
+
 static int
 younger_first(const void *a, const void *b)
 {
@@ -169,7 +180,11 @@ find_tops(struct salvage *v, uint32_t *count)
                                     .stamp = pg->lsn,
                                     .is_freed = true,
                                     .fits = 0xff};
-        judge(v, id, &tops[(*count)++]);
+        judge(v, id, &tops[*count]);
+        if (tops[*count].is_index)
+            disown_top(&tops[*count]); /* it can be made again */
+        else
+            ++*count;
     }
     nq_free(bits);
     if (*count > 0)

@@ -77,6 +77,8 @@ fill(struct engine_env *env)
     struct fake_client c;
 
     fake_open(env, &c);
+    askf(&c, "NQ.INDEX CREATE values ON key: FIELD $value TEXT");
+    askf(&c, "NQ.INDEX CREATE all ON '' FIELD field:00001 TEXT");
     for (unsigned i = 0; i < KEYS; i++)
         askf(&c, "SET key:%05u value-%080u", i, i);
     for (unsigned i = 0; i < ITEMS; i++) {
