@@ -1,4 +1,5 @@
-/* db/compact.c - first the trees, database by database, then the file.
+/* db/compact.c - first the trees, database by database and index by index, then
+ * the file.
  *
  * Behind each slice of a database's tree stand the private trees of the keys
  * in it: their keys are noted, and each tree is looked up again by its key for
@@ -17,6 +18,7 @@
 #include "base/mem.h"
 #include "db/db_int.h"
 #include "db/hold.h"
+#include "db/index_int.h"
 #include "os/clock.h"
 #include "store/btree_compact.h"
 #include "store/shrink.h"
@@ -34,7 +36,7 @@ struct compact {
     uint32_t magic;
     struct db *db;
     struct compact_opts opts;
-    uint32_t dbi;               /* whose tree is packed */
+    uint32_t dbi; /* whose tree is packed; from their count on: of indexes */
     bool is_tree_done;          /* but not those of its keys */
     struct btree_compact keys;  /* of that */
     struct buf owners;          /* varint length, key; of trees to be packed */
@@ -196,10 +198,24 @@ pack_next_owner(struct compact *c)
     return NQ_AGAIN;
 }
 
-/* NQ_NOTFOUND: all databases are done. */
+/* NULL: there are no more.  Indexes may come and go meanwhile: then one is
+ * left out, or packed twice. */
+static struct btree *
+next_tree(struct compact *c)
+{
+    uint32_t n = c->dbi - nq_min(c->dbi, c->db->count);
+    struct index *ix = db_index_at(c->db, n / 2);
+
+    if (c->dbi < c->db->count)
+        return &db_space(c->db, c->dbi)->tree;
+    return ix == NULL ? NULL : index_tree(ix, n % 2);
+}
+
+/* NQ_NOTFOUND: all trees are done. */
 static nq_rc
 pack_some(struct compact *c)
 {
+    struct btree *t;
     nq_rc rc;
 
     if (c->owners.len > 0)
@@ -208,14 +224,15 @@ pack_some(struct compact *c)
         c->is_tree_done = false;
         c->dbi++;
     }
-    if (c->dbi >= c->db->count)
+    if ((t = next_tree(c)) == NULL)
         return NQ_NOTFOUND;
-    rc = pack(c, &db_space(c->db, c->dbi)->tree, &c->keys, on_owner);
+    rc = pack(c, t, &c->keys, c->dbi < c->db->count ? on_owner : NULL);
     if (rc == NQ_AGAIN || rc == NQ_MISS || rc == NQ_EPOOL)
         return rc;
     if (rc != NQ_OK)
-        log_warn("compaction leaves the rest of database %u as it is: %s",
-                 c->dbi, rc_text(rc));
+        log_warn("compaction leaves the rest of %s %u as it is: %s",
+                 c->dbi < c->db->count ? "database" : "tree", c->dbi,
+                 rc_text(rc));
     end_tree(c, &c->keys);
     c->is_tree_done = true;
     return NQ_AGAIN;

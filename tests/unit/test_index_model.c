@@ -201,9 +201,12 @@ any_index(struct world *w)
 static void
 any_bulk(struct world *w)
 {
-    switch (below(w, 5)) {
+    switch (below(w, 6)) {
     case 0:
         snprintf(w->line, LINE, "FLUSHDB");
+        break;
+    case 5:
+        snprintf(w->line, LINE, "NQ.COMPACT ASYNC");
         break;
     case 1:
         snprintf(w->line, LINE, "SWAPDB %u %u", (unsigned)below(w, DATABASES),
