@@ -279,6 +279,8 @@ beat(struct push *p)
     const struct push_limits *l = &p->s->engine->limits.push;
     uint64_t last_ms = p->mode == PUSH_ON ? p->beat_ms : p->put_ms;
 
+    if (p->mode != PUSH_ON && !outq_is_empty(&p->s->out))
+        return;
     if (l->has_heartbeat && l->interval_ms > 0 && p->mode != PUSH_OFF &&
         takes_messages(p) && pressure_has_room(p->s) &&
         since(p->s->engine->now_ms, last_ms) >= l->interval_ms)
