@@ -151,8 +151,8 @@ cmd_nq_history(struct req *rq)
 /* --- NQ.REPLAY -------------------------------------------------------------
  */
 
-/* NQ.REPLAY channel FROM id | FROM START: subscribes, as SUBSCRIBE does and
- * answers, but the messages begin with those of the history. */
+/* NQ.REPLAY channel FROM id | FROM START: subscribes and answers as SUBSCRIBE
+ * does, but the messages begin with those of the history. */
 void
 cmd_nq_replay(struct req *rq)
 {
@@ -169,7 +169,7 @@ cmd_nq_replay(struct req *rq)
         reply_gone(rq, from, oldest, next);
         return;
     }
-    reply_push(rq, 3);
+    reply_array(rq, 3); /* no push: clients wait for a reply */
     reply_bulk_str(rq, "subscribe");
     reply_bulk(rq, rq->argv[1]);
     reply_int(rq, (int64_t)pubsub_count(s, PUBSUB_CHANNEL) +

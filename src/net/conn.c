@@ -26,7 +26,7 @@
 #include "base/mem.h"
 
 #define WRITE_VECTORS 64
-#define WRITE_MAX (1024 * 1024) /* to one connection in one turn */
+#define WRITE_MAX (64u * 1024) /* to one connection in one turn */
 
 static const struct sm_def conn_life[] = {
     [CONN_OPEN] = {"open", SM(CONN_DRAINING) | SM(CONN_CLOSING)},
@@ -232,6 +232,19 @@ send_vectors(int fd, struct iovec *iov, int n)
 #endif
 }
 
+/* Leaves of the `n` vectors only what fits `room`; returns how many. */
+static int
+cut_vectors(struct iovec *iov, int n, size_t room)
+{
+    int used = 0;
+
+    while (used < n && room > 0) {
+        iov[used].iov_len = nq_min(iov[used].iov_len, room);
+        room -= iov[used++].iov_len;
+    }
+    return used;
+}
+
 enum flush { FLUSH_DONE, FLUSH_GATED, FLUSH_SOCKET, FLUSH_MORE, FLUSH_FAILED };
 
 /* Hands to the kernel what may leave. */
@@ -251,6 +264,7 @@ flush_queue(struct conn *c)
             return FLUSH_GATED;
         if (total >= WRITE_MAX)
             return FLUSH_MORE;
+        n = cut_vectors(iov, n, WRITE_MAX - total);
         sent = send_vectors(c->fd, iov, n);
         l->stats.writes++;
         if (sent < 0 && errno == EINTR)
