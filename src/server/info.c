@@ -29,6 +29,7 @@ static const struct section {
     {"compression", "Compression", info_compression, true},
     {"checkpoint", "Checkpoint", info_checkpoint, true},
     {"pool", "Pool", info_pool, true},
+    {"queries", "Queries", info_queries, true},
     {"quantum", "Quantum", info_quantum, true},
     {"jobs", "Jobs", info_jobs, true},
     {"feeds", "Feeds", info_feeds, true},

@@ -34,6 +34,9 @@ void info_pool(struct server *s, struct buf *out);
 /* info_compression.c */
 void info_compression(struct server *s, struct buf *out);
 
+/* info_queries.c */
+void info_queries(struct server *s, struct buf *out);
+
 /* info_quantum.c */
 void info_quantum(struct server *s, struct buf *out);
 

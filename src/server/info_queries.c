@@ -1,0 +1,47 @@
+/* server/info_queries.c - INFO about queries: compiled programs that are kept,
+ * and indexes. */
+#include "server/info_int.h"
+
+#include "db/index.h"
+#include "query/program.h"
+
+static void
+put_indexes(struct db *db, struct buf *out)
+{
+    struct index_info sum = {.rows = 0};
+    unsigned building = 0, damaged = 0;
+    struct index *ix;
+
+    for (unsigned i = 0; (ix = db_index_at(db, i)) != NULL; i++) {
+        struct index_info one;
+
+        index_get_info(ix, &one);
+        building += one.state == INDEX_BUILDING;
+        damaged += one.state == INDEX_DAMAGED;
+        sum.rows += one.rows;
+        sum.seeks += one.seeks;
+        sum.found += one.found;
+        sum.pending = one.pending; /* of all */
+    }
+    info_u64(out, "indexes", db_index_count(db));
+    info_u64(out, "indexes_building", building);
+    info_u64(out, "indexes_damaged", damaged);
+    info_u64(out, "index_rows", sum.rows);
+    info_u64(out, "index_pending", sum.pending);
+    info_u64(out, "index_seeks", sum.seeks);
+    info_u64(out, "index_found", sum.found);
+}
+
+void
+info_queries(struct server *s, struct buf *out)
+{
+    struct program_cache_stats cache;
+
+    program_cache_get_stats(&cache);
+    info_u64(out, "programs_cached", cache.programs);
+    info_u64(out, "programs_bytes", cache.bytes);
+    info_u64(out, "program_hits", cache.hits);
+    info_u64(out, "program_misses", cache.misses);
+    if (s->db != NULL)
+        put_indexes(s->db, out);
+}
