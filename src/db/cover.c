@@ -423,6 +423,7 @@ db_cover_take(struct db *db, const struct key_range *r, struct cover **out)
         if ((rc = log_cover(db, r, since)) != NQ_OK)
             return rc;
         insert(db, i, r, since);
+        wal_hold_also(db->wal, since);
     }
     *out = db->covers->at[i];
     (*out)->users++;

@@ -105,9 +105,12 @@ db_mark_put(struct db *db, const struct mark *m)
     if (!found && db->marks != NULL && db->marks->count >= MARKS_MAX)
         return NQ_EFULL;
     rc = db_log_aside(db, 0, EFFECT_MARK, m->name, args, 2);
-    if (rc == NQ_OK)
-        put_row(db, m);
-    return rc;
+    if (rc != NQ_OK)
+        return rc;
+    put_row(db, m);
+    if (!db->is_replaying)
+        wal_hold_also(db->wal, m->at);
+    return NQ_OK;
 }
 
 nq_rc

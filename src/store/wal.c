@@ -369,6 +369,13 @@ wal_hold(struct wal *w, lsn from)
 }
 
 void
+wal_hold_also(struct wal *w, lsn from)
+{
+    if (from < atomic_load(&w->hold))
+        atomic_store(&w->hold, from);
+}
+
+void
 wal_get_stats(const struct wal *w, struct wal_stats *out)
 {
     monitor_lock(w->monitor);

@@ -123,6 +123,8 @@ void wal_release(struct wal *w, lsn keep, unsigned keep_segments);
  * reads there (store/wal_tail.h).  WAL_HOLD_NONE: nobody does. */
 #define WAL_HOLD_NONE UINT64_MAX
 void wal_hold(struct wal *w, lsn from);
+/* From there on, too, if that is less than what is held now. */
+void wal_hold_also(struct wal *w, lsn from);
 
 struct wal_stats {
     lsn position, written, durable, oldest;
