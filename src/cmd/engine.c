@@ -112,6 +112,7 @@ engine_attach(struct engine *e, struct db *db, struct store *store)
 void
 engine_detach(struct engine *e)
 {
+    grover_cancel_all(e->grover);
     if (e->db != NULL)
         feeds_detach(e);
     jobs_stop(e->jobs);

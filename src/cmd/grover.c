@@ -22,6 +22,8 @@ grover_new(void)
 {
     struct grover *g = nq_calloc(1, sizeof *g);
 
+    list_init(&g->runs);
+    list_init(&g->searches);
     g->limits = (struct grover_limits){
         .min_search_space = 1000,
         .threshold = 10000,
@@ -39,6 +41,7 @@ grover_free(struct grover *g)
 {
     if (g == NULL)
         return;
+    grover_forget_all(g);
     nq_assert(g->bytes == 0 && g->active == 0);
     nq_free(g);
 }

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/list.h"
+
 /* The settings quantum.* and system.quantum_memory_limit; written by the
  * server's config. */
 struct grover_limits {
@@ -33,13 +35,19 @@ struct grover_stats {
 struct grover {
     struct grover_limits limits;
     struct grover_stats stats;
-    uint32_t active; /* searches under way */
-    uint64_t bytes;  /* of states, now; grover_reserve() */
+    struct list runs;     /* under way: cmd/grover_run */
+    uint32_t active;      /* of them */
+    struct list searches; /* ASYNC, also those over: cmd/grover_async */
+    uint64_t bytes;       /* of states, now; grover_reserve() */
     uint64_t bytes_peak;
 };
 
 struct grover *grover_new(void);
 void grover_free(struct grover *g);
+/* Before the end: workers shall not go on for nothing. */
+void grover_cancel_all(struct grover *g);
+/* Results kept for later. */
+void grover_forget_all(struct grover *g);
 
 enum grover_engine { GROVER_AUTO, GROVER_SIM, GROVER_CLASSICAL };
 

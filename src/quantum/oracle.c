@@ -39,6 +39,24 @@ oracle_add(struct oracle *o, bool is_marked)
 }
 
 void
+oracle_copy(struct oracle *o, const uint64_t *words, uint64_t rows)
+{
+    uint64_t n = (rows + ORACLE_BITS - 1) / ORACLE_BITS;
+    unsigned rest = (unsigned)(rows % ORACLE_BITS);
+
+    if (n > o->room) {
+        o->room = n;
+        o->words = nq_realloc(o->words, n * sizeof *o->words);
+    }
+    if (n > 0)
+        memcpy(o->words, words, n * sizeof *o->words);
+    if (rest > 0)
+        o->words[n - 1] &= (UINT64_C(1) << rest) - 1;
+    o->rows = rows;
+    o->marked = oracle_rank(o, rows);
+}
+
+void
 oracle_set(struct oracle *o, uint64_t row, bool is_marked)
 {
     uint64_t bit = UINT64_C(1) << row % ORACLE_BITS;

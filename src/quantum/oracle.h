@@ -23,6 +23,9 @@ void oracle_fini(struct oracle *o);
 void oracle_add(struct oracle *o, bool is_marked);
 /* Forgets all states; keeps the memory. */
 void oracle_clear(struct oracle *o);
+/* As many states as `rows`, marked as the bits say; of the last word, those
+ * behind are not looked at. */
+void oracle_copy(struct oracle *o, const uint64_t *words, uint64_t rows);
 /* Changes what is known of a state. */
 void oracle_set(struct oracle *o, uint64_t row, bool is_marked);
 /* Marked states below `row`, of which there are `rows` or fewer. */

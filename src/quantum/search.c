@@ -41,9 +41,10 @@ search_free(struct search *s)
 }
 
 void
-search_forget(struct search *s)
+search_forget(struct search *s, uint64_t matches)
 {
     s->is_stale = true;
+    s->opts.matches = nq_max(matches, (uint64_t)1);
 }
 
 const struct search_counts *
@@ -165,7 +166,7 @@ search_least(struct search_least *l)
             break;
         l->thresholds++;
         mark_better(l, &better);
-        search_forget(s);
+        search_forget(s, better.marked);
     }
     l->counts = s->counts;
     search_free(s);

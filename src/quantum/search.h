@@ -58,8 +58,8 @@ struct search *search_new(const struct oracle *o,
 void search_free(struct search *s); /* of NULL: does nothing */
 /* Runs until a marked state is measured: *row. */
 enum search_end search_find(struct search *s, uint64_t *row);
-/* The oracle was changed. */
-void search_forget(struct search *s);
+/* The oracle was changed; KNOWN: so many matches are believed to be left. */
+void search_forget(struct search *s, uint64_t matches);
 const struct search_counts *search_counts(const struct search *s);
 /* The state of the last run. */
 const struct amplitudes *search_amplitudes(const struct search *s);

@@ -36,6 +36,14 @@ theory_iterations(uint64_t rows, uint64_t matches)
     return (uint64_t)(M_PI / 4 * sqrt((double)rows / (double)matches));
 }
 
+uint64_t
+theory_matches_least(uint64_t rows, uint64_t iterations)
+{
+    double share = M_PI / 4 / ((double)iterations + 1);
+
+    return (uint64_t)((double)rows * share * share) + 1;
+}
+
 double
 theory_success(uint64_t rows, uint64_t matches, uint64_t k)
 {

@@ -13,6 +13,8 @@
 unsigned theory_qubits(uint64_t rows);
 /* floor(pi / 4 sqrt(rows / matches)); 0 < matches <= rows. */
 uint64_t theory_iterations(uint64_t rows, uint64_t matches);
+/* The fewest matches for which those are not more than `iterations`. */
+uint64_t theory_matches_least(uint64_t rows, uint64_t iterations);
 /* The chance to measure a marked state after `k` iterations. */
 double theory_success(uint64_t rows, uint64_t matches, uint64_t k);
 

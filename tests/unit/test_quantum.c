@@ -133,6 +133,12 @@ iterations_are_those_of_the_books(void **state)
     assert_int_equal(theory_iterations(1000, 1), 24);
     assert_int_equal(theory_iterations(4, 1), 1);
     assert_int_equal(theory_iterations(4, 4), 0);
+    for (uint64_t n = 1000; n < 1 << 20; n = n * 3 / 2) {
+        uint64_t least = theory_matches_least(n, 100);
+
+        assert_true(theory_iterations(n, least) <= 100);
+        assert_true(least == 1 || theory_iterations(n, least - 1) > 100);
+    }
 }
 
 static void
@@ -256,7 +262,7 @@ measurements_follow_the_squares(void **state)
 static void
 ranks_count_the_marks_below(void **state)
 {
-    struct oracle o = oracle_of(500, 77);
+    struct oracle o = oracle_of(500, 77), copy = ORACLE_INIT;
     uint64_t want = 0;
 
     (void)state;
@@ -267,6 +273,11 @@ ranks_count_the_marks_below(void **state)
     oracle_set(&o, 3, true);
     oracle_set(&o, 3, false);
     assert_false(oracle_has(&o, 3));
+    o.words[7] |= UINT64_C(1) << 63; /* no state's */
+    oracle_copy(&copy, o.words, 500);
+    assert_int_equal(copy.words[7] >> 52, 0);
+    assert_int_equal(copy.marked, oracle_rank(&o, 500));
+    oracle_fini(&copy);
     oracle_fini(&o);
 }
 
@@ -290,7 +301,7 @@ search_finds_each_match(void **state)
         assert_true(search_counts(s)->norm_error < 1e-12);
         last = row;
         oracle_set(&o, row, false);
-        search_forget(s);
+        search_forget(s, o.marked);
     }
     assert_true(search_counts(s)->runs >= 5);
     search_free(s);
