@@ -1,4 +1,5 @@
 /* cmd/cmd_connection.c - PING, ECHO, HELLO, AUTH, SELECT, QUIT, RESET. */
+#include "cmd/cursors.h"
 #include "cmd/engine.h"
 #include "cmd/feeds.h"
 #include "cmd/handlers.h"
@@ -224,6 +225,7 @@ cmd_reset(struct req *rq)
         rq->engine->drop_subs(s);
     feeds_drop(s);
     push_drop(s);
+    cursors_drop(s);
     s->dbi = 0;
     s->resp = 2;
     s->flags &= ~(uint32_t)(SESSION_AUTHENTICATED | SESSION_NO_EVICT |

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cmd/changes.h"
 #include "cmd/command.h"
+#include "cmd/cursors.h"
 #include "cmd/errorstats.h"
 #include "cmd/feeds.h"
 #include "cmd/grover.h"
@@ -49,6 +50,7 @@ engine_new(void)
     e->version = "0.1.0";
     e->limits.queue = (struct queue_limits){true, 1000, 4 << 20, 10000, 0};
     e->limits.push = (struct push_limits){.most = 10000, .nodelay = true};
+    e->limits.cursors = (struct cursor_limits){1000, 100, 300};
     e->limits.slowlog_us = 10000;
     e->limits.slowlog_max = 128;
     e->limits.proto_max_bulk = 512ull << 20;
@@ -70,6 +72,7 @@ engine_new(void)
     e->grover = grover_new();
     e->changes = changes_new();
     e->matchings = matchings_new(e);
+    e->cursors = cursors_new(e);
     return e;
 }
 
@@ -93,6 +96,7 @@ engine_free(struct engine *e)
     jobs_free(e->jobs);
     grover_free(e->grover);
     changes_free(e->changes);
+    cursors_free(e->cursors);
     matchings_free(e->matchings);
     arena_fini(&e->arena);
     nq_free(e->limits.requirepass);
@@ -118,6 +122,7 @@ engine_detach(struct engine *e)
     jobs_stop(e->jobs);
     if (e->store != NULL) {
         park_stop(e);
+        cursors_stop(e);
         matchings_stop(e->matchings);
     }
     changes_detach(e->changes);
@@ -295,6 +300,7 @@ engine_cron(struct engine *e)
             session_end(s, false);
     }
     push_cron(e);
+    cursors_cron(e);
     history_trim(e);
     slowlog_trim(e->slowlog, e->limits.slowlog_max);
 }

@@ -30,6 +30,7 @@ struct parking;
 struct errorstats;
 struct wait_keys;
 struct jobs;
+struct cursors;
 struct grover;
 
 /* The version whose behaviour clients may expect. */
@@ -88,12 +89,19 @@ struct push_limits {
     uint32_t send_buffer, recv_buffer; /* 0: the kernel's */
 };
 
+/* Cursors and streams, see cmd/cursors. */
+struct cursor_limits {
+    uint32_t most, per_client;
+    uint32_t idle_s; /* then they are closed; 0: never */
+};
+
 /* Limits and settings that commands obey; written by the server's config. */
 struct engine_limits {
     char *requirepass; /* owned; NULL: none */
     uint32_t maxclients;
     struct queue_limits queue;
     struct push_limits push;
+    struct cursor_limits cursors;
     struct history_limits history;
     uint64_t maxmemory; /* reported; the pool is the bound */
     uint64_t proto_max_bulk;
@@ -164,6 +172,7 @@ struct engine {
     struct latency *latency;
     struct jobs *jobs;           /* maintenance that runs long */
     struct matchings *matchings; /* queries that read ranges */
+    struct cursors *cursors;     /* and those that clients hold open */
     struct grover *grover;       /* rules and counts of quantum searches */
     uint32_t *idle;              /* when keys were used last, see cmd/idle */
     char run_id[41];

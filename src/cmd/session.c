@@ -4,6 +4,7 @@
 #include "cmd/session.h"
 
 #include "base/mem.h"
+#include "cmd/cursors.h"
 #include "cmd/engine.h"
 #include "cmd/feeds.h"
 #include "cmd/multi.h"
@@ -19,6 +20,7 @@ session_open(struct engine *e, struct session *s)
     s->engine = e;
     s->out = OUTQ_INIT;
     list_init(&s->room);
+    list_init(&s->cursors);
     s->id = e->next_session_id++;
     s->resp = 2;
     if (e->limits.requirepass == NULL)
@@ -39,6 +41,7 @@ session_close(struct session *s)
         s->engine->drop_subs(s);
     feeds_drop(s);
     push_drop(s);
+    cursors_drop(s);
     nq_assert(list_empty(&s->room) && pressure_state_of(s) == PRESSURE_NORMAL);
     outq_fini(&s->out);
     nq_free(s->name);

@@ -86,6 +86,7 @@ struct session {
     struct wait *wait;          /* NULL: nor for a key */
     struct feed_session *feeds; /* NULL: none */
     struct push *push;          /* NULL: no feeds, nothing said of heartbeats */
+    struct list cursors;        /* cmd/cursors: queries that it holds open */
     struct list room;           /* cmd/pressure: who has more to put */
     uint8_t pressure[PRESSURE_SOURCES]; /* enum pressure_state */
 };

@@ -144,6 +144,11 @@ apply_limits(struct server *s)
     set_output_limits(l, config_text(c, CONF_OUTPUT_LIMITS));
     l->timeout_s = seconds(c, CONF_TIMEOUT);
     l->max_transactions = (uint32_t)config_int(c, CONF_MAX_TRANSACTIONS);
+    l->cursors = (struct cursor_limits){
+        .most = (uint32_t)config_int(c, CONF_MAX_CURSORS),
+        .per_client = (uint32_t)config_int(c, CONF_CLIENT_CURSORS),
+        .idle_s = seconds(c, CONF_CURSOR_TIMEOUT),
+    };
     l->transaction_timeout_s = seconds(c, CONF_TRANSACTION_TIMEOUT);
     /* The text was checked when it was set. */
     if (!notify_parse(slice_str(config_text(c, CONF_NOTIFY)), &l->notify))
@@ -296,6 +301,7 @@ hooks_apply(void *arg, unsigned hooks, char err[CONFIG_ERR])
         store_set_punch(s->store, config_int(c, CONF_PUNCH) != 0);
         store_set_max_bytes(s->store, (uint64_t)config_int(c, CONF_MAX_SIZE));
         store_set_max_log(s->store, (uint64_t)config_int(c, CONF_WAL_MAX));
+        store_set_pin_limit(s->store, (uint64_t)config_int(c, CONF_PIN_LIMIT));
     }
     if ((hooks & HOOK_SAVE) != 0)
         apply_save_points(s);
