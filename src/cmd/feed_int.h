@@ -157,6 +157,8 @@ bool feed_lane_join(struct feed_sub *sub);
 void feed_lane_leave(struct feed_sub *sub);
 /* Puts messages of the lane while there is room.  True: it has all. */
 bool feed_lane_send(struct feed_sub *sub);
+/* The invariants of the lane. */
+void feed_lane_check(const struct feed_lane *l);
 uint64_t feed_lane_waiting(const struct feed_sub *sub);
 
 /* --- feeds.c --------------------------------------------------------------

@@ -5,8 +5,8 @@
  *
  * I1 The ring has every message of the feed behind ring.base, as far as
  *    feeds->tail_at, as long as somebody is live; else it is empty.
- * I2 A live sub is on `tip` if its number is ring.end; else it is on
- *    feeds->ready, or waits for room.  `idle` counts the former.
+ * I2 A live sub is on `tip` if and only if its number is ring.end; else it is
+ *    on feeds->ready, or waits for room.  `idle` counts the former.
  * I3 live == idle: everybody has everything, and the ring is emptied.
  * I4 `least` is no more than the number of any live sub that does not drop.
  *
@@ -271,6 +271,8 @@ feed_lane_send(struct feed_sub *sub)
     struct feed_lane *l = lane_of(sub);
     const struct feed_ring *r = &l->ring;
 
+    if (is_idle(sub))
+        return true; /* and is on `tip` already */
     while (sub->next < r->end && feed_sub_has_room(sub)) {
         const struct feed_entry *e;
         uint64_t count;
@@ -286,11 +288,29 @@ feed_lane_send(struct feed_sub *sub)
         sub->next += count;
         sub->at = feed_ring_at(r, sub->next - 1)->at;
     }
+    list_remove(&sub->link);
     if (!is_idle(sub))
         return false;
     l->idle++;
-    list_remove(&sub->link);
     list_push_back(&l->tip, &sub->link);
     empty_if_idle(l);
     return true;
+}
+
+void
+feed_lane_check(const struct feed_lane *l)
+{
+    uint32_t live = 0, idle = 0;
+
+    list_each(it, &l->subs)
+    {
+        const struct feed_sub *sub = nq_container(it, struct feed_sub, in_lane);
+
+        live++;
+        idle += sub->next == l->ring.end;
+        nq_assert(sub->next <= l->ring.end);
+        nq_assert(sub->next >= l->ring.first || sub->policy == PRESSURE_OLDEST);
+    }
+    nq_assert(l->live == live && l->idle == idle);
+    nq_assert(live > idle || l->ring.first == l->ring.end);
 }

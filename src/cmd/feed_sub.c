@@ -29,7 +29,7 @@ on_room(struct pressure_wait *w)
     struct feed_sub *sub = nq_container(w, struct feed_sub, room);
 
     if (sub->mode != FEED_LIVE || feed_lane_waiting(sub) > 0)
-        feed_sub_wake(sub);
+        feed_sub_wake(sub); /* who is idle stays on its list */
 }
 
 struct feed_sub *

@@ -141,6 +141,20 @@ run_ready(struct feeds *all)
     list_take_all(&all->ready, &now);
 }
 
+#ifdef NQ_DEBUG
+#define CHECKED_MAX 100 /* subscribers that debug builds look at each turn */
+
+static void
+check_feed(struct hash_node *n, void *arg)
+{
+    const struct feed *f = nq_container(n, struct feed, node);
+
+    nq_unused(arg);
+    for (unsigned i = 0; i < FEED_LANES; i++)
+        feed_lane_check(&f->lanes[i]);
+}
+#endif
+
 bool
 feeds_turn(struct engine *e)
 {
@@ -161,6 +175,10 @@ feeds_turn(struct engine *e)
         change_reader_close(all->tail);
         all->tail = NULL;
     }
+#ifdef NQ_DEBUG
+    if (all->stats.subscribers <= CHECKED_MAX)
+        hash_each(&all->by_identity, check_feed, NULL);
+#endif
     return feeds_has_more(e);
 }
 
