@@ -73,6 +73,9 @@ void outq_ref(struct outq *q, const void *p, size_t n,
  * and the gates behind it; a gate at `mark` itself stays. */
 void outq_rewind(struct outq *q, uint64_t mark);
 
+/* Up to `n` bytes from `mark` on, an earlier q->put, not yet sent; how many. */
+size_t outq_read(const struct outq *q, uint64_t mark, void *dst, size_t n);
+
 /* Bytes at and behind `mark` may leave only once the log is settled past
  * `lsn`.  Marks come in rising order. */
 void outq_gate(struct outq *q, uint64_t mark, uint64_t lsn);
