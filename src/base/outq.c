@@ -298,6 +298,27 @@ open_gates(struct outq *q, uint64_t settled)
     return UINT64_MAX;
 }
 
+size_t
+outq_read(const struct outq *q, uint64_t mark, void *dst, size_t n)
+{
+    uint64_t at = q->sent;
+    size_t done = 0;
+
+    nq_assert(mark >= q->sent && mark <= q->put);
+    for (const struct outq_block *b = q->first; b != NULL && done < n;
+         b = b->next) {
+        size_t skip =
+            (size_t)nq_min(mark - nq_min(at, mark), (uint64_t)unsent(b));
+        size_t len = nq_min(unsent(b) - skip, n - done);
+
+        if (len > 0)
+            memcpy((uint8_t *)dst + done, b->bytes + b->begin + skip, len);
+        done += len;
+        at += unsent(b);
+    }
+    return done;
+}
+
 int
 outq_peek(struct outq *q, uint64_t settled, struct iovec *iov, int max)
 {

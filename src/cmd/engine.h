@@ -32,6 +32,7 @@ struct wait_keys;
 struct jobs;
 struct cursors;
 struct grover;
+struct matching_stats;
 
 /* The version whose behaviour clients may expect. */
 #define ENGINE_REDIS_VERSION "7.2.4"
@@ -156,6 +157,8 @@ struct engine {
     lsn settled; /* of the log, when the batch began */
     struct rng rng;
     struct session *running; /* whose command runs now; NULL: none */
+    /* NQ.EXPLAIN ANALYZE: matchings that are closed add what they did. */
+    struct matching_stats *profile;
     struct changes *changes; /* what happened to covered keys */
     struct feeds *feeds;     /* who follows which queries */
     struct pubsub *pubsub;

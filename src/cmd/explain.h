@@ -7,6 +7,8 @@
 
 #include "base/buf.h"
 #include "cmd/command.h"
+#include "db/residency.h"
+#include "query/program.h"
 
 #define EXPLAIN_NODES_MAX 96u
 
@@ -53,19 +55,46 @@ void explain_reply(struct req *rq, const struct explain_tree *t,
 
 /* What the plan of a command is about. */
 struct explain_plan {
-    bool has_range;    /* the keys of [lo, hi) */
+    bool has_range; /* the keys of [lo, hi) */
     struct buf lo, hi;
-    bool has_hi;
-    uint64_t pages; /* so many of its leaves are looked at, about */
+    bool has_hi, reverse;
+    bool reads_in_order;   /* its leaves one after the other, from one end */
+    bool uses_ranks;       /* two ways down the tree, and no rows */
+    struct program *where; /* NULL: none */
     uint32_t keys[EXPLAIN_KEYS_MAX]; /* or these arguments: the first keys */
     unsigned nkeys;
-    unsigned reply_per_row; /* elements of the reply; 0: it does not tell rows */
+    unsigned
+        reply_per_row; /* elements of the reply; 0: it does not tell rows */
+    /* Estimates. */
+    bool has_matches; /* matches is better known than by a guess */
+    uint64_t rows_in_range, rows, matches, pages, wanted;
 };
 
 /* Tells what rq->cmd, which is known and has the right number of arguments,
- * will do.  False: an error is answered, or the request parked. */
+ * will do, all but the estimates: the group of the plan is left open.  False:
+ * an error is answered, or the request parked. */
 bool explain_plan(struct req *rq, struct explain_tree *t,
                   struct explain_plan *out);
 void explain_plan_fini(struct explain_plan *p);
+
+/* --- explain_look.c ------------------------------------------------------- */
+
+/* What was seen so far; zeroed at first. */
+struct explain_look {
+    unsigned next_key;
+    bool has_begun, is_estimated;
+    struct residency all;   /* of the range */
+    struct residency front; /* of the part of it that is looked at, or keys */
+    struct row_scratch *scratch;
+    uint64_t next_place, sampled, sample_matches;
+};
+/* Puts estimates into the plan of rq->cmd.  NQ_AGAIN: there is more to look
+ * at; NQ_MISS. */
+NQ_MUST_USE nq_rc explain_look(struct req *rq, struct explain_plan *p,
+                               struct explain_look *l);
+void explain_look_fini(struct explain_look *l);
+void explain_tell_estimates(struct explain_tree *t,
+                            const struct explain_plan *p,
+                            const struct explain_look *l, uint32_t page_size);
 
 #endif

@@ -13,7 +13,6 @@
 #include "cmd/plan.h"
 #include "cmd/reply.h"
 #include "cmd/select.h"
-#include "store/store.h"
 
 #define SHOWN_MAX 96u /* bytes of a key */
 #define ALL_CLAUSES                                                            \
@@ -33,12 +32,12 @@ struct query_form {
 };
 
 static const char *const no_words[] = {NULL};
-static const char *const agg_words[] = {"COUNT", "SUM", "MIN",   "MAX",
+static const char *const agg_words[] = {"COUNT", "SUM",   "MIN", "MAX",
                                         "AVG",   "GROUP", NULL};
 static const char *const cursor_words[] = {"SNAPSHOT", NULL};
 static const char *const stream_words[] = {"SNAPSHOT", "BATCH", "CREDITS",
                                            NULL};
-static const char *const feed_words[] = {"SNAPSHOT", "FROM", "NOW", "EVENTS",
+static const char *const feed_words[] = {"SNAPSHOT", "FROM",   "NOW", "EVENTS",
                                          "AS",       "POLICY", NULL};
 static const char *const grover_words[] = {
     "MATCHES", "UNKNOWN", "COUNT", "ITERATIONS", "AUTO", "ENGINE",
@@ -124,24 +123,16 @@ put_key(struct explain_tree *t, const char *name, struct slice key)
     size_t n = 0;
 
     for (size_t i = 0; i < nq_min(key.len, (size_t)SHOWN_MAX); i++)
-        n += (size_t)snprintf(text + n, sizeof text - n,
-                              key.p[i] < ' ' || key.p[i] == 127 ? "\\x%02x"
-                                                                : "%c",
-                              key.p[i]);
+        n += (size_t)snprintf(
+            text + n, sizeof text - n,
+            key.p[i] < ' ' || key.p[i] == 127 ? "\\x%02x" : "%c", key.p[i]);
     if (key.len > SHOWN_MAX)
         n += (size_t)snprintf(text + n, sizeof text - n, "...");
     explain_text(t, name, slice_of(text, n));
 }
 
-static uint64_t
-page_size(const struct req *rq)
-{
-    return store_page_size(rq->engine->store);
-}
-
 static void
-put_plan(struct req *rq, struct explain_tree *t, const struct plan *p,
-         const struct select *sel)
+put_plan(struct explain_tree *t, const struct plan *p, const struct select *sel)
 {
     char reason[PLAN_REASON_MAX];
 
@@ -158,15 +149,6 @@ put_plan(struct req *rq, struct explain_tree *t, const struct plan *p,
     }
     if (sel->where != NULL)
         put_key(t, "where", program_text(sel->where));
-    explain_open(t, "estimated");
-    if (p->rows_in_range != UINT64_MAX)
-        explain_int(t, "rows in range", p->rows_in_range);
-    explain_int(t, "rows looked at", p->rows);
-    explain_int(t, "rows", p->matches);
-    explain_int(t, "pages", p->pages);
-    explain_int(t, "bytes", p->pages * page_size(rq));
-    explain_close(t);
-    explain_close(t);
 }
 
 /* --- Grover --------------------------------------------------------------- */
@@ -178,8 +160,8 @@ find_number(const struct req *rq, const char *word, uint64_t *out)
     int64_t v;
 
     for (uint32_t i = 1; i + 1 < rq->argc; i++) {
-        if (slice_is(rq->argv[i], word) &&
-            slice_to_i64(rq->argv[i + 1], &v) && v >= 0) {
+        if (slice_is(rq->argv[i], word) && slice_to_i64(rq->argv[i + 1], &v) &&
+            v >= 0) {
             *out = (uint64_t)v;
             return true;
         }
@@ -211,8 +193,9 @@ put_grover(struct req *rq, struct explain_tree *t, uint64_t rows)
                                                  : GROVER_AUTO;
     grover_plan(rq->engine->grover, &ask, &p);
     explain_open(t, "quantum");
-    explain_printf(t, "decision", p.simulates ? "Grover(N=%llu), simulated"
-                                              : "classical scan of %llu rows",
+    explain_printf(t, "decision",
+                   p.simulates ? "Grover(N=%llu), simulated"
+                               : "classical scan of %llu rows",
                    (unsigned long long)rows);
     explain_text(t, "reason", slice_str(p.reason));
     explain_int(t, "qubits", p.qubits);
@@ -232,14 +215,6 @@ is_by_ranks(const struct query_form *f, const struct select *sel)
     return strcmp(f->name, "nq.count") == 0 && sel->where == NULL;
 }
 
-static void
-correct_for_ranks(struct plan *p)
-{
-    p->rows = 0;
-    p->matches = p->rows_in_range;
-    p->pages = nq_min(p->pages, (uint64_t)2);
-}
-
 static uint64_t
 rows_wanted(const struct select *sel)
 {
@@ -249,10 +224,31 @@ rows_wanted(const struct select *sel)
            (sel->where != NULL && sel->offset > 0 ? (uint64_t)sel->offset : 0);
 }
 
+static void
+keep_plan(const struct plan *p, const struct select *sel,
+          struct explain_plan *out)
+{
+    out->has_range = p->kind != PLAN_EMPTY;
+    out->has_hi = p->has_hi || p->kind == PLAN_SEEK;
+    out->reverse = sel->reverse;
+    out->reads_in_order = p->kind == PLAN_RANGE || p->kind == PLAN_SCAN;
+    buf_put_slice(&out->lo, p->lo);
+    buf_put_slice(&out->hi, p->kind == PLAN_SEEK ? p->lo : p->hi);
+    if (p->kind == PLAN_SEEK)
+        buf_put_u8(&out->hi, 0);
+    if (sel->where != NULL)
+        out->where = program_ref(sel->where);
+    out->has_matches = sel->where == NULL || p->kind == PLAN_INDEX;
+    out->rows_in_range = p->rows_in_range;
+    out->rows = out->uses_ranks ? 0 : p->rows;
+    out->matches = out->uses_ranks ? p->rows_in_range : p->matches;
+    out->pages = p->pages;
+    out->wanted = rows_wanted(sel);
+}
+
 static nq_rc
-plan_query(struct req *rq, const struct query_form *f,
-           const struct select *sel, struct explain_tree *t,
-           struct explain_plan *out)
+plan_query(struct req *rq, const struct query_form *f, const struct select *sel,
+           struct explain_tree *t, struct explain_plan *out)
 {
     struct plan_query q = {.lo = sel->range.lo,
                            .hi = range_hi(&sel->range),
@@ -269,26 +265,13 @@ plan_query(struct req *rq, const struct query_form *f,
     rc = plan_choose(rq->db, rq->dbi, &q, rq->arena, &p);
     if (rc != NQ_OK)
         return rc;
-    if (is_by_ranks(f, sel))
-        correct_for_ranks(&p);
-    put_plan(rq, t, &p, sel);
-    if (is_by_ranks(f, sel))
+    put_plan(t, &p, sel);
+    out->uses_ranks = is_by_ranks(f, sel);
+    if (out->uses_ranks)
         explain_text(t, "answered by", slice_lit("counts in the tree"));
     if (strncmp(f->name, "nq.grover", 9) == 0)
         put_grover(rq, t, p.rows_in_range);
-    if (p.kind != PLAN_EMPTY) {
-        out->has_range = true;
-        out->has_hi = p.has_hi;
-        out->pages = p.pages;
-        buf_put_slice(&out->lo, p.lo);
-        buf_put_slice(&out->hi, p.hi);
-    }
-    if (p.kind == PLAN_SEEK) {
-        out->has_hi = true;
-        buf_clear(&out->hi);
-        buf_put_slice(&out->hi, p.lo);
-        buf_put_u8(&out->hi, 0);
-    }
+    keep_plan(&p, sel, out);
     return NQ_OK;
 }
 
@@ -357,17 +340,11 @@ explain_keys(struct req *rq, struct explain_tree *t, struct explain_plan *out)
         explain_text(t, "reason", slice_lit("the command has no keys"));
     } else {
         explain_text(t, "path", slice_lit("seek"));
-        explain_text(t, "reason",
-                     slice_lit("each key is looked up by itself"));
+        explain_text(t, "reason", slice_lit("each key is looked up by itself"));
         put_key(t, "key", rq->argv[out->keys[0]]);
-        explain_open(t, "estimated");
-        explain_int(t, "rows looked at", all);
-        explain_int(t, "rows", all);
-        explain_int(t, "pages", all);
-        explain_int(t, "bytes", all * page_size(rq));
-        explain_close(t);
     }
-    explain_close(t);
+    out->rows = out->matches = out->pages = all;
+    out->has_matches = true;
     return true;
 }
 
@@ -390,5 +367,6 @@ explain_plan_fini(struct explain_plan *p)
 {
     buf_fini(&p->lo);
     buf_fini(&p->hi);
+    program_unref(p->where);
     *p = (struct explain_plan){0};
 }

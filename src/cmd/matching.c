@@ -69,12 +69,36 @@ matching_open_for(struct req *rq, struct select *sel,
     return m;
 }
 
+/* For NQ.EXPLAIN ANALYZE. */
+static void
+add_to_profile(const struct matching *m)
+{
+    struct matching_stats *sum = m->engine->profile;
+    const struct matching_stats *s = &m->stats;
+
+    if (sum == NULL)
+        return;
+    sum->rows += s->rows;
+    sum->matched += s->matched;
+    sum->estimated += s->estimated;
+    sum->far += s->far;
+    sum->batches += s->batches;
+    sum->leaves += s->leaves;
+    sum->misses += s->misses;
+    sum->bytes += s->bytes;
+    sum->take_ns += s->take_ns;
+    sum->run_ns += s->run_ns;
+    sum->far_ns += s->far_ns;
+    sum->is_over = true;
+}
+
 void
 matching_close(struct matching *m)
 {
     if (m == NULL)
         return;
     nq_assert(m->magic == MATCHING_MAGIC && !m->is_closed);
+    add_to_profile(m);
     if (!m->is_cancelled)
         matching_cancel(m, NQ_ECLOSED);
     list_remove(&m->due);

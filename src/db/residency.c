@@ -9,9 +9,10 @@
 #include "store/frames.h"
 
 void
-residency_init(struct residency *r, struct slice lo, const struct slice *hi)
+residency_init(struct residency *r, struct slice lo, const struct slice *hi,
+               bool back)
 {
-    *r = (struct residency){.has_hi = hi != NULL};
+    *r = (struct residency){.has_hi = hi != NULL, .back = back};
     buf_put_slice(&r->lo, lo);
     if (hi != NULL)
         buf_put_slice(&r->hi, *hi);
@@ -24,16 +25,28 @@ residency_fini(struct residency *r)
     buf_fini(&r->hi);
 }
 
+/* What is left begins, or ends, at `bound`. */
+static void
+move_bound(struct residency *r, struct slice bound)
+{
+    struct buf *b = r->back ? &r->hi : &r->lo;
+
+    buf_clear(b);
+    buf_put_slice(b, bound);
+    r->has_hi |= r->back;
+}
+
 nq_rc
 residency_look(struct db *db, uint32_t dbi, struct residency *r, unsigned most)
 {
-    struct slice hi = buf_slice(&r->hi);
     struct btree_leaves l = {.bound = BUF_INIT};
     nq_rc rc = NQ_OK;
 
     while (rc == NQ_OK && most > 0 && !r->is_over) {
+        struct slice hi = buf_slice(&r->hi);
+
         rc = btree_leaves(db_tree(db, dbi), buf_slice(&r->lo),
-                          r->has_hi ? &hi : NULL, false,
+                          r->has_hi ? &hi : NULL, r->back,
                           nq_min(most, BTREE_LEAVES_MAX), &l);
         if (rc != NQ_OK)
             break;
@@ -42,8 +55,7 @@ residency_look(struct db *db, uint32_t dbi, struct residency *r, unsigned most)
         r->leaves += l.count;
         most -= l.count;
         r->is_over = l.is_end;
-        buf_clear(&r->lo);
-        buf_put_slice(&r->lo, buf_slice(&l.bound));
+        move_bound(r, buf_slice(&l.bound));
     }
     if (rc == NQ_NOTFOUND) {
         r->is_over = true;

@@ -13,12 +13,13 @@ struct residency {
     bool is_over;              /* the range is at its end */
     /* What is left of it; private. */
     struct buf lo, hi;
-    bool has_hi;
+    bool has_hi, back;
 };
 
-/* Of [lo, hi), which are copied; hi NULL: no upper end. */
+/* Of [lo, hi), which are copied; hi NULL: no upper end.  back: from its end
+ * on. */
 void residency_init(struct residency *r, struct slice lo,
-                    const struct slice *hi);
+                    const struct slice *hi, bool back);
 void residency_fini(struct residency *r); /* of zeroes: does nothing */
 /* Looks at up to `most` more leaves.  NQ_MISS: parents of them are noted as
  * wanted. */
