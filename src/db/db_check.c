@@ -365,13 +365,14 @@ step_indexes(struct db_check *c)
         begin_table(c);
         return NQ_OK;
     }
-    if (ix->state != INDEX_READY ||
-        (c->bad_indexes >> c->next_index & 1) != 0) {
-        c->next_index++;
-        return NQ_OK;
-    }
-    if (c->index == NULL)
+    if (c->index == NULL) {
+        if (ix->state != INDEX_READY ||
+            (c->bad_indexes >> c->next_index & 1) != 0) {
+            c->next_index++;
+            return NQ_OK;
+        }
         c->index = index_check_new(ix, on_index_finding, c);
+    }
     rc = index_check_step(c->index, INDEX_KEYS);
     if (rc == NQ_AGAIN)
         return NQ_OK;

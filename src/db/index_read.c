@@ -40,7 +40,7 @@ struct index_reader {
     struct index *index; /* NULL: collected, or gone */
     struct index_bounds *bounds;
     unsigned count, at; /* at: the one that is read */
-    bool is_settled, has_sought, is_taken, is_gone, reverse;
+    bool has_sought, is_taken, is_gone, reverse;
     struct buf lo, hi;
     bool has_hi;
     size_t prefix_len, limit, bytes, keys;
@@ -179,7 +179,6 @@ take_waiting(struct index_reader *r)
 {
     struct index *ix = r->index;
 
-    index_settle(ix->all);
     list_each(it, &ix->all->waiting)
     {
         const struct index_key *k = nq_container(it, struct index_key, link);
@@ -249,9 +248,6 @@ index_reader_collect(struct index_reader *r, uint64_t budget_us)
         return NQ_ECLOSED;
     if (ix == NULL)
         return NQ_OK;
-    if (!r->is_settled)
-        take_waiting(r);
-    r->is_settled = true;
     while (r->at < r->count && rc == NQ_OK) {
         if (is_needed(r))
             rc = collect_bounds(r, until_us);
@@ -355,8 +351,8 @@ index_reader_new(struct db *db, const struct index_read *what)
     struct index_reader *r = nq_calloc(1, sizeof *r);
     struct index *ix = what->index;
 
-    nq_unused(db);
     nq_assert(ix->state == INDEX_READY);
+    index_settle(db->indexes); /* before it is told of that */
     r->index = ix;
     list_push_back(&ix->readers, &r->link);
     r->count = what->count + 1;
@@ -372,6 +368,7 @@ index_reader_new(struct db *db, const struct index_read *what)
     r->prefix_len = ix->prefix.len;
     r->limit = what->limit > 0 ? what->limit : INDEX_READ_MAX;
     btree_cursor_init(&r->cursor, &ix->values);
+    take_waiting(r);
     return r;
 }
 
