@@ -461,7 +461,7 @@ one_long_key_keeps_it_from_use(void **state)
     ask_ok(w, "NQ.INDEX CREATE t ON s: FIELD temp");
     memset(line, 'k', INDEX_KEY_MAX + 100);
     memcpy(line, "HSET s:", 7);
-    strcpy(line + INDEX_KEY_MAX + 20, " temp 1");
+    memcpy(line + INDEX_KEY_MAX + 20, " temp 1", 8);
     fake_expect(&w->c, line, ":1|");
     engine_env_turn(&w->env);
     assert_int_equal(info_of(w, "t").long_keys, 1);
