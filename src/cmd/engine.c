@@ -19,6 +19,7 @@
 #include "cmd/notify.h"
 #include "cmd/park.h"
 #include "cmd/pubsub.h"
+#include "cmd/result_cache.h"
 #include "cmd/push.h"
 #include "cmd/scan_cursor.h"
 #include "cmd/slowlog.h"
@@ -73,6 +74,7 @@ engine_new(void)
     e->changes = changes_new();
     e->matchings = matchings_new(e);
     e->cursors = cursors_new(e);
+    e->results = result_cache_new();
     return e;
 }
 
@@ -98,6 +100,7 @@ engine_free(struct engine *e)
     changes_free(e->changes);
     cursors_free(e->cursors);
     matchings_free(e->matchings);
+    result_cache_free(e->results);
     arena_fini(&e->arena);
     nq_free(e->limits.requirepass);
     e->magic = 0;
@@ -124,6 +127,7 @@ engine_detach(struct engine *e)
         park_stop(e);
         cursors_stop(e);
         matchings_stop(e->matchings);
+        result_cache_clear(e->results);
     }
     changes_detach(e->changes);
     e->db = NULL;
@@ -137,6 +141,7 @@ engine_on_touch(void *engine, uint32_t dbi, struct slice key)
 
     NQ_CAST(e, engine, ENGINE_MAGIC);
     watches_touch(e->watches, dbi, key);
+    result_cache_touch(e->results, dbi, key);
     wait_on_touch(e, dbi, key);
 }
 

@@ -173,11 +173,12 @@ struct engine {
     struct errorstats *errors;
     struct slowlog *slowlog;
     struct latency *latency;
-    struct jobs *jobs;           /* maintenance that runs long */
-    struct matchings *matchings; /* queries that read ranges */
-    struct cursors *cursors;     /* and those that clients hold open */
-    struct grover *grover;       /* rules and counts of quantum searches */
-    uint32_t *idle;              /* when keys were used last, see cmd/idle */
+    struct jobs *jobs;            /* maintenance that runs long */
+    struct matchings *matchings;  /* queries that read ranges */
+    struct cursors *cursors;      /* and those that clients hold open */
+    struct grover *grover;        /* rules and counts of quantum searches */
+    uint32_t *idle;               /* when keys were used last, see cmd/idle */
+    struct result_cache *results; /* of such queries */
     char run_id[41];
     const char *version; /* of nqdb */
 };

@@ -136,20 +136,6 @@ add_up(struct matching *m, struct batch *b)
     }
 }
 
-static void
-merge_parts(struct matching *m)
-{
-    list_each(it, &m->spare)
-    {
-        struct batch *b = nq_container(it, struct batch, link);
-
-        if (b->part == NULL)
-            continue;
-        m->sum = m->opts.how.merge(m->opts.how.arg, m->sum, b->part);
-        b->part = NULL;
-    }
-}
-
 /* --- the first batch ------------------------------------------------------ */
 
 static struct batch *
@@ -354,10 +340,8 @@ matching_finish(struct matching *m)
         matching_cancel(m, NQ_NOTFOUND);
         rc = NQ_NOTFOUND;
     }
-    if (rc == NQ_NOTFOUND) {
-        merge_parts(m);
-        rc = NQ_OK;
-    }
+    if (rc == NQ_NOTFOUND)
+        rc = m->opts.what == MATCHING_FOLD ? matching_merge(m) : NQ_OK;
     return wait_if_again(m, rc);
 }
 

@@ -54,9 +54,12 @@ struct matching_how {
     void *(*part_new)(const void *arg);
     nq_rc (*fold)(const void *arg, void *part, const struct row *r,
                   struct row_scratch *s);
-    /* Loop thread: `part`, which it frees, goes into `into` (NULL: the first
-     * one); returns the sum. */
-    void *(*merge)(const void *arg, void *into, void *part);
+    /* `part`, which it frees, goes into `into`.  Any thread, as all here. */
+    nq_rc (*merge)(const void *arg, void *into, void *part);
+    /* The last is merged; may be NULL. */
+    void (*seal)(const void *arg, void *sum);
+    /* How much work merging it is, in rows. */
+    size_t (*weight)(const void *part);
     void (*part_free)(void *part);
     /* Nobody uses arg any more: may come after matching_close(). */
     void (*free)(void *arg);

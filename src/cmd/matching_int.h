@@ -104,11 +104,14 @@ struct matching {
     bool is_far_waiting;  /* likewise, for a gap */
     nq_rc rc;             /* why it ended, if not because all is done */
     struct frames_wait scan_wait, far_wait;
-    struct bits bits;   /* BITS */
-    struct buf keys;    /* BITS: those that match */
-    struct buf anchors; /* BITS: varint rows before it, varint length, key:
-                           where each batch began */
-    void *sum;          /* FOLD */
+    struct bits bits;     /* BITS */
+    struct buf keys;      /* BITS: those that match */
+    struct buf anchors;   /* BITS: varint rows before it, varint length, key:
+                             where each batch began */
+    void *sum;            /* FOLD */
+    struct job merge_job; /* counts as a batch that is RUNNING */
+    enum merge_state { MERGE_NOT_YET, MERGE_RUNNING, MERGED } merge;
+    nq_rc merge_rc;
     struct matching_stats stats;
     struct arena arena; /* of one far row */
 };
@@ -153,6 +156,9 @@ void matching_pump(struct matching *m);
 NQ_MUST_USE nq_rc matching_do_next(struct matching *m, unsigned leaves);
 /* The first batch is done with. */
 void batch_retire(struct batch *b);
+/* FOLD: all parts into one, when no batch is left.  NQ_AGAIN: a worker is at
+ * it, then the matching is due. */
+NQ_MUST_USE nq_rc matching_merge(struct matching *m);
 /* Nothing of what is found, or being found, is wanted any more. */
 void matching_cancel(struct matching *m, nq_rc why);
 /* Reads what was noted as missing; then the matching is due. */

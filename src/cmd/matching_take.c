@@ -23,8 +23,9 @@
 #include "store/store.h"
 
 #define LEAVES_FIRST 4u
-#define BATCH_SHARE 4u /* of the memory, a batch may find at most */
-#define FLIGHT_MAX 8u  /* batches under way */
+#define BATCH_SHARE 4u     /* of the memory, a batch may find at most */
+#define FLIGHT_MAX 8u      /* batches under way */
+#define MERGE_AT_ONCE 256u /* rows of parts that the loop merges itself */
 
 /* --- due ------------------------------------------------------------------ */
 
@@ -212,6 +213,15 @@ tell_others(struct matchings *ms)
 }
 
 static void
+end_running(struct matching *m)
+{
+    if (!m->is_closed)
+        matching_make_due(m);
+    else if (m->running == 0)
+        matching_free(m);
+}
+
+static void
 on_ran(struct job *j)
 {
     struct batch *b = nq_container(j, struct batch, job);
@@ -226,10 +236,7 @@ on_ran(struct job *j)
     ran(b);
     if (m->is_cancelled)
         batch_retire(b);
-    if (m->is_closed && m->running == 0)
-        matching_free(m);
-    else if (!m->is_closed)
-        matching_make_due(m);
+    end_running(m);
 }
 
 static void
@@ -240,6 +247,81 @@ start(struct matching *m, struct batch *b)
     m->shared->pins += b->scan.count;
     b->job = (struct job){.run = run_job, .done = on_ran};
     pool_submit(store_workers(m->engine->store), &b->job, POOL_LONG);
+}
+
+/* --- merging -------------------------------------------------------------- */
+
+/* Parts are in the batches that were used. */
+static void
+merge_all(struct matching *m)
+{
+    const struct matching_how *how = &m->opts.how;
+
+    m->merge_rc = NQ_OK;
+    list_each(it, &m->spare)
+    {
+        struct batch *b = nq_container(it, struct batch, link);
+        void *part = b->part;
+
+        b->part = NULL;
+        if (part == NULL)
+            continue;
+        if (m->sum == NULL)
+            m->sum = part;
+        else if (m->merge_rc == NQ_OK)
+            m->merge_rc = how->merge(how->arg, m->sum, part);
+        else
+            how->part_free(part);
+    }
+    if (m->sum != NULL && how->seal != NULL)
+        how->seal(how->arg, m->sum);
+}
+
+static void
+run_merge(struct job *j)
+{
+    merge_all(nq_container(j, struct matching, merge_job));
+}
+
+static void
+on_merged(struct job *j)
+{
+    struct matching *m = nq_container(j, struct matching, merge_job);
+
+    m->running--;
+    m->merge = MERGED;
+    end_running(m);
+}
+
+static size_t
+parts_weight(struct matching *m)
+{
+    size_t sum = 0;
+
+    list_each(it, &m->spare)
+    {
+        struct batch *b = nq_container(it, struct batch, link);
+
+        if (b->part != NULL)
+            sum += m->opts.how.weight(b->part);
+    }
+    return sum;
+}
+
+nq_rc
+matching_merge(struct matching *m)
+{
+    if (m->merge == MERGE_NOT_YET && !m->opts.is_now &&
+        parts_weight(m) > MERGE_AT_ONCE) {
+        m->merge = MERGE_RUNNING;
+        m->running++;
+        m->merge_job = (struct job){.run = run_merge, .done = on_merged};
+        pool_submit(store_workers(m->engine->store), &m->merge_job, POOL_LONG);
+    } else if (m->merge == MERGE_NOT_YET) {
+        m->merge = MERGED;
+        merge_all(m);
+    }
+    return m->merge == MERGED ? m->merge_rc : NQ_AGAIN;
 }
 
 /* --- taking --------------------------------------------------------------- */
