@@ -274,6 +274,11 @@ bench-size: all
 		build/obj/release/bench/size_table build/obj/release/bench/size_rocksdb
 	@python3 bench/bench_size.py $(CORPUS)
 
+# Fleets of clients are those of the tests.
+FLEET := $(OBJ)/tests/lib/fleet.o $(OBJ)/tests/lib/feed_fleet.o
+$(OBJ)/bench/feed_story: $(FLEET)
+$(OBJ)/bench/feed_story: BENCH_LIBS = $(LIB)
+
 # Traces are read and replayed as the unit tests do it.
 $(OBJ)/bench/trace_replay: $(OBJ)/tests/lib/trace.o
 $(OBJ)/bench/trace_replay: BENCH_LIBS = $(LIB)
