@@ -115,8 +115,8 @@ overflow(struct feed_sub *sub, const struct feed_entry *e)
 
     switch (sub->policy) {
     case PRESSURE_OLDEST:
-        if (sub->gap_from == 0)
-            sub->gap_from = e->at;
+        sub->gap_from = e->at;
+        feed_sub_set_state(sub);
         break;
     case PRESSURE_DISCONNECT:
         sub->feed->all->stats.disconnects++;
@@ -252,7 +252,8 @@ static void
 tell_gap(struct feed_sub *sub)
 {
     struct feeds *all = sub->feed->all;
-    const struct feed_ring *r = &lane_of(sub)->ring;
+    struct feed_lane *l = lane_of(sub);
+    const struct feed_ring *r = &l->ring;
     uint64_t count = r->first - sub->next;
 
     feed_message_gap(&all->body, sub->gap_from, r->base, count);
@@ -260,6 +261,7 @@ tell_gap(struct feed_sub *sub)
     sub->gap_from = 0;
     sub->next = r->first;
     sub->at = r->base;
+    l->least = nq_min(l->least, sub->next);
     sub->dropped += count;
     all->stats.dropped += count;
     all->stats.gaps++;
@@ -309,7 +311,8 @@ feed_lane_check(const struct feed_lane *l)
         live++;
         idle += sub->next == l->ring.end;
         nq_assert(sub->next <= l->ring.end);
-        nq_assert(sub->next >= l->ring.first || sub->policy == PRESSURE_OLDEST);
+        nq_assert(sub->gap_from != 0 ? sub->next < l->ring.first
+                                     : sub->next >= l->least);
     }
     nq_assert(l->live == live && l->idle == idle);
     nq_assert(live > idle || l->ring.first == l->ring.end);

@@ -221,7 +221,7 @@ tell_gap(struct feed_sub *sub)
     sub->dropped += sub->gap_count;
     all->stats.dropped += sub->gap_count;
     all->stats.gaps++;
-    sub->gap_from = 0;
+    sub->gap_from = sub->gap_count = 0;
 }
 
 /* One change that the sub reads by itself. */
