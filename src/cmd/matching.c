@@ -253,6 +253,8 @@ begin(struct matching *m)
     nq_rc rc = NQ_OK;
 
     m->has_begun = true;
+    if (m->reader != NULL)
+        return;
     for (unsigned i = 0; i < AT_ONCE && rc == NQ_OK; i++) {
         if (matching_is_late(m) || m->held >= m->memory)
             return;
@@ -260,6 +262,26 @@ begin(struct matching *m)
     }
     if (rc == NQ_MISS)
         frames_forget_wanted(store_frames(m->engine->store));
+}
+
+/* Before the first batch.  NQ_AGAIN: it is due later, or waits for pages. */
+static nq_rc
+prepare(struct matching *m)
+{
+    nq_rc rc = m->is_planned ? NQ_OK : matching_plan(m);
+
+    m->is_planned = rc == NQ_OK;
+    if (rc == NQ_OK)
+        rc = matching_collect(m);
+    if (rc == NQ_AGAIN) {
+        matching_make_due(m);
+    } else if (rc == NQ_MISS && !m->opts.is_now) {
+        matching_fetch_scan(m);
+        rc = NQ_AGAIN;
+    } else if (rc != NQ_OK && rc != NQ_MISS) {
+        matching_cancel(m, rc);
+    }
+    return rc;
 }
 
 /* work(), with whatever brings it on. */
@@ -270,6 +292,10 @@ go_on(struct matching *m)
 
     if (m->is_cancelled)
         return m->rc;
+    if (m->is_scan_waiting && list_empty(&m->batches))
+        return NQ_AGAIN;
+    if ((rc = prepare(m)) != NQ_OK)
+        return rc;
     if (m->opts.is_now) {
         while ((rc = work(m)) == NQ_AGAIN)
             if ((rc = do_now(m)) != NQ_OK)
@@ -504,9 +530,9 @@ wake(struct matching *m)
 static void
 serve(struct matching *m)
 {
-    if (!m->is_cancelled)
-        matching_pump(m);
-    if (m->is_waiting && (m->is_cancelled || work(m) != NQ_AGAIN))
+    nq_rc rc = go_on(m);
+
+    if (m->is_waiting && rc != NQ_AGAIN)
         wake(m);
 }
 

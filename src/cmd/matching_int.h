@@ -87,18 +87,21 @@ struct matching {
     struct scan_place place;
     struct buf lo, hi; /* as it began */
     bool has_hi;
-    uint64_t session_id;  /* woken instead of opts.wake; 0: none */
-    struct list batches;  /* M1 */
-    struct list spare;    /* with parts of FOLD in them */
-    unsigned running;     /* batches that are RUNNING */
-    unsigned leaves;      /* of the next batch */
-    uint64_t memory;      /* of opts */
-    uint64_t held;        /* bytes found by workers that nobody took yet */
-    uint64_t delivered;   /* rows */
-    bool has_begun;       /* the first leaves were looked at */
-    bool is_taken;        /* no more batches are to be made */
-    bool is_waiting;      /* its consumer was told NQ_AGAIN */
-    bool is_closed;       /* freed as soon as no batch is RUNNING */
+    uint64_t session_id; /* woken instead of opts.wake; 0: none */
+    struct list batches; /* M1 */
+    struct list spare;   /* with parts of FOLD in them */
+    unsigned running;    /* batches that are RUNNING */
+    unsigned leaves;     /* of the next batch */
+    uint64_t memory;     /* of opts */
+    uint64_t held;       /* bytes found by workers that nobody took yet */
+    uint64_t delivered;  /* rows */
+    bool is_planned;
+    struct index_reader *reader; /* NULL: reads leaves */
+    bool is_collected;           /* it may be read */
+    bool has_begun;              /* the first leaves were looked at */
+    bool is_taken;               /* no more batches are to be made */
+    bool is_waiting;             /* its consumer was told NQ_AGAIN */
+    bool is_closed;              /* freed as soon as no batch is RUNNING */
     bool is_cancelled;    /* what is found is not wanted any more; atomic */
     bool is_scan_waiting; /* pages are being read: for the next batch */
     bool is_far_waiting;  /* likewise, for a gap */
@@ -136,6 +139,8 @@ NQ_MUST_USE nq_rc batch_count(struct batch *b, const struct row *r,
                               bool matches, lsn as_of);
 /* Those of `needs` that a row of its type can have. */
 bool row_has(const struct row *r, unsigned needs);
+/* A key that was not decided. */
+void batch_put_gap(struct batch *b, struct slice key);
 void bits_put(struct bits *b, bool bit);
 bool bits_get(const struct bits *b, uint64_t i);
 /* Appends those of [lo, hi). */
@@ -163,11 +168,21 @@ NQ_MUST_USE nq_rc matching_merge(struct matching *m);
 void matching_cancel(struct matching *m, nq_rc why);
 /* Reads what was noted as missing; then the matching is due. */
 void matching_fetch_far(struct matching *m);
+void matching_fetch_scan(struct matching *m);
 void matching_free(struct matching *m); /* nothing is RUNNING */
 /* matchings_turn() is to look at it. */
 void matching_make_due(struct matching *m);
 /* The time that the loop may spend in this turn is over. */
 bool matching_is_late(struct matching *m);
+
+/* --- matching_plan.c ------------------------------------------------------ */
+
+/* Before the first batch.  NQ_MISS. */
+NQ_MUST_USE nq_rc matching_plan(struct matching *m);
+/* What the index tells, in slices; without one: NQ_OK.  NQ_AGAIN, NQ_MISS. */
+NQ_MUST_USE nq_rc matching_collect(struct matching *m);
+/* Fills a batch with the next keys of the index; NQ_NOTFOUND. */
+NQ_MUST_USE nq_rc matching_take_keys(struct matching *m, struct batch *b);
 
 /* --- matching_tell.c ------------------------------------------------------ */
 

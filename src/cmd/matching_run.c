@@ -144,8 +144,8 @@ batch_count(struct batch *b, const struct row *r, bool matches, lsn as_of)
 
 /* --- leaves --------------------------------------------------------------- */
 
-static void
-put_gap(struct batch *b, struct slice key)
+void
+batch_put_gap(struct batch *b, struct slice key)
 {
     buf_put_varint(&b->gaps, key.len);
     buf_put_slice(&b->gaps, key);
@@ -173,7 +173,7 @@ see(void *arg, struct slice key, bool is_whole, const struct record *rec)
     if (near == ROW_FAR || batch_match(b, &row, &matches) != NQ_OK ||
         (matches && !row_has(&row, m->tell_needs)) ||
         batch_count(b, &row, matches, b->as_of) != NQ_OK)
-        put_gap(b, key);
+        batch_put_gap(b, key);
     return b->rc == NQ_OK;
 }
 

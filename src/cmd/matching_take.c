@@ -19,6 +19,7 @@
 #include "cmd/changes.h"
 #include "cmd/engine.h"
 #include "cmd/matching_int.h"
+#include "db/index.h"
 #include "os/clock.h"
 #include "store/store.h"
 
@@ -85,6 +86,13 @@ fetch(struct matching *m, struct frames_wait *w, bool *is_waiting,
     *is_waiting = true;
     w->ready = ready;
     frames_fetch(store_frames(m->engine->store), w);
+}
+
+void
+matching_fetch_scan(struct matching *m)
+{
+    m->stats.misses += frames_wanted(store_frames(m->engine->store));
+    fetch(m, &m->scan_wait, &m->is_scan_waiting, on_scan_pages);
 }
 
 void
@@ -336,7 +344,9 @@ take(struct matching *m, unsigned leaves, struct batch **out)
 
     if (m->opts.what == MATCHING_BITS)
         buf_put_slice(&b->anchor, buf_slice(&m->place.lo));
-    rc = scan_take(m->engine->db, m->dbi, &m->place, leaves, &b->scan);
+    rc = m->reader != NULL
+             ? matching_take_keys(m, b)
+             : scan_take(m->engine->db, m->dbi, &m->place, leaves, &b->scan);
     m->stats.take_ns += clock_mono_ns() - began;
     if (rc != NQ_OK) {
         batch_reset(b);
@@ -375,6 +385,8 @@ leaves_allowed(struct matching *m)
     unsigned most = (unsigned)nq_min(
         (m->memory / BATCH_SHARE) >> fr->page_shift, (uint64_t)SCAN_LEAVES);
 
+    if (m->reader != NULL)
+        return list_empty(&m->batches) ? 1 : 0;
     if (ms->pins_max == 0)
         ms->pins_max = scan_pins_max(m->engine->db);
     if (m->running >= flight || m->held >= m->memory ||
@@ -398,14 +410,13 @@ matching_pump(struct matching *m)
         if ((rc = take(m, leaves, &b)) != NQ_OK)
             break;
         m->leaves = nq_min(2 * nq_max(m->leaves, LEAVES_FIRST), SCAN_LEAVES);
-        if (b->scan.is_far)
+        if (b->scan.count == 0)
             ran(b);
         else
             start(m, b);
     }
     if (rc == NQ_MISS) {
-        m->stats.misses += frames_wanted(store_frames(m->engine->store));
-        fetch(m, &m->scan_wait, &m->is_scan_waiting, on_scan_pages);
+        matching_fetch_scan(m);
     } else if (rc != NQ_OK) {
         m->is_taken = true;
         m->rc = rc == NQ_NOTFOUND ? NQ_OK : rc;
@@ -444,6 +455,7 @@ matching_free(struct matching *m)
         m->opts.how.part_free(m->sum);
     if (m->opts.how.free != NULL)
         m->opts.how.free((void *)(uintptr_t)m->opts.how.arg);
+    index_reader_free(m->reader);
     select_fini(&m->sel);
     scan_place_fini(&m->place);
     buf_fini(&m->lo);
