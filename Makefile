@@ -276,8 +276,16 @@ bench-size: all
 
 # Fleets of clients are those of the tests.
 FLEET := $(OBJ)/tests/lib/fleet.o $(OBJ)/tests/lib/feed_fleet.o
-$(OBJ)/bench/feed_story: $(FLEET)
-$(OBJ)/bench/feed_story: BENCH_LIBS = $(LIB)
+$(OBJ)/bench/feed_story $(OBJ)/bench/bench_feeds: $(FLEET)
+$(OBJ)/bench/feed_story $(OBJ)/bench/bench_feeds: BENCH_LIBS = $(LIB)
+
+## make bench-feeds    how fast changes reach subscribers, and what feeds cost:
+##                     BENCH_ARGS="-p 6379 -n 1000 -r 100", "-p 6379 -i 10000"
+.PHONY: bench-feeds
+bench-feeds:
+	@$(MAKE) --no-print-directory MODE=release \
+		build/obj/release/bench/bench_feeds
+	@build/obj/release/bench/bench_feeds $(BENCH_ARGS)
 
 # Traces are read and replayed as the unit tests do it.
 $(OBJ)/bench/trace_replay: $(OBJ)/tests/lib/trace.o
