@@ -218,6 +218,8 @@ grover_run_wake(void *arg)
 /* --- the worker ------------------------------------------------------------
  */
 
+static void submit(struct grover_run *r);
+
 static void
 run_job(struct job *j)
 {
@@ -232,8 +234,18 @@ on_worked(struct job *j)
     r->is_working = false;
     if (r->is_orphan)
         destroy(r);
+    else if (r->end == SEARCH_PAUSED && !atomic_load(&r->cancel))
+        submit(r);
     else
         grover_run_wake(r);
+}
+
+static void
+submit(struct grover_run *r)
+{
+    r->is_working = true;
+    r->job = (struct job){.run = run_job, .done = on_worked};
+    pool_submit(store_workers(r->engine->store), &r->job, POOL_LONG);
 }
 
 static enum grover_step
@@ -242,9 +254,7 @@ begin_work(struct grover_run *r)
     sm_move(&r->sm, RUN_WORK);
     r->wanted = r->query.count - r->result.key_count;
     r->measured_before = r->measured_count;
-    r->is_working = true;
-    r->job = (struct job){.run = run_job, .done = on_worked};
-    pool_submit(store_workers(r->engine->store), &r->job, POOL_LONG);
+    submit(r);
     return GROVER_WAITS;
 }
 
@@ -351,7 +361,8 @@ decide(struct grover_run *r)
 static enum grover_step
 weigh(struct grover_run *r)
 {
-    if (r->plan.simulates && r->end == SEARCH_CANCELLED)
+    if (r->plan.simulates &&
+        (r->end == SEARCH_CANCELLED || r->end == SEARCH_PAUSED))
         return done(r, NQ_ECLOSED);
     if (r->query.kind == GROVER_SPECTRUM)
         return done(r, NQ_OK);

@@ -64,6 +64,8 @@ struct grover_run {
     struct oracle all;  /* as gathered */
     struct oracle left; /* without what was measured */
     struct search *search;
+    struct search_least least;
+    struct amplitudes *spectrum;
     uint64_t *starts; /* of every GROVER_STRIDEth key in matching_keys() */
     enum search_end end;
     struct buf measured;      /* keys: varint length and bytes, each */
@@ -92,8 +94,9 @@ void grover_gather_end(struct grover_run *r);
 
 /* --- grover_work.c -------------------------------------------------------- */
 
-/* On a worker: appends to `measured` what a simulation, or else the order of
- * keys, has to say; up to `wanted`. */
+/* On a worker, for some milliseconds: appends to `measured` what a simulation,
+ * or else the order of keys, has to say; up to `wanted`.  r->end tells whether
+ * it is to be called again (SEARCH_PAUSED). */
 void grover_work(struct grover_run *r);
 void grover_work_end(struct grover_run *r);
 

@@ -2,7 +2,10 @@
  *
  * It reads the bits, keys and numbers that were gathered, which stand still
  * (I1 of grover_run_int.h), and puts the keys of what it measured aside; the
- * loop asks the store about them. */
+ * loop asks the store about them.
+ *
+ * It works for some milliseconds at a time, so that queries which need workers
+ * for less have theirs in between. */
 #include <math.h>
 
 #include "base/check.h"
@@ -10,6 +13,8 @@
 #include "base/mem.h"
 #include "cmd/grover_run_int.h"
 #include "os/clock.h"
+
+#define PACE (UINT64_C(1) << 24) /* amplitudes changed at a time */
 
 /* --- keys by number --------------------------------------------------------
  */
@@ -92,18 +97,19 @@ believed(const struct grover_run *r)
 static void
 find(struct grover_run *r)
 {
-    uint64_t row, taken = 0;
+    uint64_t row, until = r->measured_before + r->wanted;
 
-    while (taken < r->wanted && r->left.marked > 0) {
+    if (r->end != SEARCH_PAUSED)
         search_forget(r->search, believed(r));
-        r->end = search_find(r->search, &row);
-        if (r->end != SEARCH_CANCELLED)
-            keep_state(r, search_amplitudes(r->search));
-        if (r->end != SEARCH_FOUND)
-            return;
-        take_out(r, row);
-        taken++;
-    }
+    r->end = search_find(r->search, &row);
+    if (r->end == SEARCH_FOUND || r->end == SEARCH_GAVE_UP)
+        keep_state(r, search_amplitudes(r->search));
+    if (r->end != SEARCH_FOUND)
+        return;
+    take_out(r, row);
+    search_forget(r->search, believed(r));
+    if (r->measured_count < until && r->left.marked > 0)
+        r->end = SEARCH_PAUSED;
 }
 
 /* The first ones that are left. */
@@ -134,60 +140,83 @@ exclude(struct grover_run *r)
 }
 
 static void
-least(struct grover_run *r)
+begin_least(struct grover_run *r)
 {
-    struct search_least l = {
+    if (r->measured_count > 0)
+        exclude(r);
+    r->least = (struct search_least){
         .numbers = r->numbers,
         .rows = r->result.rows,
         .wants_greatest = r->query.kind == GROVER_GREATEST,
         .opts = {.max_iterations = r->max_iterations,
+                 .pace = PACE,
                  .is_complex = r->query.is_complex},
         .seed = r->query.seed + r->measured_count,
         .cancel = &r->cancel,
     };
+}
+
+static void
+least(struct grover_run *r)
+{
+    struct search_least *l = &r->least;
     struct search_counts *sum = &r->result.counts;
 
-    if (r->measured_count > 0)
-        exclude(r);
-    r->end = search_least(&l);
-    l.counts.runs += sum->runs;
-    l.counts.calls += sum->calls;
-    *sum = l.counts;
-    r->result.thresholds += l.thresholds;
-    if (r->end != SEARCH_FOUND || !isfinite(r->numbers[l.row]))
+    if (r->end != SEARCH_PAUSED)
+        begin_least(r);
+    if ((r->end = search_least(l)) == SEARCH_PAUSED)
         return;
-    r->measured_row = l.row;
-    r->result.number = r->numbers[l.row];
-    put_measured(r, l.row);
+    l->counts.runs += sum->runs;
+    l->counts.calls += sum->calls;
+    *sum = l->counts;
+    r->result.thresholds += l->thresholds;
+    if (r->end != SEARCH_FOUND || !isfinite(r->numbers[l->row]))
+        return;
+    r->measured_row = l->row;
+    r->result.number = r->numbers[l->row];
+    put_measured(r, l->row);
 }
 
 /* --- the spectrum ----------------------------------------------------------
  */
 
 static void
-spectrum(struct grover_run *r)
+note_chance(struct grover_run *r, uint64_t k)
 {
-    uint64_t n = r->result.spectrum_count;
-    struct amplitudes *a = amplitudes_new(r->all.rows, r->query.is_complex);
     struct search_counts *counts = &r->result.counts;
     struct amplitudes_sums sums;
 
-    r->result.spectrum = nq_calloc(n, sizeof *r->result.spectrum);
-    r->end = SEARCH_FOUND;
-    for (uint64_t k = 0; k < n; k++) {
-        if (k > 0 && !amplitudes_iterate(a, &r->all, 1, &r->cancel)) {
-            r->end = SEARCH_CANCELLED;
-            break;
-        }
-        amplitudes_sum(a, &r->all, &sums);
-        r->result.spectrum[k] = sums.success;
-        counts->norm_error = fmax(counts->norm_error, fabs(sums.norm - 1));
-        counts->success = sums.success;
-        counts->iterations = counts->calls = k;
+    amplitudes_sum(r->spectrum, &r->all, &sums);
+    r->result.spectrum[k] = sums.success;
+    counts->norm_error = fmax(counts->norm_error, fabs(sums.norm - 1));
+    counts->success = sums.success;
+    counts->iterations = counts->calls = k;
+}
+
+static void
+spectrum(struct grover_run *r)
+{
+    uint64_t k, done = 0, n = r->result.spectrum_count;
+
+    if (r->spectrum == NULL) {
+        r->spectrum = amplitudes_new(r->all.rows, r->query.is_complex);
+        r->result.spectrum = nq_calloc(n, sizeof *r->result.spectrum);
+        note_chance(r, 0);
     }
-    if (r->end == SEARCH_FOUND)
-        keep_state(r, a);
-    amplitudes_free(a);
+    r->end = SEARCH_FOUND;
+    while ((k = amplitudes_iterations(r->spectrum) + 1) < n) {
+        if (done > PACE) {
+            r->end = SEARCH_PAUSED;
+            return;
+        }
+        if (!amplitudes_iterate(r->spectrum, &r->all, 1, &r->cancel)) {
+            r->end = SEARCH_CANCELLED;
+            return;
+        }
+        note_chance(r, k);
+        done += 4 * r->all.rows; /* sums take longer than steps */
+    }
+    keep_state(r, r->spectrum);
 }
 
 /* --- the job ---------------------------------------------------------------
@@ -201,6 +230,7 @@ begin(struct grover_run *r)
         .matches = believed(r),
         .iterations = r->query.iterations,
         .max_iterations = r->max_iterations,
+        .pace = PACE,
         .is_complex = r->query.is_complex,
     };
 
@@ -218,6 +248,7 @@ grover_work(struct grover_run *r)
     begin(r);
     if (!r->plan.simulates) {
         scan(r);
+        r->end = SEARCH_FOUND;
         return;
     }
     switch (r->query.kind) {
@@ -238,10 +269,13 @@ void
 grover_work_end(struct grover_run *r)
 {
     search_free(r->search);
+    search_least_drop(&r->least);
+    amplitudes_free(r->spectrum);
     oracle_fini(&r->all);
     oracle_fini(&r->left);
     buf_fini(&r->measured);
     nq_free(r->starts);
     r->search = NULL;
+    r->spectrum = NULL;
     r->starts = NULL;
 }

@@ -3,7 +3,7 @@
  * An iteration is: turn the sign of what is marked, then replace each
  * amplitude a by 2 m - a, where m is the mean.  Both happen in one pass over
  * memory, which also adds up what the next one needs for its mean; only the
- * first of a series has its sum taken beforehand.
+ * first after a start has its sum taken beforehand.
  *
  *   I1  amplitudes from `rows` on are 0, in both parts
  *   I2  the squares of all others add up to 1 but for rounding
@@ -28,6 +28,8 @@ struct amplitudes {
     uint64_t rows, iterations;
     unsigned parts;  /* 1: real; 2: the second are the imaginary parts */
     double *part[2]; /* point into `memory` */
+    double sums[2];  /* of the parts with the oracle's signs; has_sums */
+    bool has_sums;
     void *memory;
 };
 
@@ -89,6 +91,7 @@ amplitudes_start(struct amplitudes *a)
     for (uint64_t i = 0; a->parts > 1 && i < a->rows; i++)
         a->part[1][i] = 0;
     a->iterations = 0;
+    a->has_sums = false;
 }
 
 /* --- sums ------------------------------------------------------------------
@@ -191,14 +194,13 @@ bool
 amplitudes_iterate(struct amplitudes *a, const struct oracle *o, uint64_t k,
                    const atomic_bool *cancel)
 {
-    double sums[2] = {0, 0};
-
     nq_assert(o->rows == a->rows);
-    for (unsigned p = 0; k > 0 && p < a->parts; p++)
-        sums[p] = signed_sum(a, p, o);
+    for (unsigned p = 0; !a->has_sums && k > 0 && p < a->parts; p++)
+        a->sums[p] = signed_sum(a, p, o);
+    a->has_sums |= k > 0;
     for (; k > 0; k--) {
         for (unsigned p = 0; p < a->parts; p++) {
-            if (!step(a, p, o, &sums[p], cancel))
+            if (!step(a, p, o, &a->sums[p], cancel))
                 return false;
         }
         a->iterations++;

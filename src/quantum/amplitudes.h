@@ -36,8 +36,9 @@ void amplitudes_free(struct amplitudes *a); /* of NULL: does nothing */
 /* Back to the even start, without iterations. */
 void amplitudes_start(struct amplitudes *a);
 /* `k` times: turns the sign of what the oracle (of as many rows) marks, then
- * reflects about the start.  False: *cancel became true, within some
- * milliseconds; then only start() helps.  `cancel` may be NULL. */
+ * reflects about the start.  The marks stay the same until the next start().
+ * False: *cancel became true, within some milliseconds; then only start()
+ * helps.  `cancel` may be NULL. */
 bool amplitudes_iterate(struct amplitudes *a, const struct oracle *o,
                         uint64_t k, const atomic_bool *cancel);
 uint64_t amplitudes_iterations(const struct amplitudes *a);

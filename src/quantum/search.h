@@ -21,7 +21,8 @@ enum search_end {
     SEARCH_FOUND,
     SEARCH_CANCELLED,
     SEARCH_TOO_LONG, /* a run needs more iterations than `max_iterations` */
-    SEARCH_GAVE_UP   /* SEARCH_RUNS_MOST */
+    SEARCH_GAVE_UP,  /* SEARCH_RUNS_MOST */
+    SEARCH_PAUSED    /* what it may do at a time is done: to be called again */
 };
 
 enum search_way {
@@ -35,6 +36,8 @@ struct search_opts {
     uint64_t matches;    /* KNOWN: what the searcher believes; not 0 */
     uint64_t iterations; /* FIXED */
     uint64_t max_iterations;
+    uint64_t pace; /* amplitudes to be changed in one call, about; 0: as many
+                      as it takes */
     bool is_complex;
 };
 
@@ -58,7 +61,8 @@ struct search *search_new(const struct oracle *o,
 void search_free(struct search *s); /* of NULL: does nothing */
 /* Runs until a marked state is measured: *row. */
 enum search_end search_find(struct search *s, uint64_t *row);
-/* The oracle was changed; KNOWN: so many matches are believed to be left. */
+/* The oracle was changed, and not while a search is paused; KNOWN: so many
+ * matches are believed to be left. */
 void search_forget(struct search *s, uint64_t matches);
 const struct search_counts *search_counts(const struct search *s);
 /* The state of the last run. */
@@ -81,9 +85,14 @@ struct search_least {
     uint64_t row;
     uint64_t thresholds; /* numbers held on the way, the answer among them */
     struct search_counts counts;
+    /* Private. */
+    struct search *search;
+    struct oracle better;
 };
 /* SEARCH_FOUND: row is that of a number that no other is below (of several,
- * any). */
+ * any).  After whatever but SEARCH_PAUSED, nothing is left to be freed. */
 enum search_end search_least(struct search_least *l);
+/* Gives up while it is paused. */
+void search_least_drop(struct search_least *l);
 
 #endif

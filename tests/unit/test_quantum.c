@@ -329,6 +329,34 @@ seeds_repeat_a_search(void **state)
     oracle_fini(&o);
 }
 
+static void
+pauses_change_nothing(void **state)
+{
+    struct search_opts opts = {.way = SEARCH_UNKNOWN, .max_iterations = 1000};
+    struct oracle o = oracle_of(2000, 2);
+    struct search_counts counts[2];
+    unsigned pauses = 0;
+    uint64_t row[2];
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct search *s;
+        enum search_end end;
+
+        opts.pace = i == 0 ? 0 : 7000;
+        s = search_new(&o, &opts, 43, NULL);
+        while ((end = search_find(s, &row[i])) == SEARCH_PAUSED)
+            pauses++;
+        assert_int_equal(end, SEARCH_FOUND);
+        counts[i] = *search_counts(s);
+        search_free(s);
+    }
+    assert_true(pauses > 0);
+    assert_int_equal(row[0], row[1]);
+    assert_memory_equal(&counts[0], &counts[1], sizeof counts[0]);
+    oracle_fini(&o);
+}
+
 /* Enough searches that chance moves the mean by a fifth of what is allowed. */
 static void
 check_unknown(uint64_t rows, uint64_t marked)
@@ -412,11 +440,16 @@ least_numbers_are_found(void **state)
                                  .rows = 1 + rng_below(&rng, 500),
                                  .wants_greatest = i % 2 == 1,
                                  .opts.max_iterations = 1000,
+                                 .opts.pace = i % 3 * 1000,
                                  .seed = i};
+        enum search_end end;
 
         for (unsigned j = 0; j < l.rows; j++)
             numbers[j] = (double)rng_below(&rng, 1000) - 500;
-        assert_int_equal(search_least(&l), SEARCH_FOUND);
+        do
+            end = search_least(&l);
+        while (end == SEARCH_PAUSED);
+        assert_int_equal(end, SEARCH_FOUND);
         for (unsigned j = 0; j < l.rows; j++)
             assert_true(l.wants_greatest ? numbers[j] <= numbers[l.row]
                                          : numbers[j] >= numbers[l.row]);
@@ -440,6 +473,7 @@ main(void)
         cmocka_unit_test(ranks_count_the_marks_below),
         cmocka_unit_test(search_finds_each_match),
         cmocka_unit_test(seeds_repeat_a_search),
+        cmocka_unit_test(pauses_change_nothing),
         cmocka_unit_test(unknown_matches_cost_what_theory_says),
         cmocka_unit_test(theory_of_unknown_matches_keeps_its_bound),
         cmocka_unit_test(searches_end_at_their_limits),
