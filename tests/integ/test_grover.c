@@ -618,16 +618,16 @@ measured_keys_are_asked_about_again(void **state)
 
     (void)state;
     set("quantum.max_iterations", "1000");
-    id = ask("NQ.GROVER PREFIX r: WHERE n < 200 COUNT 200 COMPLEX ASYNC")
+    id = ask("NQ.GROVER PREFIX r: WHERE n < 80 COUNT 80 COMPLEX ASYNC")
              ->integer;
     wait_for_memory();
-    change_first(200, 1000);
+    change_first(80, 1000);
     wait_for_quiet();
     ask("NQ.GROVER.RESULT %lld", id);
-    assert_int_equal(number("matches"), 200);
+    assert_int_equal(number("matches"), 80);
     assert_int_equal(field("keys")->elements, 0);
-    assert_int_equal(number("rejected"), 200);
-    change_first(200, 0);
+    assert_int_equal(number("rejected"), 80);
+    change_first(80, 0);
     set_defaults();
 }
 
