@@ -618,8 +618,8 @@ measured_keys_are_asked_about_again(void **state)
 
     (void)state;
     set("quantum.max_iterations", "1000");
-    id = ask("NQ.GROVER PREFIX r: WHERE n < 80 COUNT 80 COMPLEX ASYNC")
-             ->integer;
+    id =
+        ask("NQ.GROVER PREFIX r: WHERE n < 80 COUNT 80 COMPLEX ASYNC")->integer;
     wait_for_memory();
     change_first(80, 1000);
     wait_for_quiet();
