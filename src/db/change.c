@@ -1,8 +1,10 @@
 /* db/change.c - noting what covered keys were before a command changes them,
  * and telling what became of them behind it.
  *
- *   CHANGE  (key) u8 event | image before | image after    (image.c)
- *           (key: lo) u8 event | u8 has_hi | hi            of a range
+ *   CHANGE  (key) u8 event | varint ms | image before | image after
+ *           (key: lo) u8 event | varint ms | u8 has_hi | hi   of a range
+ *
+ * The ms are the wall clock of the command; images are those of image.c.
  *
  * A key goes this way within one command:
  *
@@ -231,6 +233,7 @@ tell(struct db *db, struct noted *n)
     if (is.exists || was_there) {
         buf_clear(&l->told);
         buf_put_u8(&l->told, (uint8_t)(is.exists ? CHANGE_SET : n->gone));
+        buf_put_varint(&l->told, db->now_ms);
         buf_put_slice(&l->told, n->was);
         image_encode(&is, &l->told);
         log_change(db, n->db, n->key);
@@ -294,6 +297,7 @@ change_tell_range(struct db *db, enum change_event event,
     b = &log_of(db)->told;
     buf_clear(b);
     buf_put_u8(b, (uint8_t)event);
+    buf_put_varint(b, db->now_ms);
     buf_put_u8(b, r->has_hi);
     if (r->has_hi)
         buf_put_slice(b, r->hi);
@@ -327,7 +331,9 @@ change_decode(lsn at, uint32_t db, struct slice key, struct slice args,
     uint8_t event;
 
     *out = (struct change){.at = at, .db = db, .key = key};
-    if (!cursor_get_u8(&c, &event))
+    cursor_get_u8(&c, &event);
+    cursor_get_varint(&c, &out->time_ms);
+    if (!cursor_ok(&c))
         return false;
     out->event = (enum change_event)event;
     switch (out->event) {

@@ -53,6 +53,7 @@ struct image {
 /* Borrowed from the bytes it was decoded from, or for the call. */
 struct change {
     lsn at;
+    uint64_t time_ms; /* wall clock of the command */
     enum change_event event;
     uint32_t db;
     struct slice key; /* GONE, RESET: the first of the range */
@@ -64,10 +65,12 @@ struct change {
 /* Whether it concerns keys of the range. */
 bool change_is_in(const struct change *c, const struct key_range *r);
 
-/* The image as a row of a query: key, type, expiry; length and value if it has
- * them, else out->has lacks ROW_VALUE or ROW_FIELDS and a program takes them
- * for missing.  Only of an image that exists.  `fields` is memory for what
- * out->arg says.  Any thread. */
+/* The image as a row of a query, as of now_ms, as a rule the time_ms of its
+ * change: then whoever reads the change, and when, sees the same row.  Key,
+ * type, expiry; length and value if it has them, else out->has lacks ROW_VALUE
+ * or ROW_FIELDS.  What is over by then is told as it was before.  Only of an
+ * image that exists.  `fields` is memory for what out->arg says.  Any
+ * thread. */
 void image_row(const struct image *im, struct slice key, uint64_t now_ms,
                struct row_fields *fields, struct row *out);
 

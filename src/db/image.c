@@ -193,6 +193,19 @@ image_decode(struct cursor *c, struct image *out)
            (!out->has_value || out->type == DB_STRING || out->type == DB_HASH);
 }
 
+static bool
+is_row(const struct image *im, struct slice key, unsigned needs,
+       uint64_t now_ms, struct row_fields *fields, struct row *out)
+{
+    enum row_near is = db_row_near(key, &im->rec, needs, now_ms, fields, out);
+
+    if (is != ROW_OVER)
+        return is == ROW_NEAR;
+    is = db_row_near(key, &im->rec, needs, 0, fields, out);
+    out->now_ms = im->expire_ms != 0 ? nq_min(now_ms, im->expire_ms) : now_ms;
+    return is == ROW_NEAR;
+}
+
 void
 image_row(const struct image *im, struct slice key, uint64_t now_ms,
           struct row_fields *fields, struct row *out)
@@ -202,8 +215,7 @@ image_row(const struct image *im, struct slice key, uint64_t now_ms,
     nq_assert(im->exists);
     if (im->has_value)
         needs |= im->type == DB_HASH ? ROW_FIELDS : ROW_VALUE;
-    if (im->has_value &&
-        db_row_near(key, &im->rec, needs, now_ms, fields, out) == ROW_NEAR)
+    if (im->has_value && is_row(im, key, needs, now_ms, fields, out))
         return;
     *out = (struct row){.key = key,
                         .type = db_type_name(im->type),
