@@ -243,6 +243,15 @@ bench-stall:
 	@$(MAKE) --no-print-directory MODE=release build/obj/release/bench/stall
 	@build/obj/release/bench/stall $(BENCH_ARGS)
 
+$(OBJ)/bench/stream: BENCH_LIBS = -lhiredis
+
+## make bench-stream   NQ.STREAM: rows a second, first batch, PING meanwhile:
+##                     BENCH_ARGS="-p 6379 -n 1000000 -c 1 -s"
+.PHONY: bench-stream
+bench-stream:
+	@$(MAKE) --no-print-directory MODE=release build/obj/release/bench/stream
+	@build/obj/release/bench/stream $(BENCH_ARGS)
+
 ## make bench-seal     what encryption costs checkpoints and the log
 .PHONY: bench-seal
 bench-seal:

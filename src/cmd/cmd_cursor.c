@@ -61,6 +61,18 @@ waiting_of(struct req *rq, uint64_t id)
     return w;
 }
 
+static struct cursor *
+find(struct req *rq, struct slice id)
+{
+    struct cursor *c = cursor_find(rq, id, CURSOR_PULL);
+
+    if (c == NULL)
+        reply_error(rq, "-NOCURSOR this connection has no cursor of that id: "
+                        "it is at its end, was closed, or was idle for too "
+                        "long");
+    return c;
+}
+
 static struct slice
 id_text(uint64_t id, char dst[24])
 {
@@ -123,7 +135,7 @@ cmd_nq_cursor_open(struct req *rq)
         }
         waiting_of(rq, c->id);
     } else {
-        c = cursor_find(rq, id_text(waiting_of(rq, 0)->id, text), CURSOR_PULL);
+        c = find(rq, id_text(waiting_of(rq, 0)->id, text));
         if (c == NULL)
             return;
     }
@@ -199,7 +211,7 @@ parse_rows(struct req *rq, int64_t *n)
 void
 cmd_nq_cursor_read(struct req *rq)
 {
-    struct cursor *c = cursor_find(rq, rq->argv[2], CURSOR_PULL);
+    struct cursor *c = find(rq, rq->argv[2]);
     struct waiting *w;
     int64_t n;
     nq_rc rc;
@@ -230,7 +242,7 @@ cmd_nq_cursor_read(struct req *rq)
 void
 cmd_nq_cursor_close(struct req *rq)
 {
-    struct cursor *c = cursor_find(rq, rq->argv[2], CURSOR_PULL);
+    struct cursor *c = find(rq, rq->argv[2]);
 
     if (c == NULL)
         return;

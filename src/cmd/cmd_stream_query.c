@@ -2,8 +2,9 @@
  * are pushed to the client as long as it has credits.
  *
  *   NQ.STREAM selector [clauses] [SNAPSHOT] [BATCH n] [CREDITS c]  -> id
- *   NQ.CREDIT id n  -> credits that there are now
- *   NQ.CANCEL id    -> rows that were pushed; nothing follows that reply
+ *   NQ.CREDIT id n  -> credits that there are now; 0: it is over
+ *   NQ.CANCEL id    -> rows that were pushed, null: it was over; in any case
+ *                      nothing follows that reply
  *
  * Pushes (RESP3), each an array of four: "nq.stream", id, what, and
  *
@@ -17,7 +18,8 @@
  * RESP2 has no pushes that a client could tell from replies, so there a stream
  * is refused; NQ.CURSOR does the same by asking.
  *
- *   pump <- source has rows | the session has room | credits came
+ *   due <- the source has rows | the session has room | credits came
+ *   cursors_turn -> stream_pump: fill, push, and again
  *
  *   S1  a push is put only where pressure_has_room() says so: no command of
  *       the session is running, and little is unsent; so memory is the batch,
@@ -45,7 +47,7 @@
 #define BATCH_USUAL 100u
 #define CREDITS_MAX UINT32_MAX
 #define CREDITS_USUAL 10u
-#define TURN_NS 300000u /* of one pump; then others have their turn */
+#define PUMP_BYTES (16u << 10) /* then others have their turn */
 
 struct cursor_stream {
     struct cursor *cursor;
@@ -245,21 +247,21 @@ pump_once(struct cursor *c)
 void
 stream_pump(struct cursor *c)
 {
-    uint64_t end_ns = clock_mono_ns() + TURN_NS;
+    uint64_t enough = c->s->out.put + PUMP_BYTES;
     enum pumped how = PUMP_ON;
 
     if (!source_is_open(c->source))
         return;
-    while (how == PUMP_ON && clock_mono_ns() < end_ns)
+    while (how == PUMP_ON && c->s->out.put < enough)
         how = pump_once(c);
     if (how == PUMP_ON)
-        pressure_wait_room(c->s, &c->stream->room);
+        cursor_make_due(c);
 }
 
 static void
 on_room(struct pressure_wait *w)
 {
-    stream_pump(nq_container(w, struct cursor_stream, room)->cursor);
+    cursor_make_due(nq_container(w, struct cursor_stream, room)->cursor);
 }
 
 /* --- time --------------------------------------------------------------------
@@ -394,7 +396,7 @@ cmd_nq_stream(struct req *rq)
     pressure_wait_init(&st->room, on_room);
     c->stream = st;
     reply_int(rq, (int64_t)c->id);
-    pressure_wait_room(c->s, &st->room);
+    cursor_make_due(c);
 }
 
 void
@@ -403,13 +405,16 @@ cmd_nq_credit(struct req *rq)
     struct cursor *c = cursor_find(rq, rq->argv[1], CURSOR_STREAM);
     uint64_t n;
 
-    if (c == NULL ||
-        !parse_count(rq, rq->argv[2], "NQ.CREDIT", CREDITS_MAX, &n))
+    if (!parse_count(rq, rq->argv[2], "NQ.CREDIT", CREDITS_MAX, &n))
         return;
+    if (c == NULL) {
+        reply_int(rq, 0);
+        return;
+    }
     c->stream->credits = nq_min(c->stream->credits + n, (uint64_t)CREDITS_MAX);
     cursor_touch(c);
     reply_int(rq, (int64_t)c->stream->credits);
-    pressure_wait_room(c->s, &c->stream->room);
+    cursor_make_due(c);
 }
 
 void
@@ -417,8 +422,10 @@ cmd_nq_cancel(struct req *rq)
 {
     struct cursor *c = cursor_find(rq, rq->argv[1], CURSOR_STREAM);
 
-    if (c == NULL)
+    if (c == NULL) {
+        reply_null(rq);
         return;
+    }
     reply_int(rq, (int64_t)c->given);
     cursor_close(c);
 }

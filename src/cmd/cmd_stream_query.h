@@ -4,7 +4,7 @@
 
 #include "cmd/cursors.h"
 
-/* Pushes what can be pushed now; may close the cursor. */
+/* Pushes some of what can be pushed now; may close the cursor. */
 void stream_pump(struct cursor *c);
 /* Progress, and batches that are not full but old; may close the cursor. */
 void stream_cron(struct cursor *c, uint64_t now_ms);

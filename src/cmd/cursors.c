@@ -1,7 +1,9 @@
 /* cmd/cursors.c - the table of open queries.
  *
  *   C1  each is in the table by id, and in the list of its session
- *   C2  a source wakes its cursor only while somebody waits: a command of the
+ *   C2  what streams push takes TURN_NS of a turn, whoever they are: each gets
+ *       a batch, then the next one
+ *   C3  a source wakes its cursor only while somebody waits: a command of the
  *       session (is_blocking), or the stream
  *
  * Called by cmd_cursor.c, cmd_stream_query.c, session.c and engine.c. */
@@ -16,8 +18,11 @@
 #include "cmd/session.h"
 #include "os/clock.h"
 
+#define TURN_NS 500000u
+
 struct cursors {
     struct hash table;
+    struct list due;
     uint64_t next_id;
     struct cursors_stats stats;
 };
@@ -37,7 +42,7 @@ on_wake(void *arg)
         c->is_blocking = false;
         session_unblock(c->s);
     } else if (c->stream != NULL) {
-        stream_pump(c);
+        cursor_make_due(c);
     }
 }
 
@@ -118,6 +123,7 @@ cursor_open(struct req *rq, uint32_t *i, const char *const *own,
                          .dbi = rq->dbi,
                          .opened_ms = clock_mono_ms()};
     c->used_ms = c->opened_ms;
+    list_init(&c->due);
     o.arg = c;
     c->source = source_open(rq->engine, &sel, &o);
     select_fini(&sel);
@@ -144,7 +150,6 @@ has_id(const struct hash_node *n, const void *id)
 struct cursor *
 cursor_find(struct req *rq, struct slice text, enum cursor_kind kind)
 {
-    const char *what = kind == CURSOR_PULL ? "cursor" : "stream";
     struct hash_node *n = NULL;
     struct cursor *c;
     int64_t number;
@@ -155,13 +160,7 @@ cursor_find(struct req *rq, struct slice text, enum cursor_kind kind)
         n = hash_find(&rq->engine->cursors->table, hash_u64(id), has_id, &id);
     }
     c = n == NULL ? NULL : nq_container(n, struct cursor, node);
-    if (c != NULL && c->s == rq->s && c->kind == kind)
-        return c;
-    reply_error(rq,
-                "-NOCURSOR this connection has no %s of that id: it is at "
-                "its end, was closed, or was idle for too long",
-                what);
-    return NULL;
+    return c != NULL && c->s == rq->s && c->kind == kind ? c : NULL;
 }
 
 void
@@ -173,6 +172,7 @@ cursor_close(struct cursor *c)
     source_close(c->source);
     hash_remove(&cs->table, &c->node);
     list_remove(&c->in_session);
+    list_remove(&c->due);
     cs->stats.open[c->kind]--;
     if (c->is_blocking)
         session_unblock(c->s);
@@ -203,6 +203,36 @@ cursors_stop(struct engine *e)
     {
         cursors_drop(nq_container(it, struct session, link));
     }
+}
+
+/* --- turns -------------------------------------------------------------------
+ */
+
+void
+cursor_make_due(struct cursor *c)
+{
+    if (list_empty(&c->due))
+        list_push_back(&c->engine->cursors->due, &c->due);
+}
+
+bool
+cursors_turn(struct engine *e)
+{
+    struct cursors *cs = e->cursors;
+    uint64_t end_ns;
+
+    if (list_empty(&cs->due))
+        return false;
+    end_ns = clock_mono_ns() + TURN_NS;
+    while (!list_empty(&cs->due) && clock_mono_ns() < end_ns)
+        stream_pump(nq_container(list_pop_front(&cs->due), struct cursor, due));
+    return !list_empty(&cs->due);
+}
+
+bool
+cursors_are_due(const struct engine *e)
+{
+    return !list_empty(&e->cursors->due);
 }
 
 /* --- time --------------------------------------------------------------------
@@ -272,6 +302,7 @@ cursors_new(struct engine *e)
 {
     struct cursors *cs = nq_calloc(1, sizeof *cs);
 
+    list_init(&cs->due);
     cs->next_id = 1 + rng_below(&e->rng, 1000000);
     return cs;
 }

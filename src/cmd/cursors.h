@@ -33,7 +33,7 @@ struct cursor {
     struct cursor_stream *stream; /* CURSOR_STREAM: cmd_stream_query.c */
     /* private */
     struct hash_node node;
-    struct list in_session;
+    struct list in_session, due;
 };
 
 struct cursors *cursors_new(struct engine *e);
@@ -44,16 +44,22 @@ void cursors_free(struct cursors *cs); /* none is open; of NULL: nothing */
  * it.  NULL: an error is answered; sel is zeroes in any case. */
 struct cursor *cursor_open(struct req *rq, uint32_t *i, const char *const *own,
                            enum cursor_kind kind);
-/* Of this session; NULL: an error is answered. */
+/* Of this session; NULL: there is none (any more). */
 struct cursor *cursor_find(struct req *rq, struct slice id,
                            enum cursor_kind kind);
 void cursor_close(struct cursor *c);
 void cursor_touch(struct cursor *c); /* it is being used */
+/* A stream has something to push, or may have: in one of the next turns. */
+void cursor_make_due(struct cursor *c);
 
 /* The session ends, or is RESET. */
 void cursors_drop(struct session *s);
 /* Before the databases are closed: those of all sessions. */
 void cursors_stop(struct engine *e);
+/* Once a turn: streams that are due, for half a millisecond all together; true:
+ * there is more. */
+bool cursors_turn(struct engine *e);
+bool cursors_are_due(const struct engine *e);
 /* Ten times a second. */
 void cursors_cron(struct engine *e);
 /* Calls fn for each of the session (NULL: of all sessions). */

@@ -205,6 +205,7 @@ engine_turn(struct engine *e)
         engine_unpause(e);
     if (e->db != NULL && !e->is_loading)
         has_matchings = matchings_turn(e->matchings);
+    has_matchings |= cursors_turn(e);
     more = park_turn(e) || has_matchings;
     if (e->db != NULL && !e->is_loading && e->pause_until_ms == 0) {
         db_set_now(e->db, clock_wall_ms());
@@ -250,6 +251,8 @@ engine_next_due_ms(struct engine *e)
         earlier(earlier(park_next_due(e), wait_next_due(e)), e->pause_until_ms);
     int left = time_left(due, clock_mono_ms()), keys = -1;
 
+    if (cursors_are_due(e))
+        return 0;
     if (e->db != NULL && !e->is_loading && e->pause_until_ms == 0)
         keys = time_left(db_next_due(e->db), clock_wall_ms());
     left = sooner(left, keys);

@@ -5,6 +5,8 @@
  *
  *   take snapshot -> on_snapshot -> [ ask -> on_batch ] ... -> over
  *
+ * The first batches are small, so that the first rows are there soon.
+ *
  *   R1  `now` is the batch being taken, `next` the one behind it; a worker is
  *       at work only while `next` is empty and there may be more
  *   R2  wake() is called if somebody was told NQ_AGAIN, once
@@ -25,6 +27,7 @@
 
 #define SOURCE_MAGIC 0x43525553u
 #define ROWS_MAX 4096u /* of one batch */
+#define BATCH_FIRST (8u << 10)
 #define VALUE_MAX (64u << 20)
 
 struct rows {
@@ -53,6 +56,7 @@ struct source {
     struct select sel; /* until it is there */
     struct buf bounds; /* of its range */
     struct rows now, next;
+    size_t batch;           /* bytes of the one to be asked for */
     uint64_t passed, keys;  /* before `now`; of the range */
     bool is_asked, is_last; /* a worker is at it; `next` is the last */
     nq_rc rc;               /* behind `next` */
@@ -93,7 +97,8 @@ ask(struct source *s)
     if (s->is_asked || s->is_last || s->next.count > 0 || s->scan == NULL)
         return;
     s->is_asked = true;
-    snapshot_scan_more(s->scan, ROWS_MAX, SOURCE_BATCH, on_batch, s);
+    snapshot_scan_more(s->scan, ROWS_MAX, s->batch, on_batch, s);
+    s->batch = nq_min(2 * s->batch, SOURCE_BATCH);
 }
 
 static void
@@ -163,6 +168,7 @@ open_snapshot(struct source *s, struct select *sel)
     s->sel.range.hi =
         slice_of(s->bounds.p + s->sel.range.lo.len, s->sel.range.hi.len);
     s->sel.range.lo = slice_of(s->bounds.p, s->sel.range.lo.len);
+    s->batch = BATCH_FIRST;
     s->wait.ready = on_snapshot;
     snapshot_take(s->engine->db, &s->wait);
 }
