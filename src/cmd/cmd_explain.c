@@ -304,7 +304,7 @@ tell_rows(struct explain *x)
         explain_int(&x->tree, a->head[0] == ':' ? "rows" : "reply elements",
                     (uint64_t)n);
     if (a->matched.far > 0)
-        explain_int(&x->tree, "rows with values elsewhere", a->matched.far);
+        explain_int(&x->tree, "rows tested on the loop", a->matched.far);
 }
 
 static void

@@ -9,7 +9,7 @@
 
 #include "base/check.h"
 #include "cmd/engine.h"
-#include "cmd/grover.h"
+#include "cmd/cmd_grover.h"
 #include "cmd/plan.h"
 #include "cmd/reply.h"
 #include "cmd/select.h"
@@ -19,9 +19,10 @@
     (SELECT_WHERE | SELECT_RETURN | SELECT_LIMIT | SELECT_ORDER | SELECT_WHAT)
 
 enum selector_form {
-    FORM_BOUNDS,  /* start end; or a selector */
-    FORM_PREFIX,  /* p */
-    FORM_SELECTOR /* PREFIX p | RANGE start end */
+    FORM_BOUNDS,   /* start end; or a selector */
+    FORM_PREFIX,   /* p */
+    FORM_SELECTOR, /* PREFIX p | RANGE start end */
+    FORM_GROVER    /* as cmd/cmd_grover.h reads it; `at` is its kind */
 };
 
 struct query_form {
@@ -39,10 +40,6 @@ static const char *const stream_words[] = {"SNAPSHOT", "BATCH", "CREDITS",
                                            NULL};
 static const char *const feed_words[] = {"SNAPSHOT", "FROM",   "NOW", "EVENTS",
                                          "AS",       "POLICY", NULL};
-static const char *const grover_words[] = {
-    "MATCHES", "UNKNOWN", "COUNT", "ITERATIONS", "AUTO", "ENGINE",
-    "COMPLEX", "SEED",    "ASYNC", "BY",         NULL};
-
 static const struct query_form forms[] = {
     {"nq.range", FORM_BOUNDS, 1, no_words},
     {"nq.prefix", FORM_PREFIX, 1, no_words},
@@ -51,11 +48,11 @@ static const struct query_form forms[] = {
     {"nq.cursor|open", FORM_SELECTOR, 2, cursor_words},
     {"nq.stream", FORM_SELECTOR, 1, stream_words},
     {"nq.subscribe", FORM_SELECTOR, 1, feed_words},
-    {"nq.grover", FORM_SELECTOR, 1, grover_words},
-    {"nq.grover.plan", FORM_SELECTOR, 1, grover_words},
-    {"nq.grover.min", FORM_SELECTOR, 1, grover_words},
-    {"nq.grover.max", FORM_SELECTOR, 1, grover_words},
-    {"nq.grover.spectrum", FORM_SELECTOR, 1, grover_words},
+    {"nq.grover", FORM_GROVER, GROVER_FIND, NULL},
+    {"nq.grover.plan", FORM_GROVER, GROVER_FIND, NULL},
+    {"nq.grover.min", FORM_GROVER, GROVER_LEAST, NULL},
+    {"nq.grover.max", FORM_GROVER, GROVER_GREATEST, NULL},
+    {"nq.grover.spectrum", FORM_GROVER, GROVER_SPECTRUM, NULL},
 };
 
 static const struct query_form *
@@ -153,50 +150,17 @@ put_plan(struct explain_tree *t, const struct plan *p, const struct select *sel)
 
 /* --- Grover --------------------------------------------------------------- */
 
-/* The number behind `word`; false: it is not there. */
-static bool
-find_number(const struct req *rq, const char *word, uint64_t *out)
-{
-    int64_t v;
-
-    for (uint32_t i = 1; i + 1 < rq->argc; i++) {
-        if (slice_is(rq->argv[i], word) && slice_to_i64(rq->argv[i + 1], &v) &&
-            v >= 0) {
-            *out = (uint64_t)v;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool
-has_word(const struct req *rq, const char *word)
-{
-    for (uint32_t i = 1; i < rq->argc; i++)
-        if (slice_is(rq->argv[i], word))
-            return true;
-    return false;
-}
-
 static void
-put_grover(struct req *rq, struct explain_tree *t, uint64_t rows)
+put_grover(struct req *rq, struct explain_tree *t, const struct grover_query *q)
 {
-    struct grover_ask ask = {.rows = rows,
-                             .is_complex = has_word(rq, "COMPLEX")};
     struct grover_plan p;
 
-    (void)find_number(rq, "MATCHES", &ask.matches);
-    ask.has_iterations = find_number(rq, "ITERATIONS", &ask.iterations);
-    if (has_word(rq, "ENGINE"))
-        ask.engine = has_word(rq, "SIM")         ? GROVER_SIM
-                     : has_word(rq, "CLASSICAL") ? GROVER_CLASSICAL
-                                                 : GROVER_AUTO;
-    grover_plan(rq->engine->grover, &ask, &p);
+    grover_plan_query(rq->engine->grover, q, &p);
     explain_open(t, "quantum");
     explain_printf(t, "decision",
                    p.simulates ? "Grover(N=%llu), simulated"
                                : "classical scan of %llu rows",
-                   (unsigned long long)rows);
+                   (unsigned long long)q->rows);
     explain_text(t, "reason", slice_str(p.reason));
     explain_int(t, "qubits", p.qubits);
     explain_int(t, "state bytes", p.bytes);
@@ -222,6 +186,20 @@ rows_wanted(const struct select *sel)
         return UINT64_MAX;
     return (uint64_t)sel->count +
            (sel->where != NULL && sel->offset > 0 ? (uint64_t)sel->offset : 0);
+}
+
+/* Of a snapshot there is no index; a search marks each row of its range. */
+static bool
+reads_all_rows(const struct req *rq, const struct query_form *f)
+{
+    if (f->form == FORM_GROVER)
+        return true;
+    if (f->own != cursor_words && f->own != stream_words)
+        return false;
+    for (uint32_t i = f->at; i < rq->argc; i++)
+        if (slice_is(rq->argv[i], "SNAPSHOT"))
+            return true;
+    return false;
 }
 
 static void
@@ -254,6 +232,7 @@ plan_query(struct req *rq, const struct query_form *f, const struct select *sel,
                            .hi = range_hi(&sel->range),
                            .where = sel->where,
                            .wanted = rows_wanted(sel),
+                           .no_index = reads_all_rows(rq, f),
                            .needs_counts = true};
     struct plan p;
     nq_rc rc;
@@ -269,10 +248,27 @@ plan_query(struct req *rq, const struct query_form *f, const struct select *sel,
     out->uses_ranks = is_by_ranks(f, sel);
     if (out->uses_ranks)
         explain_text(t, "answered by", slice_lit("counts in the tree"));
-    if (strncmp(f->name, "nq.grover", 9) == 0)
-        put_grover(rq, t, p.rows_in_range);
     keep_plan(&p, sel, out);
     return NQ_OK;
+}
+
+static bool
+explain_grover(struct req *rq, const struct query_form *f,
+               struct explain_tree *t, struct explain_plan *out)
+{
+    struct grover_args args;
+    nq_rc rc;
+
+    if (!grover_args_parse(rq, (enum grover_kind)f->at, &args))
+        return false;
+    args.sel.count = -1;
+    rc = plan_query(rq, f, &args.sel, t, out);
+    if (rc == NQ_OK)
+        put_grover(rq, t, &args.query);
+    else
+        reply_rc(rq, rc);
+    grover_args_drop(&args);
+    return rc == NQ_OK;
 }
 
 static bool
@@ -355,6 +351,8 @@ explain_plan(struct req *rq, struct explain_tree *t, struct explain_plan *out)
     struct slice pattern;
 
     *out = (struct explain_plan){0};
+    if (f != NULL && f->form == FORM_GROVER)
+        return explain_grover(rq, f, t, out);
     if (f != NULL)
         return explain_query(rq, f, t, out);
     if (find_pattern(rq, &pattern))

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../lib/engine_env.h"
+#include "cmd/grover.h"
 
 #define ROWS 4000u
 
@@ -220,6 +221,27 @@ a_command_with_keys_is_a_seek(void **state)
 }
 
 static void
+limits_decide_whether_grover_is_simulated(void **state)
+{
+    static const char query[] =
+        "NQ.EXPLAIN NQ.GROVER PREFIX h: WHERE temp = 7 MATCHES 1";
+    struct world *w = *state;
+    struct grover_limits *limits = &w->env.e->grover->limits;
+    const char *text;
+
+    limits->min_search_space = 10;
+    limits->threshold = ROWS - 1;
+    text = fake_ask(&w->c, query);
+    assert_has(text, "decision: Grover(N=4000), simulated");
+    assert_true(number(text, "quantum|", "qubits") == 12);
+    assert_true(number(text, "quantum|", "iterations") == 49);
+    assert_true(number(text, "quantum|", "success probability") > 0.99);
+    limits->threshold = ROWS + 1;
+    assert_has(fake_ask(&w->c, query), "decision: classical scan of 4000 rows");
+    assert_has(fake_ask(&w->c, query), "reason: grover_threshold");
+}
+
+static void
 what_changes_something_is_not_analyzed(void **state)
 {
     struct world *w = *state;
@@ -283,6 +305,7 @@ main(void)
         cmocka_unit_test(an_index_changes_the_plan),
         cmocka_unit_test(predicted_hits_are_what_is_in_memory),
         cmocka_unit_test(a_command_with_keys_is_a_seek),
+        cmocka_unit_test(limits_decide_whether_grover_is_simulated),
         cmocka_unit_test(what_changes_something_is_not_analyzed),
         cmocka_unit_test(mistakes_are_answered_as_the_command_would),
         cmocka_unit_test(a_client_may_go_meanwhile),

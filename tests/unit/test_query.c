@@ -409,7 +409,7 @@ programs_are_cached_within_bounds(void **state)
     program_cache_get_stats(&s);
     assert_in_range(s.programs, 1, 512);
     assert_in_range(s.bytes, 1, 4 << 20);
-    assert_string_equal((const char *)program_text(p).p, "temp > 1");
+    assert_true(slice_eq(program_text(p), slice_lit("temp > 1")));
     program_unref(p);
     program_cache_clear();
     program_cache_get_stats(&s);
