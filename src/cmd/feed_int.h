@@ -166,8 +166,9 @@ uint64_t feed_lane_waiting(const struct feed_sub *sub);
 
 /* All changes up to `at` are settled. */
 bool feeds_is_settled(const struct feeds *all, lsn at);
-/* The tail is read, from now on at the latest. */
-void feeds_follow(struct feeds *all);
+/* The tail is read, from now on at the latest; up to `at`, which is settled, if
+ * the slice lasts so long. */
+void feeds_follow(struct feeds *all, lsn at);
 /* The slice of this turn is used up. */
 bool feeds_is_over_slice(const struct feeds *all);
 

@@ -278,7 +278,7 @@ read_changes(struct feed_sub *sub)
 static bool
 join(struct feed_sub *sub)
 {
-    feeds_follow(sub->feed->all);
+    feeds_follow(sub->feed->all, sub->at);
     if (sub->ready_at != 0 || sub->gap_from != 0 || !feed_lane_join(sub))
         return false;
     change_reader_close(sub->reader);

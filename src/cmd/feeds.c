@@ -42,18 +42,6 @@ on_tail_ready(void *arg)
     all->has_news = true;
 }
 
-void
-feeds_follow(struct feeds *all)
-{
-    struct change_reader_opts opts = {.ready = on_tail_ready, .arg = all};
-
-    if (all->tail != NULL)
-        return;
-    opts.after = all->tail_at = changes_settled(all->e->changes);
-    all->tail = change_reader_open(all->e->changes, &opts);
-    all->has_news = true;
-}
-
 static bool
 pass_change(void *arg, const struct change *c)
 {
@@ -109,6 +97,20 @@ run_tail(struct feeds *all)
         all->has_news = true;
     else
         all->tail_at = nq_max(all->tail_at, change_reader_at(all->tail));
+}
+
+void
+feeds_follow(struct feeds *all, lsn at)
+{
+    struct change_reader_opts opts = {.ready = on_tail_ready, .arg = all};
+
+    if (all->tail == NULL) {
+        opts.after = all->tail_at = changes_settled(all->e->changes);
+        all->tail = change_reader_open(all->e->changes, &opts);
+        all->has_news = true; /* it calls only once it was read */
+    }
+    if (at > all->tail_at)
+        run_tail(all);
 }
 
 /* --- the turn --------------------------------------------------------------
