@@ -386,7 +386,7 @@ main(int argc, char **argv)
             o.host = optarg;
             break;
         case 'p':
-            o.port = atoi(optarg);
+            o.port = (int)strtol(optarg, NULL, 10);
             break;
         case 'n':
             o.rows = strtoul(optarg, NULL, 10);

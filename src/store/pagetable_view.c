@@ -138,8 +138,11 @@ pagetable_view_end(struct pagetable *pt, struct table_view *v, unsigned budget)
     nq_assert(v->older == NULL || v->older->at == 0);
     nq_assert(v->younger == NULL || v->younger->at == 0);
     pt->version++;
-    while (v->at < v->count && budget > 0)
-        budget -= nq_min(budget, let_go_block(pt, v));
+    while (v->at < v->count && budget > 0) {
+        unsigned cost = let_go_block(pt, v);
+
+        budget -= nq_min(budget, cost);
+    }
     if (v->at < v->count)
         return false;
     unlink_view(pt, v);
