@@ -20,6 +20,11 @@ info_subscribers(struct server *s, struct buf *out)
     info_text(out, "drop_policy",
               pressure_policy_name(
                   (enum pressure_policy)e->limits.queue.drop_policy));
+    info_u64(out, "messages_dropped", e->stats.pubsub_dropped);
+    info_u64(out, "gaps_told", e->stats.pubsub_gaps);
+    info_u64(out, "heartbeats_sent", e->stats.heartbeats);
+    info_u64(out, "push_clients_closed", e->stats.push_closes);
+    info_u64(out, "commands_over_rate", e->stats.rate_limited);
     info_u64(out, "history_channels", h.channels);
     info_u64(out, "history_messages", h.messages);
     info_u64(out, "history_bytes", h.bytes);
