@@ -272,6 +272,14 @@ bench-codec:
 	@$(MAKE) --no-print-directory MODE=release build/obj/release/bench/codec
 	@build/obj/release/bench/codec $(BENCH_ARGS)
 
+## make bench-quantum  Grover's simulation beside the scan:
+##                     BENCH_ARGS="5"
+.PHONY: bench-quantum
+bench-quantum: all
+	@$(MAKE) --no-print-directory MODE=release \
+		build/obj/release/bench/bench_quantum
+	@python3 bench/bench_quantum.py $(BENCH_ARGS)
+
 $(OBJ)/bench/size_rocksdb: BENCH_LIBS = $(call has,rocksdb/c.h,-lrocksdb)
 
 ## make bench-size     how small data becomes, by codec and beside Redis and

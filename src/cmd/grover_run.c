@@ -232,10 +232,11 @@ on_worked(struct job *j)
     struct grover_run *r = nq_container(j, struct grover_run, job);
 
     r->is_working = false;
-    if (r->is_orphan)
-        destroy(r);
-    else if (r->end == SEARCH_PAUSED && !atomic_load(&r->cancel))
+    /* Once more also if it was cancelled: it then frees its state. */
+    if (r->end == SEARCH_PAUSED && r->engine->store != NULL)
         submit(r);
+    else if (r->is_orphan)
+        destroy(r);
     else
         grover_run_wake(r);
 }

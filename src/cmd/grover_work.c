@@ -5,7 +5,8 @@
  * loop asks the store about them.
  *
  * It works for some milliseconds at a time, so that queries which need workers
- * for less have theirs in between. */
+ * for less have theirs in between; and it frees states itself, because giving
+ * large memory back to the system takes longer than the loop has. */
 #include <math.h>
 
 #include "base/check.h"
@@ -219,6 +220,13 @@ spectrum(struct grover_run *r)
     keep_state(r, r->spectrum);
 }
 
+static void
+drop_spectrum(struct grover_run *r)
+{
+    amplitudes_free(r->spectrum);
+    r->spectrum = NULL;
+}
+
 /* --- the job ---------------------------------------------------------------
  */
 
@@ -254,10 +262,14 @@ grover_work(struct grover_run *r)
     switch (r->query.kind) {
     case GROVER_FIND:
         find(r);
+        if (r->end != SEARCH_PAUSED)
+            search_rest(r->search);
         r->result.counts = *search_counts(r->search);
         break;
     case GROVER_SPECTRUM:
         spectrum(r);
+        if (r->end != SEARCH_PAUSED)
+            drop_spectrum(r);
         break;
     default:
         least(r);
@@ -270,12 +282,11 @@ grover_work_end(struct grover_run *r)
 {
     search_free(r->search);
     search_least_drop(&r->least);
-    amplitudes_free(r->spectrum);
+    drop_spectrum(r);
     oracle_fini(&r->all);
     oracle_fini(&r->left);
     buf_fini(&r->measured);
     nq_free(r->starts);
     r->search = NULL;
-    r->spectrum = NULL;
     r->starts = NULL;
 }

@@ -31,7 +31,6 @@ search_new(const struct oracle *o, const struct search_opts *opts,
     s->oracle = o;
     s->opts = *opts;
     s->cancel = cancel;
-    s->state = amplitudes_new(o->rows, opts->is_complex);
     rng_seed(&s->rng, seed);
     return s;
 }
@@ -53,6 +52,13 @@ search_forget(struct search *s, uint64_t matches)
     s->opts.matches = nq_max(matches, (uint64_t)1);
 }
 
+void
+search_rest(struct search *s)
+{
+    amplitudes_free(s->state);
+    s->state = NULL;
+}
+
 const struct search_counts *
 search_counts(const struct search *s)
 {
@@ -72,7 +78,9 @@ reach(struct search *s, uint64_t k)
 {
     uint64_t each = s->oracle->rows << s->opts.is_complex;
 
-    if (s->is_stale || amplitudes_iterations(s->state) > k)
+    if (s->state == NULL)
+        s->state = amplitudes_new(s->oracle->rows, s->opts.is_complex);
+    else if (s->is_stale || amplitudes_iterations(s->state) > k)
         amplitudes_start(s->state);
     s->is_stale = false;
     while (amplitudes_iterations(s->state) < k) {

@@ -64,8 +64,10 @@ enum search_end search_find(struct search *s, uint64_t *row);
 /* The oracle was changed, and not while a search is paused; KNOWN: so many
  * matches are believed to be left. */
 void search_forget(struct search *s, uint64_t matches);
+/* Gives back the memory of the state; the next run makes it again. */
+void search_rest(struct search *s);
 const struct search_counts *search_counts(const struct search *s);
-/* The state of the last run. */
+/* The state of the last run; NULL: it rests. */
 const struct amplitudes *search_amplitudes(const struct search *s);
 
 /* --- the least number (Durr and Hoyer, 1996) ------------------------------ */
