@@ -15,7 +15,7 @@
 #include "../lib/live_server.h"
 #include "base/rng.h"
 
-#define ROUND_MS 400
+#define ROUND_MS 500
 #define DOWN_MS 60
 #define FINISH_MS 30000
 
@@ -55,6 +55,10 @@ run_mode(const char *fsync)
     srv.options[1] = fsync;
     srv.options[2] = "--storage.flush.checkpoint_log_size";
     srv.options[3] = "1mb";
+    srv.options[4] = "--websocket.performance.send_buffer_size";
+    srv.options[5] = "16kb";
+    srv.options[6] = "--websocket.queues.message_queue_size";
+    srv.options[7] = "200";
     assert_true(live_start(&srv));
     o.port = srv.port;
     ff = feed_fleet_new(&o);

@@ -15,6 +15,7 @@
 #include "os/clock.h"
 
 #define RETRY_MS 50
+#define ARRIVE_MS 1000 /* subscribers come one after the other within it */
 #define RECEIVE_BUFFER 32768 /* so that a stuck one soon takes no more */
 #define WINDOW 64u           /* changes of a writer under way */
 #define WHY_MAX 400
@@ -550,7 +551,10 @@ feed_fleet_new(const struct feed_fleet_opts *opts)
     ff->is_under_way = nq_calloc(opts->keys, sizeof *ff->is_under_way);
     ff->retry_ms = nq_calloc(n, sizeof *ff->retry_ms);
     for (unsigned i = 0; i < n; i++)
-        ff->retry_ms[i] = 1;
+        ff->retry_ms[i] =
+            is_writer(ff, i)
+                ? 1
+                : clock_mono_ms() + ARRIVE_MS * i / opts->subscribers;
     rng_seed(&ff->rng, opts->seed);
     return ff;
 }
