@@ -313,9 +313,10 @@ tell_pages(struct explain *x)
     const struct actual *a = &x->actual;
     const struct matching_stats *m = &a->matched;
     uint64_t reads = a->reads + m->misses;
-    uint64_t hits =
-        m->is_over ? m->leaves - nq_min(m->misses, m->leaves) : a->hits;
+    uint64_t hits = a->hits;
 
+    if (m->is_over)
+        hits = m->leaves - nq_min(m->misses, m->leaves) + m->far_hits;
     explain_int(&x->tree, "pages hit", hits);
     explain_int(&x->tree, "pages read", reads);
     if (hits + reads > 0)

@@ -11,6 +11,8 @@
 #include "cmd/reply.h"
 #include "cmd/session.h"
 
+#define LINE_MAX_BYTES 1000u
+
 /* --- putting -------------------------------------------------------------- */
 
 void
@@ -102,6 +104,7 @@ put_line(struct buf *out, const struct explain_tree *t, unsigned i)
 {
     const struct explain_node *n = &t->nodes[i];
 
+    buf_clear(out);
     for (unsigned d = 0; d < n->depth; d++)
         buf_put_str(out, is_followed(t, i, d) ? "│  " : "   ");
     buf_put_str(out, is_followed(t, i, n->depth) ? "├─ " : "└─ ");
@@ -122,17 +125,29 @@ put_line(struct buf *out, const struct explain_tree *t, unsigned i)
     }
 }
 
+/* As a status reply, which redis-cli shows as it is, branches and all. */
+static void
+reply_line(struct req *rq, struct buf *line)
+{
+    line->len = nq_min(line->len, (size_t)LINE_MAX_BYTES);
+    for (size_t i = 0; i < line->len; i++)
+        if (line->p[i] < ' ' || line->p[i] == 127)
+            line->p[i] = '?';
+    buf_put_u8(line, '\0');
+    reply_status(rq, (const char *)line->p);
+}
+
 static void
 reply_lines(struct req *rq, const struct explain_tree *t, struct slice title)
 {
     struct buf line = BUF_INIT;
 
     reply_array(rq, t->count + 1);
-    reply_bulk(rq, title);
+    buf_put_slice(&line, title);
+    reply_line(rq, &line);
     for (unsigned i = 0; i < t->count; i++) {
-        buf_clear(&line);
         put_line(&line, t, i);
-        reply_bulk(rq, buf_slice(&line));
+        reply_line(rq, &line);
     }
     buf_fini(&line);
 }

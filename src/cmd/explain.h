@@ -44,8 +44,8 @@ void explain_printf(struct explain_tree *t, const char *name, const char *fmt,
 void explain_int(struct explain_tree *t, const char *name, uint64_t v);
 void explain_real(struct explain_tree *t, const char *name, double v);
 
-/* RESP3: a map of maps.  RESP2: an array of lines, one a node, with branches
- * drawn before them; the first line is `title`. */
+/* RESP3: a map of maps.  RESP2: an array of lines (simple strings), one a
+ * node, with branches drawn before them; the first line is `title`. */
 void explain_reply(struct req *rq, const struct explain_tree *t,
                    struct slice title);
 

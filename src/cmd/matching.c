@@ -82,6 +82,7 @@ add_to_profile(const struct matching *m)
     sum->matched += s->matched;
     sum->estimated += s->estimated;
     sum->far += s->far;
+    sum->far_hits += s->far_hits;
     sum->batches += s->batches;
     sum->leaves += s->leaves;
     sum->misses += s->misses;

@@ -141,7 +141,8 @@ struct matching_stats {
     uint64_t estimated; /* rows of the range when it began; by an index: what
                            that said */
     uint64_t far;       /* rows that the loop had to decide */
-    uint64_t batches, leaves, misses; /* leaves that had to be read */
+    uint64_t far_hits;  /* requests for pages in memory, for these */
+    uint64_t batches, leaves, misses; /* pages that had to be read */
     uint64_t bytes;                   /* of keys and values looked at */
     uint64_t take_ns, run_ns, far_ns; /* loop, workers, loop */
     bool is_over;

@@ -216,7 +216,8 @@ swap_filled(struct batch *b)
 nq_rc
 batch_fill(struct batch *b)
 {
-    uint64_t began = clock_mono_ns();
+    const struct frames *fr = store_frames(b->m->engine->store);
+    uint64_t began = clock_mono_ns(), hits = fr->hits;
     nq_rc rc;
 
     nq_assert(b->state == BATCH_RAN);
@@ -226,6 +227,7 @@ batch_fill(struct batch *b)
     b->into_bits = &b->filled_bits;
     rc = b->scan.is_far ? fill_range(b) : fill_gaps(b);
     b->m->stats.far_ns += clock_mono_ns() - began;
+    b->m->stats.far_hits += fr->hits - hits;
     if (rc == NQ_AGAIN || rc == NQ_MISS)
         return rc;
     if (b->rc == NQ_OK)

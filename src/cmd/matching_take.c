@@ -83,6 +83,7 @@ static void
 fetch(struct matching *m, struct frames_wait *w, bool *is_waiting,
       void (*ready)(struct frames_wait *w))
 {
+    m->stats.misses += frames_wanted(store_frames(m->engine->store));
     *is_waiting = true;
     w->ready = ready;
     frames_fetch(store_frames(m->engine->store), w);
@@ -91,7 +92,6 @@ fetch(struct matching *m, struct frames_wait *w, bool *is_waiting,
 void
 matching_fetch_scan(struct matching *m)
 {
-    m->stats.misses += frames_wanted(store_frames(m->engine->store));
     fetch(m, &m->scan_wait, &m->is_scan_waiting, on_scan_pages);
 }
 
@@ -354,7 +354,7 @@ take(struct matching *m, unsigned leaves, struct batch **out)
         return rc;
     }
     m->stats.batches++;
-    m->stats.leaves += b->scan.is_far ? 1 : b->scan.count;
+    m->stats.leaves += b->scan.count;
     list_push_back(&m->batches, &b->link);
     *out = b;
     frames_fetch_end(store_frames(m->engine->store), &m->scan_wait);

@@ -81,13 +81,13 @@ a_plan_is_a_tree_of_lines(void **state)
     struct world *w = *state;
 
     fake_expect(&w->c, "NQ.EXPLAIN GET h:00001",
-                "*12|$11|GET h:00001|$11|└─ plan|$20|   ├─ path: seek|"
-                "$49|   ├─ reason: each key is looked up by itself|"
-                "$22|   ├─ key: h:00001|$19|   └─ estimated|"
-                "$30|      ├─ rows looked at: 1|$20|      ├─ rows: 1|"
-                "$21|      ├─ pages: 1|$24|      ├─ bytes: 4096|"
-                "$36|      ├─ predicted cache hits: 1|"
-                "$39|      └─ of pages in memory: 1 of 1|");
+                "*12|+GET h:00001|+└─ plan|+   ├─ path: seek|"
+                "+   ├─ reason: each key is looked up by itself|"
+                "+   ├─ key: h:00001|+   └─ estimated|"
+                "+      ├─ rows looked at: 1|+      ├─ rows: 1|"
+                "+      ├─ pages: 1|+      ├─ bytes: 4096|"
+                "+      ├─ predicted cache hits: 1|"
+                "+      └─ of pages in memory: 1 of 1|");
     fake_ask(&w->c, "HELLO 3");
     fake_expect(&w->c, "NQ.EXPLAIN GET h:00001",
                 "%1|$4|plan|%4|$4|path|$4|seek|$6|reason|"
