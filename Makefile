@@ -234,6 +234,15 @@ bench-cold:
 	@build/obj/release/bench/bench_cold $(BENCH_ARGS)
 
 # It talks to a server that runs.
+$(OBJ)/bench/ranges: BENCH_LIBS = -lhiredis
+
+## make bench-ranges   how fast queries read ranges, and how long a PING waits:
+##                     BENCH_ARGS="-p PORT [-n ROWS]"
+.PHONY: bench-ranges
+bench-ranges:
+	@$(MAKE) --no-print-directory MODE=release build/obj/release/bench/ranges
+	@build/obj/release/bench/ranges $(BENCH_ARGS)
+
 $(OBJ)/bench/stall: BENCH_LIBS = -lhiredis
 
 ## make bench-stall    how long a command on a big value makes a PING wait:

@@ -6,7 +6,9 @@
  *   A1  whatever the order in which rows are added and parts are merged, the
  *       same groups and cells come out: sums are exact, and of numbers that are
  *       equal but spelled differently the one with the lesser text is kept
- *   A2  a failure leaves the part good for nothing but being freed
+ *   A2  groups stand in the arena, so that many of them go at once; cells that
+ *       need more are rare, and has_more says whether there are any
+ *   A3  a failure leaves the part good for nothing but being freed
  *
  * Called by cmd_aggregate.c, on workers and on the loop. */
 #include "cmd/aggregate.h"
@@ -19,7 +21,9 @@
 struct aggregate_part {
     const struct aggregate_spec *spec;
     struct hash groups;
+    struct arena arena; /* of the groups */
     size_t bytes;
+    bool has_more;   /* cells with memory of their own */
     struct buf name; /* of the row that is added */
     struct buf text;
     struct aggregate_group *last; /* rows of a group often follow each other */
@@ -36,6 +40,12 @@ const char *
 aggregate_op_name(enum aggregate_op op)
 {
     return op_names[op];
+}
+
+struct slice
+aggregate_best_text(const struct aggregate_best *best)
+{
+    return slice_of(best->more != NULL ? best->more : best->bytes, best->len);
 }
 
 /* --- what is wanted ------------------------------------------------------- */
@@ -101,22 +111,16 @@ aggregate_part_new(const struct aggregate_spec *spec)
 }
 
 static void
-group_free(const struct aggregate_spec *spec, struct aggregate_group *g)
-{
-    for (uint32_t i = 0; i < spec->count; i++) {
-        exact_sum_fini(&g->cells[i].sum);
-        buf_fini(&g->cells[i].best.text);
-    }
-    nq_free(g);
-}
-
-static void
-free_one(struct hash_node *node, void *arg)
+free_more(struct hash_node *node, void *arg)
 {
     struct aggregate_part *p = arg;
+    struct aggregate_group *g =
+        nq_container(node, struct aggregate_group, node);
 
-    hash_remove(&p->groups, node);
-    group_free(p->spec, nq_container(node, struct aggregate_group, node));
+    for (uint32_t i = 0; i < p->spec->count; i++) {
+        exact_sum_fini(&g->cells[i].sum);
+        nq_free(g->cells[i].best.more);
+    }
 }
 
 void
@@ -124,8 +128,10 @@ aggregate_part_free(struct aggregate_part *p)
 {
     if (p == NULL)
         return;
-    hash_each(&p->groups, free_one, p);
+    if (p->has_more)
+        hash_each(&p->groups, free_more, p);
     hash_fini(&p->groups);
+    arena_fini(&p->arena);
     buf_fini(&p->name);
     buf_fini(&p->text);
     nq_free(p->sorted);
@@ -160,9 +166,10 @@ group_new(struct aggregate_part *p, const struct group_name *n, uint64_t hv)
 {
     const struct aggregate_spec *spec = p->spec;
     size_t size = group_size(spec, n->name.len);
-    struct aggregate_group *g = nq_calloc(1, size);
+    struct aggregate_group *g = arena_alloc(&p->arena, size);
     uint8_t *name = (uint8_t *)&g->cells[spec->count];
 
+    memset(g, 0, size - n->name.len);
     if (n->name.len > 0)
         memcpy(name, n->name.p, n->name.len);
     g->name = slice_of(name, n->name.len);
@@ -254,11 +261,19 @@ as_number(const struct value *v, double *out)
            (v->kind == VALUE_BYTES && value_number_of(v->text, out));
 }
 
-/* Returns the bytes that it took. */
-static size_t
-add_number(struct aggregate_cell *c, const struct value *v)
+/* The cell has memory of its own, perhaps from now on. */
+static void
+note_more(struct aggregate_part *p, size_t bytes)
 {
-    uint8_t was = c->sum.cap;
+    p->has_more = true;
+    p->bytes += bytes;
+}
+
+static void
+add_number(struct aggregate_part *p, struct aggregate_cell *c,
+           const struct value *v)
+{
+    bool had_more = c->sum.more != NULL;
     double number;
     int64_t whole;
 
@@ -267,9 +282,10 @@ add_number(struct aggregate_cell *c, const struct value *v)
     else if (as_number(v, &number))
         exact_sum_add(&c->sum, number);
     else
-        return 0;
+        return;
     c->numbers++;
-    return (c->sum.cap - was) * sizeof(double);
+    if (c->sum.more != NULL && !had_more)
+        note_more(p, c->sum.cap * sizeof(double));
 }
 
 /* Whether something of that kind, number and text takes the place of `best`;
@@ -285,24 +301,30 @@ is_better(const struct aggregate_best *best, enum aggregate_op op,
     if (is_number)
         c = number < best->number ? -1 : number > best->number;
     if (c == 0 && is_number)
-        return text == NULL || slice_cmp(*text, buf_slice(&best->text)) < 0;
+        return text == NULL || slice_cmp(*text, aggregate_best_text(best)) < 0;
     if (c == 0)
-        c = slice_cmp(*text, buf_slice(&best->text));
+        c = slice_cmp(*text, aggregate_best_text(best));
     return op == AGGREGATE_MIN ? c < 0 : c > 0;
 }
 
-static size_t
-set_best(struct aggregate_best *best, bool is_number, double number,
-         struct slice text)
+static void
+set_best(struct aggregate_part *p, struct aggregate_best *best, bool is_number,
+         double number, struct slice text)
 {
-    size_t was = best->text.cap;
-
     best->has = true;
     best->is_number = is_number;
     best->number = number;
-    buf_clear(&best->text);
-    buf_put_slice(&best->text, text);
-    return best->text.cap - was;
+    if (best->more != NULL)
+        p->bytes -= best->len;
+    nq_free(best->more);
+    best->more = NULL;
+    best->len = (uint32_t)text.len;
+    if (text.len > AGGREGATE_SHORT) {
+        best->more = nq_malloc(text.len);
+        note_more(p, text.len);
+    }
+    if (text.len > 0)
+        memcpy(best->more != NULL ? best->more : best->bytes, text.p, text.len);
 }
 
 /* The text of a number is asked for only if it may be wanted. */
@@ -325,7 +347,7 @@ add_best(struct aggregate_part *p, struct aggregate_cell *c,
         text = buf_slice(&p->text);
     }
     if (is_better(&c->best, op, is_number, number, &text))
-        p->bytes += set_best(&c->best, is_number, number, text);
+        set_best(p, &c->best, is_number, number, text);
 }
 
 static void
@@ -338,7 +360,7 @@ add_item(struct aggregate_part *p, struct aggregate_cell *c,
         break;
     case AGGREGATE_SUM:
     case AGGREGATE_AVG:
-        p->bytes += add_number(c, &values[item->path]);
+        add_number(p, c, &values[item->path]);
         break;
     case AGGREGATE_MIN:
     case AGGREGATE_MAX:
@@ -379,13 +401,14 @@ merge_cell(struct aggregate_part *into, struct aggregate_cell *c,
            enum aggregate_op op, const struct aggregate_cell *from)
 {
     const struct aggregate_best *best = &from->best;
-    struct slice text = buf_slice(&best->text);
+    struct slice text = aggregate_best_text(best);
 
     c->numbers += from->numbers;
     exact_sum_join(&c->sum, &from->sum);
+    into->has_more |= c->sum.more != NULL;
     if (best->has &&
         is_better(&c->best, op, best->is_number, best->number, &text))
-        into->bytes += set_best(&c->best, best->is_number, best->number, text);
+        set_best(into, &c->best, best->is_number, best->number, text);
 }
 
 struct merging {

@@ -55,12 +55,18 @@ bool aggregate_spec_add(struct aggregate_spec *spec, enum aggregate_op op,
 /* Parts of a row that it looks at, enum row_part. */
 unsigned aggregate_needs(const struct aggregate_spec *spec);
 
+#define AGGREGATE_SHORT 20 /* bytes of a text that need no memory */
+
 /* What is least, or greatest, so far. */
 struct aggregate_best {
     bool has, is_number;
+    uint32_t len;
     double number;
-    struct buf text; /* as it was spelled */
+    uint8_t *more; /* NULL: the text is in `bytes` */
+    uint8_t bytes[AGGREGATE_SHORT];
 };
+/* As it was spelled. */
+struct slice aggregate_best_text(const struct aggregate_best *best);
 
 struct aggregate_cell {
     uint64_t numbers;           /* SUM, AVG */

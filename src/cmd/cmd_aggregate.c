@@ -332,7 +332,7 @@ reply_item(struct req *rq, enum aggregate_op op, uint64_t rows,
         if (c == NULL || !c->best.has)
             reply_null(rq);
         else
-            reply_bulk(rq, buf_slice(&c->best.text));
+            reply_bulk(rq, aggregate_best_text(&c->best));
         break;
     }
 }

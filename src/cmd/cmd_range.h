@@ -47,6 +47,11 @@ NQ_MUST_USE nq_rc range_nth(struct req *rq, const struct range *r, uint64_t n,
                             struct btree_cursor *c);
 bool range_is_due(const struct req *rq, const struct record *rec);
 
+/* How long an answer to this client may be, that is put aside before it is
+ * sent; and what it is told of a longer one. */
+uint64_t answer_limit(const struct req *rq);
+void reply_too_long(struct req *rq, uint64_t limit_bytes);
+
 /* --- answers collected in slices -------------------------------------------
  * A long answer needs its length before its first item, so the items are put
  * aside while the tree is walked, turn by turn, and answered when all are

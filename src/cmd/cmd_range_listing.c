@@ -15,13 +15,28 @@
 #define LISTING_MAX (UINT64_C(1) << 30)
 #define ITEMS_PER_LOOK 64 /* answered between two looks at the clock */
 
-void
-listing_init(struct listing *l, struct req *rq)
+uint64_t
+answer_limit(const struct req *rq)
 {
     uint64_t hard = rq->engine->limits.output[session_class(rq->s)].hard;
 
+    return hard != 0 ? nq_min(hard, LISTING_MAX) : LISTING_MAX;
+}
+
+void
+reply_too_long(struct req *rq, uint64_t limit_bytes)
+{
+    reply_error(rq,
+                "-ERR the answer is longer than %llu bytes, the most for "
+                "this client; ask for parts of it",
+                (unsigned long long)limit_bytes);
+}
+
+void
+listing_init(struct listing *l, struct req *rq)
+{
     l->magic = LISTING_MAGIC;
-    l->limit_bytes = hard != 0 ? nq_min(hard, LISTING_MAX) : LISTING_MAX;
+    l->limit_bytes = answer_limit(rq);
 }
 
 void
@@ -81,10 +96,7 @@ listing_is_too_long(struct req *rq, struct listing *l)
 {
     if (l->items.len <= l->limit_bytes)
         return false;
-    reply_error(rq,
-                "-ERR the answer is longer than %llu bytes, the most for "
-                "this client; ask for parts of it",
-                (unsigned long long)l->limit_bytes);
+    reply_too_long(rq, l->limit_bytes);
     return true;
 }
 

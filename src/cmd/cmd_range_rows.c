@@ -9,17 +9,21 @@
 #include "base/mem.h"
 #include "cmd/cmd_range.h"
 #include "cmd/matching.h"
+#include "cmd/pile.h"
 #include "cmd/reply.h"
 #include "cmd/session.h"
 
 #define ROWS_MAGIC 0x524f5753u
-#define ROWS_PER_PART 64u          /* put aside at once */
-#define OUTPUT_AT_ONCE (64u << 10) /* bytes between two looks at the clock */
+#define ROWS_PER_PART 64u /* put aside at once */
+#define BYTES_PER_PART (64u << 10)
 
 struct rows {
     uint32_t magic;
     struct matching *matching;
-    struct listing answer; /* items: the values of the reply, one by one */
+    struct pile answer; /* as it will be sent, without its header */
+    struct buf part;    /* of it */
+    uint64_t count, limit_bytes;
+    bool is_complete;
     bool want_keys;
     uint64_t skip; /* rows of LIMIT's offset still to come */
 };
@@ -31,7 +35,8 @@ rows_free(void *state)
 
     NQ_CAST(w, state, ROWS_MAGIC);
     matching_close(w->matching);
-    listing_fini(&w->answer);
+    pile_fini(&w->answer);
+    buf_fini(&w->part);
     nq_free(w);
 }
 
@@ -42,7 +47,7 @@ range_rows_begin(struct req *rq, struct select *sel, uint64_t skip)
     struct matching_opts opts = {.what = MATCHING_ROWS};
 
     w->magic = ROWS_MAGIC;
-    listing_init(&w->answer, rq);
+    w->limit_bytes = answer_limit(rq);
     w->want_keys = sel->want_keys;
     w->skip = skip;
     if (sel->count >= 0)
@@ -63,11 +68,11 @@ put_row(struct req *rq, struct rows *w, const struct matched *row)
     }
     if (w->want_keys) {
         reply_bulk(rq, row->key);
-        w->answer.count++;
+        w->count++;
     }
     if (matched_shape(row) != MATCHED_NOTHING) {
         matched_reply(rq, row);
-        w->answer.count++;
+        w->count++;
     }
 }
 
@@ -77,12 +82,18 @@ collect_some(struct req *rq, struct rows *w)
 {
     struct reply_deferred part = reply_array_begin(rq);
     struct matched row;
+    size_t bytes = 0;
     nq_rc rc = NQ_OK;
 
-    for (unsigned i = 0; i < ROWS_PER_PART && rc == NQ_OK; i++)
-        if ((rc = matching_next(w->matching, &row)) == NQ_OK)
-            put_row(rq, w, &row);
-    reply_part_save(rq, part, &w->answer.items);
+    for (unsigned i = 0; i < ROWS_PER_PART && bytes < BYTES_PER_PART; i++) {
+        if ((rc = matching_next(w->matching, &row)) != NQ_OK)
+            break;
+        put_row(rq, w, &row);
+        bytes += row.told.len;
+    }
+    buf_clear(&w->part);
+    reply_part_save(rq, part, &w->part);
+    pile_put(&w->answer, buf_slice(&w->part));
     return rc;
 }
 
@@ -93,11 +104,12 @@ collect(struct req *rq, struct rows *w)
     nq_rc rc;
 
     do {
-        if (w->answer.items.len > w->answer.limit_bytes)
+        rc = collect_some(rq, w);
+        if (w->answer.bytes > w->limit_bytes)
             return NQ_NOTFOUND;
-        if ((rc = collect_some(rq, w)) == NQ_AGAIN)
+        if (rc == NQ_AGAIN) {
             req_block(rq);
-        else if (rc == NQ_OK && req_should_yield(rq)) {
+        } else if (rc == NQ_OK && req_should_yield(rq)) {
             req_yield(rq);
             rc = NQ_AGAIN;
         }
@@ -108,18 +120,16 @@ collect(struct req *rq, struct rows *w)
 /* --- answering ------------------------------------------------------------ */
 
 static void
-answer(struct req *rq, struct listing *l)
+answer(struct req *rq, struct rows *w)
 {
-    if (!l->is_complete) {
-        l->is_complete = true;
-        reply_array(rq, l->count);
-    }
-    while (l->emitted < l->items.len) {
-        size_t n = nq_min(l->items.len - l->emitted, (size_t)OUTPUT_AT_ONCE);
+    struct slice some;
 
-        reply_raw(rq, slice_of(l->items.p + l->emitted, n));
-        l->emitted += n;
-        if (l->emitted < l->items.len && req_should_yield(rq)) {
+    if (!w->is_complete)
+        reply_array(rq, w->count);
+    w->is_complete = true;
+    while (pile_take(&w->answer, &some)) {
+        reply_raw(rq, some);
+        if (req_should_yield(rq)) {
             rq->keep_output = true;
             req_yield(rq);
             return;
@@ -134,13 +144,15 @@ range_rows_run(struct req *rq)
     nq_rc rc = NQ_NOTFOUND;
 
     NQ_CAST(w, rq->state, ROWS_MAGIC);
-    if (!w->answer.is_complete)
+    if (!w->is_complete)
         rc = collect(rq, w);
     db_gate_all(rq->db, rq->dbi);
     if (rc == NQ_AGAIN)
         return;
     if (rc != NQ_NOTFOUND)
         reply_rc(rq, rc);
-    else if (!listing_is_too_long(rq, &w->answer))
-        answer(rq, &w->answer);
+    else if (w->answer.bytes > w->limit_bytes)
+        reply_too_long(rq, w->limit_bytes);
+    else
+        answer(rq, w);
 }

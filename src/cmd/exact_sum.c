@@ -7,11 +7,13 @@
  * are wide, at most: 2098 bits in pieces of 53.
  *
  *   E1  parts do not overlap and rise in magnitude; none is zero
+ *   E2  `more`, once there is need of it, holds all of them
  *
  * Called by cmd/aggregate.c. */
 #include "cmd/exact_sum.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/mem.h"
@@ -24,9 +26,15 @@
 void
 exact_sum_fini(struct exact_sum *s)
 {
-    nq_free(s->parts);
-    s->parts = NULL;
+    nq_free(s->more);
+    s->more = NULL;
     s->count = s->cap = 0;
+}
+
+static double *
+parts_of(struct exact_sum *s)
+{
+    return s->more != NULL ? s->more : s->few;
 }
 
 void
@@ -36,24 +44,31 @@ exact_sum_add_int(struct exact_sum *s, int64_t v)
 }
 
 static void
+make_more(struct exact_sum *s)
+{
+    s->cap = PARTS_MAX;
+    s->more = nq_malloc(s->cap * sizeof *s->more);
+    memcpy(s->more, s->few, sizeof s->few);
+}
+
+static void
 push(struct exact_sum *s, unsigned at, double v)
 {
-    if (at == s->cap) {
-        nq_assert(at < PARTS_MAX);
-        s->cap = (uint8_t)nq_min(s->cap * 2u + 2u, PARTS_MAX);
-        s->parts = nq_realloc(s->parts, s->cap * sizeof *s->parts);
-    }
-    s->parts[at] = v;
+    nq_assert(at < PARTS_MAX);
+    if (at == EXACT_SUM_FEW && s->more == NULL)
+        make_more(s);
+    parts_of(s)[at] = v;
     s->count = (uint8_t)(at + 1);
 }
 
 static void
 add_part(struct exact_sum *s, double v)
 {
+    double *parts = parts_of(s);
     unsigned kept = 0;
 
     for (unsigned i = 0; i < s->count; i++) {
-        double part = s->parts[i], sum, error;
+        double part = parts[i], sum, error;
 
         if (fabs(v) < fabs(part)) {
             double t = v;
@@ -64,7 +79,7 @@ add_part(struct exact_sum *s, double v)
         sum = v + part;
         error = part - (sum - v);
         if (error != 0)
-            s->parts[kept++] = error;
+            parts[kept++] = error;
         v = sum;
     }
     s->count = (uint8_t)kept;
@@ -94,7 +109,7 @@ exact_sum_join(struct exact_sum *s, const struct exact_sum *other)
     s->whole += other->whole;
     s->beyond += other->beyond;
     for (unsigned i = 0; i < other->count; i++)
-        add_part(s, other->parts[i]);
+        add_part(s, other->more != NULL ? other->more[i] : other->few[i]);
 }
 
 bool
@@ -141,22 +156,23 @@ add_whole(struct exact_sum *s)
 /* From the greatest down, until there is an error: it says how the sum was
  * rounded.  If it was a tie, the next part decides. */
 static double
-round_parts(const struct exact_sum *s)
+round_parts(struct exact_sum *s)
 {
+    const double *parts = parts_of(s);
     unsigned n = s->count;
     double hi, lo = 0;
 
     if (n == 0)
         return 0;
-    hi = s->parts[--n];
+    hi = parts[--n];
     while (n > 0 && lo == 0) {
-        double v = hi, part = s->parts[--n];
+        double v = hi, part = parts[--n];
 
         hi = v + part;
         lo = part - (hi - v);
     }
     if (n > 0 &&
-        ((lo < 0 && s->parts[n - 1] < 0) || (lo > 0 && s->parts[n - 1] > 0))) {
+        ((lo < 0 && parts[n - 1] < 0) || (lo > 0 && parts[n - 1] > 0))) {
         double twice = lo * 2, next = hi + twice;
 
         if (twice == next - hi)

@@ -11,15 +11,18 @@
 
 #define EXACT_SUM_TEXT 48 /* bytes of one in decimal, with the zero */
 
+#define EXACT_SUM_FEW 4 /* parts that need no memory of their own */
+
 /* Zeroed: nothing was added. */
 struct exact_sum {
     __int128 whole;
-    double *parts; /* no two overlap, by rising magnitude */
-    uint8_t count, cap;
-    double beyond; /* infinities that were added */
+    double few[EXACT_SUM_FEW];
+    double *more;       /* NULL: the parts are in `few` */
+    uint8_t count, cap; /* cap: of `more` */
+    double beyond;      /* infinities that were added */
 };
 
-void exact_sum_fini(struct exact_sum *s);
+void exact_sum_fini(struct exact_sum *s); /* needed if it has `more` */
 void exact_sum_add_int(struct exact_sum *s, int64_t v);
 void exact_sum_add(struct exact_sum *s, double v); /* never NaN */
 void exact_sum_join(struct exact_sum *s, const struct exact_sum *other);

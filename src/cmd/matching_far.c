@@ -1,5 +1,5 @@
 /* cmd/matching_far.c - rows that no worker could decide: the loop reads them,
- * slice by slice.
+ * slice by slice, and gives long values to a worker.
  *
  * A batch that a worker is done with has gaps, the keys of such rows; a batch
  * of a leaf with long keys (db/scan.h) has nothing but a range of keys.  Both
@@ -21,6 +21,7 @@
 #include "os/clock.h"
 #include "store/store.h"
 
+#define CARRY_LEAST 4096u            /* bytes of a value */
 #define TELL_MAX (UINT64_C(8) << 20) /* the longest value that is told */
 
 /* --- one row -------------------------------------------------------------- */
@@ -48,6 +49,42 @@ read_more(struct batch *b, struct slice key, struct row *r)
     return rc;
 }
 
+/* Looking into a long value takes longer than waking a worker for it. */
+static bool
+is_to_be_carried(const struct batch *b, const struct row *r)
+{
+    return r->value.len >= CARRY_LEAST && b->m->where_needs & ROW_VALUE &&
+           !b->m->opts.is_now;
+}
+
+static void
+carry(struct batch *b, const struct row *r, lsn as_of)
+{
+    struct row *copy = &b->carried_row;
+
+    *copy = *r;
+    buf_clear(&b->carried);
+    buf_put_slice(&b->carried, r->key);
+    buf_put_slice(&b->carried, r->value);
+    copy->key = slice_of(b->carried.p, r->key.len);
+    copy->value = slice_of(b->carried.p + r->key.len, r->value.len);
+    b->carried_as_of = as_of;
+    b->is_carried = true;
+}
+
+void
+batch_run_carried(struct batch *b)
+{
+    const struct row *r = &b->carried_row;
+    bool matches = false;
+    nq_rc rc = batch_match(b, r, &matches);
+
+    if (rc == NQ_OK)
+        rc = batch_count(b, r, matches, b->carried_as_of);
+    if (b->rc == NQ_OK)
+        b->rc = rc;
+}
+
 /* A value that is too long to be looked into is as if it were none. */
 static nq_rc
 test_row(struct batch *b, struct slice key)
@@ -60,6 +97,10 @@ test_row(struct batch *b, struct slice key)
 
     if (rc == NQ_ETOOLONG)
         rc = NQ_OK;
+    if (rc == NQ_OK && is_to_be_carried(b, &row)) {
+        carry(b, &row, now);
+        return NQ_OK;
+    }
     if (rc == NQ_OK)
         rc = batch_match(b, &row, &matches);
     if (rc == NQ_OK && matches && !row_has(&row, m->tell_needs))
@@ -131,7 +172,7 @@ fill_gaps(struct batch *b)
 
         if (rc != NQ_OK)
             return rc;
-        if (is_enough(b))
+        if (is_enough(b) || b->is_carried)
             return NQ_OK;
         if (b->gap_at < b->gaps.len && matching_is_late(b->m))
             return NQ_AGAIN;
@@ -175,7 +216,7 @@ walk(struct batch *b, struct btree_cursor *c)
         buf_clear(&b->at);
         buf_put_slice(&b->at, c->key);
         b->has_at = true;
-        if (is_enough(b))
+        if (is_enough(b) || b->is_carried)
             return NQ_OK;
         if (matching_is_late(b->m))
             return NQ_AGAIN;
@@ -232,6 +273,10 @@ batch_fill(struct batch *b)
         return rc;
     if (b->rc == NQ_OK)
         b->rc = rc;
+    if (b->is_carried) {
+        batch_carry(b);
+        return NQ_OK;
+    }
     if (!b->is_filled && b->rc == NQ_OK)
         return NQ_OK;
     swap_filled(b);

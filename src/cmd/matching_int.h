@@ -71,6 +71,11 @@ struct batch {
                      only RAN */
     struct row_scratch *scratch;
     struct row_fields fields; /* of the row that is looked at */
+    /* A far row with a long value, read by the loop, tested by a worker. */
+    bool is_carried;
+    struct row carried_row;
+    struct buf carried; /* its key and value */
+    lsn carried_as_of;
     struct buf told;
 };
 
@@ -152,6 +157,8 @@ void bits_copy(struct bits *to, const struct bits *from, uint64_t lo,
 /* Fills gaps of a batch that RAN: until it is READY or enough waits to be
  * taken (NQ_OK), time is up (NQ_AGAIN) or a page is missing (NQ_MISS). */
 NQ_MUST_USE nq_rc batch_fill(struct batch *b);
+/* The row that is carried.  Any thread. */
+void batch_run_carried(struct batch *b);
 
 /* --- matching_take.c ------------------------------------------------------ */
 
@@ -159,6 +166,8 @@ NQ_MUST_USE nq_rc batch_fill(struct batch *b);
 void matching_pump(struct matching *m);
 /* The next batch here and now.  NQ_NOTFOUND: there is none.  NQ_MISS. */
 NQ_MUST_USE nq_rc matching_do_next(struct matching *m, unsigned leaves);
+/* Gives the row that is carried to a worker: RUNNING, then RAN again. */
+void batch_carry(struct batch *b);
 /* The first batch is done with. */
 void batch_retire(struct batch *b);
 /* FOLD: all parts into one, when no batch is left.  NQ_AGAIN: a worker is at

@@ -163,6 +163,7 @@ batch_free(struct batch *b)
     buf_fini(&b->at);
     buf_fini(&b->anchor);
     buf_fini(&b->told);
+    buf_fini(&b->carried);
     buf_fini(&b->bits.words);
     buf_fini(&b->filled_bits.words);
     row_scratch_free(b->scratch);
@@ -255,6 +256,35 @@ start(struct matching *m, struct batch *b)
     m->shared->pins += b->scan.count;
     b->job = (struct job){.run = run_job, .done = on_ran};
     pool_submit(store_workers(m->engine->store), &b->job, POOL_LONG);
+}
+
+static void
+run_carried(struct job *j)
+{
+    batch_run_carried(nq_container(j, struct batch, job));
+}
+
+static void
+on_carried(struct job *j)
+{
+    struct batch *b = nq_container(j, struct batch, job);
+    struct matching *m = b->m;
+
+    m->running--;
+    b->is_carried = false;
+    b->state = BATCH_RAN;
+    if (m->is_cancelled)
+        batch_retire(b);
+    end_running(m);
+}
+
+void
+batch_carry(struct batch *b)
+{
+    b->state = BATCH_RUNNING;
+    b->m->running++;
+    b->job = (struct job){.run = run_carried, .done = on_carried};
+    pool_submit(store_workers(b->m->engine->store), &b->job, POOL_LONG);
 }
 
 /* --- merging -------------------------------------------------------------- */

@@ -140,7 +140,7 @@ put_write(struct buf *b, unsigned i, const struct model_row *r)
     case JSON_LONG:
         buf_printf(b, " '{\"v\": %d, \"site\": \"s%d\", \"pad\": \"", r->v,
                    r->site);
-        put_pad(b, r->kind == JSON ? 10 : BLOB_PAD);
+        put_pad(b, r->kind == JSON ? 10 : i % 2 * BLOB_PAD + BLOB_PAD);
         buf_put_str(b, "\"}'");
         break;
     case HASH:
