@@ -11,10 +11,10 @@
  *
  *   I1  a piece says since when all changes of its keys have been told: the
  *       least of the covers that it is a part of
- *   I2  heads[i] is made of the 8 bytes of piece i's lo behind `prefix`, which
- *       all of them begin with: most keys are told apart by these alone, and
- *       a key that does not begin with it is outside of all of them, or on one
- *       side
+ *   I2  los[i] is made of the 8 bytes of piece i's lo behind `prefix`, which
+ *       all of them begin with, his[i] the same of its hi: most keys are told
+ *       apart by these alone.  A hi that does not begin with the prefix is
+ *       above all keys that do, and UINT64_MAX
  *
  * Called by db for each key that is written, by cmd/changes and by replay. */
 #include "db/cover.h"
@@ -43,7 +43,7 @@ struct piece {
 
 struct pieces {
     struct piece *at;
-    uint64_t *heads;
+    uint64_t *los, *his;
     uint32_t count, cap;
     struct slice prefix;
 };
@@ -92,7 +92,8 @@ insert_piece(struct pieces *s, uint32_t i, const struct piece *p)
     if (s->count == s->cap) {
         s->cap = nq_max(8u, 2 * s->cap);
         s->at = nq_realloc(s->at, s->cap * sizeof *s->at);
-        s->heads = nq_realloc(s->heads, s->cap * sizeof *s->heads);
+        s->los = nq_realloc(s->los, s->cap * sizeof *s->los);
+        s->his = nq_realloc(s->his, s->cap * sizeof *s->his);
     }
     memmove(s->at + i + 1, s->at + i, (s->count - i) * sizeof *s->at);
     s->at[i] = *p;
@@ -145,13 +146,18 @@ paint(struct pieces *s, const struct cover *c)
 }
 
 /* The 8 bytes behind the first `skip`, as a number in their order. */
-static uint64_t
+static inline uint64_t
 head_of(struct slice key, size_t skip)
 {
     uint64_t head = 0;
+    size_t n = key.len - skip;
 
-    for (size_t i = skip; i < skip + 8; i++)
-        head = head << 8 | (i < key.len ? key.p[i] : 0);
+    if (nq_likely(n >= sizeof head)) {
+        memcpy(&head, key.p + skip, sizeof head);
+        return __builtin_bswap64(head);
+    }
+    for (size_t i = 0; i < sizeof head; i++)
+        head = head << 8 | (i < n ? key.p[skip + i] : 0);
     return head;
 }
 
@@ -169,8 +175,14 @@ make_heads(struct pieces *s)
     while (n < nq_min(a.len, b.len) && a.p[n] == b.p[n])
         n++;
     s->prefix = slice_of(a.p, n);
-    for (uint32_t i = 0; i < s->count; i++)
-        s->heads[i] = head_of(s->at[i].lo, n);
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct piece *p = &s->at[i];
+
+        s->los[i] = head_of(p->lo, n);
+        s->his[i] = p->has_hi && slice_has_prefix(p->hi, s->prefix)
+                        ? head_of(p->hi, n)
+                        : UINT64_MAX;
+    }
 }
 
 static void
@@ -199,49 +211,71 @@ pieces_of(struct db *db, uint32_t dbi)
     return &db->covers->spaces[dbi];
 }
 
-/* How many pieces begin at or below the key. */
-static uint32_t
-pieces_up_to(const struct pieces *s, struct slice key)
+/* How many of the sorted numbers are at most `n`.  Without branches: which way
+ * a step goes cannot be predicted. */
+static inline uint32_t
+count_up_to(const uint64_t *at, uint32_t count, uint64_t n)
+{
+    const uint64_t *from = at;
+
+    while (count > 0) {
+        uint32_t half = (count + 1) / 2;
+
+        from += from[half - 1] <= n ? half : 0;
+        count -= half;
+    }
+    return (uint32_t)(from - at);
+}
+
+/* How many pieces begin at or below the key; *head: what it is told apart by,
+ * if it begins with the prefix, else UINT64_MAX. */
+static inline uint32_t
+pieces_up_to(const struct pieces *s, struct slice key, uint64_t *head)
 {
     size_t n = nq_min(s->prefix.len, key.len);
     int c = n == 0 ? 0 : memcmp(key.p, s->prefix.p, n);
-    uint32_t from = 0, left = s->count;
-    uint64_t head;
+    uint32_t i;
 
+    *head = UINT64_MAX;
     if (c != 0 || n < s->prefix.len)
         return c > 0 ? s->count : 0;
-    head = head_of(key, n);
-    while (left > 0) {
-        uint32_t half = left / 2, at = from + half;
-        bool above = s->heads[at] > head ||
-                     (s->heads[at] == head && slice_cmp(s->at[at].lo, key) > 0);
+    *head = head_of(key, n);
+    i = count_up_to(s->los, s->count, *head);
+    while (i > 0 && s->los[i - 1] == *head &&
+           slice_cmp(s->at[i - 1].lo, key) > 0)
+        i--;
+    return i;
+}
 
-        from = above ? from : at + 1;
-        left = above ? half : left - half - 1;
-    }
-    return from;
+/* Whether the piece that begins at or below the key goes on to it. */
+static inline bool
+reaches(const struct pieces *s, uint32_t i, struct slice key, uint64_t head)
+{
+    const struct piece *p = &s->at[i];
+
+    if (nq_likely(head != s->his[i] && head != UINT64_MAX))
+        return head < s->his[i];
+    return !p->has_hi || slice_cmp(key, p->hi) < 0;
 }
 
 bool
 cover_has(struct db *db, uint32_t dbi, struct slice key)
 {
     const struct pieces *s = pieces_of(db, dbi);
-    uint32_t i = pieces_up_to(s, key);
+    uint64_t head;
+    uint32_t i = pieces_up_to(s, key, &head);
 
-    return i > 0 &&
-           (!s->at[i - 1].has_hi || slice_cmp(key, s->at[i - 1].hi) < 0);
+    return i > 0 && reaches(s, i - 1, key, head);
 }
 
 bool
 cover_meets(struct db *db, const struct key_range *r)
 {
     const struct pieces *s = pieces_of(db, r->db);
-    uint32_t i = pieces_up_to(s, r->lo);
+    uint64_t head;
+    uint32_t i = pieces_up_to(s, r->lo, &head);
 
-    if (s->count == 0)
-        return false;
-    if (i > 0 &&
-        (!s->at[i - 1].has_hi || slice_cmp(r->lo, s->at[i - 1].hi) < 0))
+    if (i > 0 && reaches(s, i - 1, r->lo, head))
         return true;
     return i < s->count && (!r->has_hi || slice_cmp(s->at[i].lo, r->hi) < 0);
 }
@@ -250,7 +284,8 @@ nq_rc
 db_cover_since(struct db *db, const struct key_range *r, lsn *out)
 {
     const struct pieces *s = pieces_of(db, r->db);
-    uint32_t i = pieces_up_to(s, r->lo);
+    uint64_t head;
+    uint32_t i = pieces_up_to(s, r->lo, &head);
     struct slice at = r->lo;
 
     *out = 0;
@@ -293,7 +328,8 @@ db_close_covers(struct db *db)
         nq_free(t->at[i]);
     for (uint32_t i = 0; i < db->count; i++) {
         nq_free(t->spaces[i].at);
-        nq_free(t->spaces[i].heads);
+        nq_free(t->spaces[i].los);
+        nq_free(t->spaces[i].his);
     }
     nq_free(t->spaces);
     nq_free(t->at);

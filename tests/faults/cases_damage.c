@@ -111,7 +111,7 @@ add_log_file(struct damage *d, uint32_t file)
 static void
 find_regions(struct damage *d)
 {
-    const struct image *im = &d->r->image;
+    const struct disk_image *im = &d->r->image;
 
     for (uint32_t i = 0; i < im->count; i++) {
         const struct image_file *f = &im->files[i];
@@ -324,7 +324,7 @@ old_run(struct round *r, uint64_t point, uint64_t seed)
 static void
 remove_file(struct damage *d, uint32_t file)
 {
-    struct image *im = &d->r->image;
+    struct disk_image *im = &d->r->image;
 
     buf_fini(&im->files[file].bytes);
     im->files[file] = im->files[--im->count];

@@ -87,7 +87,7 @@ struct round {
     uint64_t operations[FAULT_POINTS]; /* that a life is made of */
     uint64_t allocations;              /* the same; 0: not counted yet */
     struct disk_trace live;            /* of the case that runs */
-    struct image image, other;
+    struct disk_image image, other;
     char log_path[128]; /* what the server would have logged in this case */
     struct progress *progress;
 };

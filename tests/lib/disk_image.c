@@ -252,7 +252,7 @@ end_pending(struct disk_state *d)
 /* --- images -------------------------------------------------------------- */
 
 static void
-take_files(struct disk_state *d, struct image *im)
+take_files(struct disk_state *d, struct disk_image *im)
 {
     image_fini(im);
     for (uint32_t n = 0; n < d->t->names_count; n++) {
@@ -271,7 +271,7 @@ take_files(struct disk_state *d, struct image *im)
 
 void
 image_build(const struct disk_trace *t, const struct image_opts *o,
-            struct image *im)
+            struct disk_image *im)
 {
     struct disk_state d = {.t = t, .o = o};
 
@@ -288,14 +288,14 @@ image_build(const struct disk_trace *t, const struct image_opts *o,
 }
 
 void
-image_fini(struct image *im)
+image_fini(struct disk_image *im)
 {
     while (im->count > 0)
         buf_fini(&im->files[--im->count].bytes);
 }
 
 struct image_file *
-image_find(struct image *im, const char *name)
+image_find(struct disk_image *im, const char *name)
 {
     for (uint32_t i = 0; i < im->count; i++)
         if (strcmp(im->files[i].name, name) == 0)
@@ -328,7 +328,7 @@ image_clear_dir(const char *dir)
 }
 
 void
-image_write(const struct image *im, const char *dir)
+image_write(const struct disk_image *im, const char *dir)
 {
     char path[192];
 

@@ -186,7 +186,7 @@ tell_of_names(struct disk_trace *t, const char *path)
 
 void
 disk_trace_begin_with(struct disk_trace *t, const char *dir,
-                      const struct image *im)
+                      const struct disk_image *im)
 {
     char wal[128];
 

@@ -42,13 +42,13 @@ struct disk_trace {
     char dir[96];
 };
 
-struct image;
+struct disk_image;
 
 /* From here to the end whatever happens in `dir`, which is empty. */
 void disk_trace_begin(struct disk_trace *t, const char *dir);
 /* The same where `im`, all of it synced, is what is there. */
 void disk_trace_begin_with(struct disk_trace *t, const char *dir,
-                           const struct image *im);
+                           const struct disk_image *im);
 void disk_trace_end(struct disk_trace *t);
 void disk_trace_fini(struct disk_trace *t);
 /* How far the workload is: units begun, answered, and known to be synced. */
@@ -87,19 +87,19 @@ struct image_file {
 };
 
 /* The files of a directory, in memory. */
-struct image {
+struct disk_image {
     struct image_file files[TRACE_FILES];
     uint32_t count;
 };
 
 /* Replaces what is in `im`, zeroed before its first use. */
 void image_build(const struct disk_trace *t, const struct image_opts *o,
-                 struct image *im);
-void image_fini(struct image *im);
+                 struct disk_image *im);
+void image_fini(struct disk_image *im);
 /* NULL: no such file. */
-struct image_file *image_find(struct image *im, const char *name);
+struct image_file *image_find(struct disk_image *im, const char *name);
 /* Makes it the contents of the directory. */
-void image_write(const struct image *im, const char *dir);
+void image_write(const struct disk_image *im, const char *dir);
 /* Removes all files of the directory and of its folder, not these. */
 void image_clear_dir(const char *dir);
 

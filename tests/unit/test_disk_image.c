@@ -22,7 +22,7 @@
 struct fixture {
     char dir[64];
     struct disk_trace trace;
-    struct image image;
+    struct disk_image image;
 };
 
 static struct file *
