@@ -7,18 +7,21 @@
  *
  * The answer has the shape of SUBSCRIBE's: "subscribe", the channel, how many
  * feeds the client follows; but it is an ordinary reply in RESP3, too, since
- * clients wait for one.  Everything that can be refused is, before the first
- * effect, which is the cover of the range. */
+ * clients wait for one.  SUBSCRIBE to a channel whose name is such a command
+ * does the same, in the way of SUBSCRIBE, on a channel of that name. Everything
+ * that can be refused is, before the first effect, which is the cover of the
+ * range. */
 #include "cmd/handlers.h"
 
 #include "cmd/feed_int.h"
 #include "cmd/push.h"
 #include "cmd/reply.h"
+#include "resp/parse.h"
 
 #define FEEDS_MAX 1024u /* of one client */
 
-static const char *const words[] = {"SNAPSHOT", "FROM",   "NOW", "EVENTS",
-                                    "AS",       "POLICY", NULL};
+static const char *const own_words[] = {"SNAPSHOT", "FROM",   "NOW", "EVENTS",
+                                        "AS",       "POLICY", NULL};
 
 /* What NQ.SUBSCRIBE asks for. */
 struct asked {
@@ -26,7 +29,8 @@ struct asked {
     uint8_t events;
     bool has_snapshot, has_from, from_start;
     lsn from;
-    struct slice name; /* empty: none */
+    struct slice name;    /* empty: none */
+    struct slice channel; /* the same: of the feed's choice */
     enum pressure_policy policy;
 };
 
@@ -101,7 +105,7 @@ parse_policy(struct req *rq, uint32_t *i, struct asked *a)
     return false;
 }
 
-/* One of `words` and what belongs to it. */
+/* One of `own_words` and what belongs to it. */
 static bool
 parse_word(struct req *rq, uint32_t *i, struct asked *a)
 {
@@ -131,14 +135,19 @@ parse(struct req *rq, struct asked *a)
     uint32_t i = 1;
 
     if (!select_parse_selector(rq, &i, &a->sel) ||
-        !select_parse_clauses(rq, &i, SELECT_WHERE | SELECT_RETURN, words,
+        !select_parse_clauses(rq, &i, SELECT_WHERE | SELECT_RETURN, own_words,
                               &a->sel))
         return false;
     while (i < rq->argc) {
         if (!parse_word(rq, &i, a) ||
-            !select_parse_clauses(rq, &i, SELECT_WHERE | SELECT_RETURN, words,
-                                  &a->sel))
+            !select_parse_clauses(rq, &i, SELECT_WHERE | SELECT_RETURN,
+                                  own_words, &a->sel))
             return false;
+    }
+    if (a->channel.len > 0 && a->name.len > 0) {
+        reply_error(rq, "AS goes with NQ.SUBSCRIBE itself, as its channel has "
+                        "the name");
+        return false;
     }
     if (a->has_snapshot && (a->has_from || a->name.len > 0)) {
         reply_error(rq, "SNAPSHOT goes with neither FROM nor AS");
@@ -245,7 +254,8 @@ covered_feed(struct req *rq, struct asked *a, struct slice identity,
     }
     if ((rc = db_cover_take(rq->db, &r, &cover)) != NQ_OK)
         return rc;
-    *out = feed_new(rq->engine->feeds, rq->dbi, &a->sel, a->events, identity);
+    *out = feed_new(rq->engine->feeds, rq->dbi, &a->sel, a->events, a->channel,
+                    identity);
     (*out)->cover = cover;
     return NQ_OK;
 }
@@ -281,8 +291,8 @@ make(struct req *rq, struct asked *a, struct slice identity, struct feed **feed,
     return rc;
 }
 
-/* Takes `rows`. */
-static void
+/* Takes `rows`.  NULL: an error is answered. */
+static struct feed_sub *
 subscribe(struct req *rq, struct asked *a, struct slice identity,
           struct feed_rows *rows)
 {
@@ -295,7 +305,7 @@ subscribe(struct req *rq, struct asked *a, struct slice identity,
         push_leave(rq->s);
         feed_rows_free(rows);
         reply_rc(rq, rc);
-        return;
+        return NULL;
     }
     sub = feed_sub_new(rq->s, f);
     sub->policy = a->policy;
@@ -307,10 +317,10 @@ subscribe(struct req *rq, struct asked *a, struct slice identity,
         sub->mode = FEED_ROWS;
         sub->rows = rows != NULL ? rows : feed_rows_ask(sub);
     }
-    reply_subscription(rq, "subscribe", slice_str(feed_sub_channel(sub)));
+    return sub;
 }
 
-static void
+static struct feed_sub *
 check_and_subscribe(struct req *rq, struct asked *a, struct slice identity)
 {
     struct feed_rows *rows = NULL;
@@ -318,32 +328,124 @@ check_and_subscribe(struct req *rq, struct asked *a, struct slice identity)
 
     if (!may_follow(rq, a, identity) || (a->has_from && !check_from(rq, a)) ||
         !check_name(rq, a, identity))
-        return;
+        return NULL;
     if (a->has_snapshot)
         rc = feed_rows_read(rq, &a->sel, &rows);
     if (rc != NQ_OK) {
         reply_rc(rq, rc);
-    } else if (!push_enter(rq->s)) {
-        feed_rows_free(rows);
-        reply_error(rq, PUSH_TOO_MANY);
-    } else {
-        subscribe(rq, a, identity, rows);
+        return NULL;
     }
+    if (push_enter(rq->s))
+        return subscribe(rq, a, identity, rows);
+    feed_rows_free(rows);
+    reply_error(rq, PUSH_TOO_MANY);
+    return NULL;
+}
+
+/* What argv says.  NULL: an error is answered, or it is to run again. */
+static struct feed_sub *
+follow(struct req *rq, struct slice channel)
+{
+    struct asked a = {
+        .events = FEED_ALL, .policy = PRESSURE_PAUSE, .channel = channel};
+    struct buf identity = BUF_INIT;
+    struct feed_sub *sub = NULL;
+
+    if (parse(rq, &a)) {
+        feed_identity(rq->dbi, &a.sel, a.events, channel, &identity);
+        sub = check_and_subscribe(rq, &a, buf_slice(&identity));
+    }
+    buf_fini(&identity);
+    select_fini(&a.sel);
+    return sub;
 }
 
 /* NQ.SUBSCRIBE: array of "subscribe", the channel, how many feeds. */
 void
 cmd_nq_subscribe(struct req *rq)
 {
-    struct asked a = {.events = FEED_ALL, .policy = PRESSURE_PAUSE};
-    struct buf identity = BUF_INIT;
+    const struct feed_sub *sub = follow(rq, slice_lit(""));
 
-    if (parse(rq, &a)) {
-        feed_identity(rq->dbi, &a.sel, a.events, &identity);
-        check_and_subscribe(rq, &a, buf_slice(&identity));
+    if (sub != NULL)
+        reply_subscription(rq, "subscribe", slice_str(feed_sub_channel(sub)));
+}
+
+/* --- by SUBSCRIBE ----------------------------------------------------------
+ */
+
+#define COMMAND_CHANNEL "NQ.SUBSCRIBE "
+
+bool
+feeds_is_channel(struct slice name)
+{
+    size_t len = sizeof COMMAND_CHANNEL - 1;
+
+    return name.len > len && name.p[len - 1] == ' ' &&
+           slice_is(slice_of(name.p, len - 1), "NQ.SUBSCRIBE");
+}
+
+static bool
+follows_channel(const struct session *s, struct slice name)
+{
+    if (s->feeds == NULL)
+        return false;
+    list_each(it, &s->feeds->subs)
+    {
+        const struct feed_sub *sub =
+            nq_container(it, struct feed_sub, in_session);
+
+        if (slice_eq(slice_str(feed_sub_channel(sub)), name))
+            return true;
     }
-    buf_fini(&identity);
-    select_fini(&a.sel);
+    return false;
+}
+
+/* Lets argv be the words of the command that the name is. */
+static bool
+follow_words(struct req *rq, struct slice name)
+{
+    struct slice room[RESP_SHORT_ARGS], line, *argv = rq->argv;
+    struct resp_limits limits = {FEED_CHANNEL_MAX, true};
+    struct resp_parser parser = {NULL};
+    uint32_t argc = rq->argc;
+    struct resp_request words;
+    bool is_done = false;
+    uint8_t *text = arena_alloc(rq->arena, name.len + 1);
+
+    memcpy(text, name.p, name.len);
+    text[name.len] = '\n';
+    line = slice_of(text, name.len + 1);
+    if (resp_parse(&parser, line, &limits, room, &words) == RESP_REQUEST &&
+        words.len == line.len && words.argc >= 3) {
+        rq->argv = words.argv;
+        rq->argc = words.argc;
+        is_done = follow(rq, name) != NULL;
+        rq->argv = argv;
+        rq->argc = argc;
+    } else {
+        reply_error(rq, "the channel is no NQ.SUBSCRIBE command");
+    }
+    resp_forget(&parser);
+    return is_done;
+}
+
+bool
+feeds_subscribe(struct req *rq, struct slice name)
+{
+    if (follows_channel(rq->s, name))
+        return true;
+    if (rq->engine->is_loading) {
+        reply_error(rq, "-LOADING nqdb is loading the dataset in memory");
+        return false;
+    }
+    if (!rq->in_multi && name.len <= FEED_CHANNEL_MAX &&
+        memchr(name.p, '\0', name.len) == NULL)
+        return follow_words(rq, name);
+    reply_error(rq,
+                "the channel of a query has at most %u bytes, none of them "
+                "zero, and is not for transactions",
+                FEED_CHANNEL_MAX);
+    return false;
 }
 
 /* --- unsubscribing ---------------------------------------------------------

@@ -3,11 +3,13 @@
  *
  * Each name of a (un)subscription is answered by a push (RESP3) or an array
  * (RESP2) of word, name and how many subscriptions are left; the count joins
- * channels and patterns, as clients expect. */
+ * channels and patterns, as clients expect, and feeds: a channel may be a query
+ * (cmd/feeds.h). */
 #include "cmd/handlers.h"
 
 #include "cmd/command.h"
 #include "cmd/engine.h"
+#include "cmd/feeds.h"
 #include "cmd/pubsub.h"
 #include "cmd/reply.h"
 #include "cmd/session.h"
@@ -21,7 +23,7 @@ subscriptions(const struct session *s, enum pubsub_kind kind)
     if (kind == PUBSUB_SHARD)
         return pubsub_count(s, PUBSUB_SHARD);
     return (int64_t)pubsub_count(s, PUBSUB_CHANNEL) +
-           pubsub_count(s, PUBSUB_PATTERN);
+           pubsub_count(s, PUBSUB_PATTERN) + feeds_count(s);
 }
 
 /* `name` NULL: there was nothing to unsubscribe from. */
@@ -38,30 +40,45 @@ reply_subscription(struct req *rq, enum pubsub_kind kind,
     reply_int(rq, subscriptions(rq->s, kind));
 }
 
+/* False: an error is answered in its place, or all is to run again. */
+static bool
+subscribe_one(struct req *rq, enum pubsub_kind kind, struct slice name)
+{
+    if (kind == PUBSUB_CHANNEL && feeds_is_channel(name))
+        return feeds_subscribe(rq, name);
+    pubsub_subscribe(rq->s, kind, name);
+    return true;
+}
+
 static void
 subscribe(struct req *rq, enum pubsub_kind kind)
 {
-    for (uint32_t i = 1; i < rq->argc; i++) {
-        pubsub_subscribe(rq->s, kind, rq->argv[i]);
-        reply_subscription(rq, kind, &rq->argv[i]);
+    for (uint32_t i = 1; i < rq->argc && rq->outcome == REQ_DONE; i++) {
+        if (subscribe_one(rq, kind, rq->argv[i]))
+            reply_subscription(rq, kind, &rq->argv[i]);
     }
 }
 
 static void
 unsubscribe_all(struct req *rq, enum pubsub_kind kind)
 {
+    bool has_any = pubsub_count(rq->s, kind) > 0;
     struct slice name;
 
-    if (pubsub_count(rq->s, kind) == 0) {
-        reply_subscription(rq, kind, NULL);
-        return;
-    }
     while (pubsub_first(rq->s, kind, &name)) {
         /* The name goes with the last subscription to it. */
         name.p = arena_memdup(rq->arena, name.p, name.len);
         pubsub_unsubscribe(rq->s, kind, name);
         reply_subscription(rq, kind, &name);
     }
+    while (kind == PUBSUB_CHANNEL && feeds_first(rq->s, &name)) {
+        name.p = arena_memdup(rq->arena, name.p, name.len);
+        feeds_unsubscribe(rq->s, name);
+        reply_subscription(rq, kind, &name);
+        has_any = true;
+    }
+    if (!has_any)
+        reply_subscription(rq, kind, NULL);
 }
 
 static void
@@ -71,6 +88,8 @@ unsubscribe(struct req *rq, enum pubsub_kind kind)
         unsubscribe_all(rq, kind);
     for (uint32_t i = 1; i < rq->argc; i++) {
         pubsub_unsubscribe(rq->s, kind, rq->argv[i]);
+        if (kind == PUBSUB_CHANNEL)
+            feeds_unsubscribe(rq->s, rq->argv[i]);
         reply_subscription(rq, kind, &rq->argv[i]);
     }
 }

@@ -7,6 +7,7 @@
  *   where                  program_text(), empty: no test
  *   n, path * n            RETURN; 0: everything
  *   events                 bits
+ *   channel                that the client named; empty: ours
  *
  * I1 A feed is in feeds->ranges if and only if one of its lanes has a sub.
  *
@@ -31,7 +32,7 @@ put_text(struct buf *out, struct slice s)
 
 void
 feed_identity(uint32_t db, const struct select *sel, uint8_t events,
-              struct buf *out)
+              struct slice channel, struct buf *out)
 {
     const struct range *r = &sel->range;
 
@@ -45,6 +46,7 @@ feed_identity(uint32_t db, const struct select *sel, uint8_t events,
     for (uint32_t i = 0; i < sel->return_count; i++)
         put_text(out, path_text(sel->returns[i]));
     buf_put_u8(out, events);
+    put_text(out, channel);
 }
 
 bool
@@ -135,9 +137,21 @@ take_query(struct feed *f, struct select *sel)
         f->needs |= path_needs(f->returns[i]);
 }
 
+static char *
+name_channel(const struct feed *f, struct slice wanted)
+{
+    char *name = nq_calloc(1, nq_max(wanted.len + 1, (size_t)32));
+
+    if (wanted.len > 0)
+        memcpy(name, wanted.p, wanted.len);
+    else
+        snprintf(name, 32, "nq:feed:%llu", (unsigned long long)f->id);
+    return name;
+}
+
 struct feed *
 feed_new(struct feeds *all, uint32_t db, struct select *sel, uint8_t events,
-         struct slice identity)
+         struct slice channel, struct slice identity)
 {
     struct feed *f = nq_calloc(1, sizeof *f);
     struct key_range r;
@@ -155,8 +169,7 @@ feed_new(struct feeds *all, uint32_t db, struct select *sel, uint8_t events,
     f->range.lo = r.lo;
     f->range.hi = r.hi;
     f->range.has_hi = r.has_hi;
-    snprintf(f->channel, sizeof f->channel, "nq:feed:%llu",
-             (unsigned long long)f->id);
+    f->channel = name_channel(f, channel);
     for (unsigned i = 0; i < FEED_LANES; i++) {
         feed_ring_init(&f->lanes[i].ring);
         list_init(&f->lanes[i].subs);
@@ -190,6 +203,7 @@ feed_unref(struct feed *f)
         path_free(f->returns[i]);
     buf_fini(&f->identity);
     buf_fini(&f->text);
+    nq_free(f->channel);
     f->all->stats.feeds--;
     nq_free(f);
 }

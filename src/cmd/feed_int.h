@@ -52,7 +52,7 @@ struct feed {
     unsigned needs; /* parts of a row, enum row_part */
     uint8_t events;
     struct cover *cover;
-    char channel[32];
+    char *channel; /* owned */
     struct feed_lane lanes[FEED_LANES];
     uint64_t matched;
 };
@@ -120,10 +120,11 @@ struct feeds {
 /* --- feed.c ---------------------------------------------------------------
  */
 
-/* The bytes that make two queries the same: database, range, test, fields and
- * events; also what a durable name keeps of its query. */
+/* The bytes that make two queries the same: database, range, test, fields,
+ * events, and the channel if it is not ours to name (else empty); also what a
+ * durable name keeps of its query. */
 void feed_identity(uint32_t db, const struct select *sel, uint8_t events,
-                   struct buf *out);
+                   struct slice channel, struct buf *out);
 /* The range that an identity begins with, borrowed from it. */
 bool feed_identity_range(struct slice identity, struct key_range *out);
 /* The same query for people. */
@@ -133,7 +134,8 @@ struct feed *feed_find(const struct feeds *all, struct slice identity);
 /* Takes what `sel` holds.  One reference, which feed_unref() gives back; its
  * cover is the caller's to set. */
 struct feed *feed_new(struct feeds *all, uint32_t db, struct select *sel,
-                      uint8_t events, struct slice identity);
+                      uint8_t events, struct slice channel,
+                      struct slice identity);
 struct feed *feed_ref(struct feed *f);
 void feed_unref(struct feed *f);
 struct key_range feed_key_range(const struct feed *f);
@@ -143,7 +145,8 @@ struct key_range feed_key_range(const struct feed *f);
 bool feed_tell(struct feed *f, const struct change *c);
 /* The bytes around a message on the channel: what comes before the text,
  * which has `len` bytes.  Returns the length; `dst` has FEED_HEAD_MAX. */
-#define FEED_HEAD_MAX 384u
+#define FEED_CHANNEL_MAX 1024u /* bytes of a channel */
+#define FEED_HEAD_MAX (FEED_CHANNEL_MAX + 128u)
 size_t feed_head(const char *channel, uint8_t resp, size_t len, uint8_t *dst);
 
 /* --- feed_lane.c ----------------------------------------------------------

@@ -276,6 +276,16 @@ feeds_unsubscribe(struct session *s, struct slice channel)
     return false;
 }
 
+bool
+feeds_first(const struct session *s, struct slice *channel)
+{
+    if (s->feeds == NULL)
+        return false;
+    *channel = slice_str(feed_sub_channel(
+        nq_container(s->feeds->subs.next, struct feed_sub, in_session)));
+    return true;
+}
+
 uint32_t
 feeds_count(const struct session *s)
 {

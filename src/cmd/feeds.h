@@ -17,6 +17,7 @@
 
 struct engine;
 struct feeds;
+struct req;
 
 /* Sets engine->feeds. */
 void feeds_init(struct engine *e);
@@ -35,6 +36,15 @@ void feeds_drop(struct session *s);
 /* The same for one, by the name of its channel; false: it does not follow it.
  */
 bool feeds_unsubscribe(struct session *s, struct slice channel);
+/* The channel of the feed that it follows longest, borrowed; false: there is
+ * none. */
+bool feeds_first(const struct session *s, struct slice *channel);
+/* A channel of the name "NQ.SUBSCRIBE ..." stands for that command, so that
+ * any client can follow a query with SUBSCRIBE. */
+bool feeds_is_channel(struct slice name);
+/* Follows the query of such a channel, unless it is followed already.  False:
+ * an error is answered, or the command is to run again. */
+bool feeds_subscribe(struct req *rq, struct slice name);
 /* How many feeds it follows. */
 uint32_t feeds_count(const struct session *s);
 
