@@ -1,6 +1,7 @@
 """redis-py: a shop - sessions, carts, a work queue with worker threads, a
 leaderboard, an event stream with a consumer group, stock that is changed by
-optimistic transactions."""
+optimistic transactions, offers that are followed."""
+import json
 import os
 import threading
 
@@ -129,5 +130,32 @@ def sets_and_others():
           set(r.scan_iter(_type="zset")) >= {"board", "Sicily"})
 
 
-for scenario in sessions, queue, leaderboard, events, stock, sets_and_others:
+def feeds():
+    query = "NQ.SUBSCRIBE PREFIX offer: WHERE price < 10 RETURN price SNAPSHOT"
+    r.hset("offer:1", "price", 5)
+    p = r.pubsub(ignore_subscribe_messages=True)
+    p.subscribe(query)
+    told = []
+
+    def hear(n):
+        while len(told) < n:
+            m = p.get_message(timeout=5)
+            if m is not None:
+                told.append(json.loads(m["data"]))
+
+    hear(2)
+    r.hset("offer:2", "price", 20)
+    r.hset("offer:2", "price", 7)
+    r.delete("offer:1")
+    hear(4)
+    claim("a query is followed like a channel",
+          [(m["event"], m.get("key"), m.get("is")) for m in told]
+          == [("row", "offer:1", True), ("ready", None, None),
+              ("set", "offer:2", True), ("del", "offer:1", False)]
+          and told[2]["fields"] == {"price": "7"})
+    p.close()
+
+
+for scenario in (sessions, queue, leaderboard, events, stock, sets_and_others,
+                 feeds):
     scenario()

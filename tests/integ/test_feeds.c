@@ -378,6 +378,33 @@ a_feed_goes_on_after_the_server_was_killed(void **state)
     feed_close(&f);
 }
 
+static void
+any_client_follows_a_query_with_subscribe(void **state)
+{
+    struct client c, writer;
+
+    (void)state;
+    client_open(&c, &srv);
+    client_open(&writer, &srv);
+    client_expect(&writer, "SET k:1 5", "+OK");
+    client_expect(&c, "SUBSCRIBE plain \"nq.subscribe PREFIX k: SNAPSHOT\"",
+                  "[\"subscribe\", \"plain\", :1]");
+    client_expect_read(&c, "[\"subscribe\", \"nq.subscribe PREFIX k: "
+                           "SNAPSHOT\", :2]");
+    client_expect_read(&c, "[\"message\", \"nq.subscribe PREFIX k: "
+                           "SNAPSHOT\", \"{...");
+    client_expect_read(&c, "[\"message\", ...");
+    client_expect(&c, "UNSUBSCRIBE \"nq.subscribe PREFIX k: SNAPSHOT\"",
+                  "[\"unsubscribe\", \"nq.subscribe PREFIX k: "
+                  "SNAPSHOT\", :1]");
+    client_expect(&writer, "SET k:1 6", "+OK");
+    client_expect(&c, "SUBSCRIBE \"NQ.SUBSCRIBE PREFIX\"", "-ERR the ...");
+    client_expect(&c, "UNSUBSCRIBE", "[\"unsubscribe\", \"plain\", :0]");
+    client_expect(&c, "GET k:1", "\"6\"");
+    client_close(&writer);
+    client_close(&c);
+}
+
 /* --- what is refused, and what ends ----------------------------------------
  */
 
@@ -453,6 +480,8 @@ main(void)
                                clear),
         cmocka_unit_test_setup(a_feed_goes_on_behind_the_last_message, clear),
         cmocka_unit_test_setup(a_feed_goes_on_after_the_server_was_killed,
+                               clear),
+        cmocka_unit_test_setup(any_client_follows_a_query_with_subscribe,
                                clear),
         cmocka_unit_test_setup(positions_that_are_not_there_are_told, clear),
         cmocka_unit_test_setup(a_follower_is_a_subscriber_until_it_ends, clear),
