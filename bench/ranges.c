@@ -214,7 +214,7 @@ main(int argc, char **argv)
 
     while ((opt = getopt(argc, argv, "p:h:n:")) != -1) {
         if (opt == 'p')
-            port = atoi(optarg);
+            port = (int)strtol(optarg, NULL, 10);
         else if (opt == 'h')
             host = optarg;
         else if (opt == 'n')

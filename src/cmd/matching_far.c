@@ -21,7 +21,8 @@
 #include "os/clock.h"
 #include "store/store.h"
 
-#define CARRY_LEAST 4096u            /* bytes of a value */
+#define CARRY_LEAST 1024u            /* bytes of a value */
+#define CARRY_BYTES (256u << 10)     /* of all that are carried at once */
 #define TELL_MAX (UINT64_C(8) << 20) /* the longest value that is told */
 
 /* --- one row -------------------------------------------------------------- */
@@ -49,43 +50,51 @@ read_more(struct batch *b, struct slice key, struct row *r)
     return rc;
 }
 
-/* Looking into a long value takes longer than waking a worker for it. */
+/* Looking into a long value takes longer than waking a worker for it; and once
+ * one is carried, what follows it is, too. */
 static bool
 is_to_be_carried(const struct batch *b, const struct row *r)
 {
-    return r->value.len >= CARRY_LEAST && b->m->where_needs & ROW_VALUE &&
+    return r->has & ROW_VALUE && b->m->where_needs & ROW_VALUE &&
+           (b->carried_count > 0 || r->value.len >= CARRY_LEAST) &&
            !b->m->opts.is_now;
 }
 
 static void
 carry(struct batch *b, const struct row *r, lsn as_of)
 {
-    struct row *copy = &b->carried_row;
-
-    *copy = *r;
-    buf_clear(&b->carried);
-    buf_put_slice(&b->carried, r->key);
-    buf_put_slice(&b->carried, r->value);
-    copy->key = slice_of(b->carried.p, r->key.len);
-    copy->value = slice_of(b->carried.p + r->key.len, r->value.len);
-    b->carried_as_of = as_of;
-    b->is_carried = true;
+    b->carried_as_of[b->carried_count] = as_of;
+    b->carried[b->carried_count++] = *r;
+    buf_put_slice(&b->carried_bytes, r->key);
+    buf_put_slice(&b->carried_bytes, r->value);
 }
 
 void
 batch_run_carried(struct batch *b)
 {
-    const struct row *r = &b->carried_row;
-    bool matches = false;
-    nq_rc rc = batch_match(b, r, &matches);
+    const uint8_t *p = b->carried_bytes.p;
 
-    if (rc == NQ_OK)
-        rc = batch_count(b, r, matches, b->carried_as_of);
-    if (b->rc == NQ_OK)
-        b->rc = rc;
+    for (unsigned i = 0; i < b->carried_count && b->rc == NQ_OK; i++) {
+        struct row *r = &b->carried[i];
+        bool matches = false;
+
+        r->key.p = p;
+        r->value.p = p + r->key.len;
+        p = r->value.p + r->value.len;
+        b->rc = batch_match(b, r, &matches);
+        if (b->rc == NQ_OK)
+            b->rc = batch_count(b, r, matches, b->carried_as_of[i]);
+    }
 }
 
-/* A value that is too long to be looked into is as if it were none. */
+static bool
+is_carriage_full(const struct batch *b)
+{
+    return b->carried_count == CARRY_MAX || b->carried_bytes.len >= CARRY_BYTES;
+}
+
+/* A value that is too long to be looked into is as if it were none.  NQ_AGAIN:
+ * those that are carried come before it. */
 static nq_rc
 test_row(struct batch *b, struct slice key)
 {
@@ -101,6 +110,8 @@ test_row(struct batch *b, struct slice key)
         carry(b, &row, now);
         return NQ_OK;
     }
+    if (rc == NQ_OK && b->carried_count > 0)
+        return NQ_AGAIN;
     if (rc == NQ_OK)
         rc = batch_match(b, &row, &matches);
     if (rc == NQ_OK && matches && !row_has(&row, m->tell_needs))
@@ -150,6 +161,8 @@ fill_gap(struct batch *b)
     nq_rc rc;
 
     nq_assert(ok);
+    if (b->carried_count > 0 && (found != b->found_at || bits != b->bits_at))
+        return NQ_AGAIN;
     copy_found(b, found, bits);
     rc = test_key(b, key);
     if (rc == NQ_OK)
@@ -157,11 +170,23 @@ fill_gap(struct batch *b)
     return rc;
 }
 
-/* The consumer is to take some of it before there is more. */
+/* The consumer, or a worker, is to take some of it before there is more. */
 static bool
 is_enough(const struct batch *b)
 {
-    return b->m->opts.what == MATCHING_ROWS && b->filled.len >= b->m->memory;
+    return is_carriage_full(b) ||
+           (b->m->opts.what == MATCHING_ROWS && b->filled.len >= b->m->memory);
+}
+
+/* Those that are carried go first, then the next row is looked at again. */
+static nq_rc
+stop_at(struct batch *b, nq_rc rc)
+{
+    if (b->carried_count == 0)
+        return rc;
+    if (rc == NQ_MISS)
+        frames_forget_wanted(store_frames(b->m->engine->store));
+    return rc == NQ_MISS || rc == NQ_AGAIN ? NQ_OK : rc;
 }
 
 static nq_rc
@@ -171,13 +196,13 @@ fill_gaps(struct batch *b)
         nq_rc rc = fill_gap(b);
 
         if (rc != NQ_OK)
-            return rc;
-        if (is_enough(b) || b->is_carried)
+            return stop_at(b, rc);
+        if (is_enough(b))
             return NQ_OK;
         if (b->gap_at < b->gaps.len && matching_is_late(b->m))
-            return NQ_AGAIN;
+            return stop_at(b, NQ_AGAIN);
     }
-    b->is_filled = true;
+    b->is_filled = b->carried_count == 0;
     return NQ_OK;
 }
 
@@ -212,18 +237,19 @@ walk(struct batch *b, struct btree_cursor *c)
     while (rc == NQ_OK && c->valid && is_inside(&b->scan, c->key) &&
            b->rc == NQ_OK) {
         if ((rc = test_key(b, c->key)) != NQ_OK)
-            break;
+            return stop_at(b, rc);
         buf_clear(&b->at);
         buf_put_slice(&b->at, c->key);
         b->has_at = true;
-        if (is_enough(b) || b->is_carried)
+        if (is_enough(b))
             return NQ_OK;
         if (matching_is_late(b->m))
-            return NQ_AGAIN;
+            return stop_at(b, NQ_AGAIN);
         rc = b->scan.reverse ? btree_prev(c) : btree_next(c);
     }
-    b->is_filled = rc == NQ_OK;
-    return rc;
+    if (rc == NQ_OK)
+        b->is_filled = b->carried_count == 0;
+    return stop_at(b, rc);
 }
 
 static nq_rc
@@ -273,7 +299,7 @@ batch_fill(struct batch *b)
         return rc;
     if (b->rc == NQ_OK)
         b->rc = rc;
-    if (b->is_carried) {
+    if (b->carried_count > 0) {
         batch_carry(b);
         return NQ_OK;
     }

@@ -28,6 +28,7 @@
 /* The longest value that is looked into: beyond it, as if it were none. */
 #define MATCHING_VALUE_MAX (UINT64_C(1) << 20)
 
+#define CARRY_MAX 32u /* rows with long values, tested by a worker at once */
 #define MATCHING_TURN_NS UINT64_C(500000) /* on the loop, for all of them */
 
 /* Bits, one behind the other. */
@@ -71,11 +72,11 @@ struct batch {
                      only RAN */
     struct row_scratch *scratch;
     struct row_fields fields; /* of the row that is looked at */
-    /* A far row with a long value, read by the loop, tested by a worker. */
-    bool is_carried;
-    struct row carried_row;
-    struct buf carried; /* its key and value */
-    lsn carried_as_of;
+    /* Far rows with long values, read by the loop, tested by a worker. */
+    unsigned carried_count;
+    struct row carried[CARRY_MAX]; /* their bytes are in carried_bytes */
+    struct buf carried_bytes;      /* key, value, key, value ... */
+    lsn carried_as_of[CARRY_MAX];
     struct buf told;
 };
 
@@ -157,7 +158,7 @@ void bits_copy(struct bits *to, const struct bits *from, uint64_t lo,
 /* Fills gaps of a batch that RAN: until it is READY or enough waits to be
  * taken (NQ_OK), time is up (NQ_AGAIN) or a page is missing (NQ_MISS). */
 NQ_MUST_USE nq_rc batch_fill(struct batch *b);
-/* The row that is carried.  Any thread. */
+/* The rows that are carried.  Any thread. */
 void batch_run_carried(struct batch *b);
 
 /* --- matching_take.c ------------------------------------------------------ */
@@ -166,7 +167,7 @@ void batch_run_carried(struct batch *b);
 void matching_pump(struct matching *m);
 /* The next batch here and now.  NQ_NOTFOUND: there is none.  NQ_MISS. */
 NQ_MUST_USE nq_rc matching_do_next(struct matching *m, unsigned leaves);
-/* Gives the row that is carried to a worker: RUNNING, then RAN again. */
+/* Gives the rows that are carried to a worker: RUNNING, then RAN again. */
 void batch_carry(struct batch *b);
 /* The first batch is done with. */
 void batch_retire(struct batch *b);

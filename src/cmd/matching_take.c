@@ -163,7 +163,7 @@ batch_free(struct batch *b)
     buf_fini(&b->at);
     buf_fini(&b->anchor);
     buf_fini(&b->told);
-    buf_fini(&b->carried);
+    buf_fini(&b->carried_bytes);
     buf_fini(&b->bits.words);
     buf_fini(&b->filled_bits.words);
     row_scratch_free(b->scratch);
@@ -271,7 +271,8 @@ on_carried(struct job *j)
     struct matching *m = b->m;
 
     m->running--;
-    b->is_carried = false;
+    b->carried_count = 0;
+    buf_clear(&b->carried_bytes);
     b->state = BATCH_RAN;
     if (m->is_cancelled)
         batch_retire(b);
