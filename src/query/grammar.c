@@ -17,6 +17,8 @@
 #include "base/mem.h"
 #include "query/tokens.h"
 
+#define CHOICES_LEAST 8u /* of an IN that are worth sorting */
+
 struct grammar {
     struct tokens tokens;
     struct token now; /* the next one */
@@ -416,6 +418,30 @@ put_cmp(struct grammar *g, struct operand left, enum step_cmp cmp)
     put_test(g, s, false);
 }
 
+/* Long lists of constants are sorted. */
+static void
+sort_choices(struct grammar *g, struct step *s)
+{
+    struct program *p = g->p;
+    struct value *values;
+    uint32_t n = 0;
+
+    if (g->is_bad || s->count < CHOICES_LEAST)
+        return;
+    values = nq_calloc(s->count, sizeof *values);
+    while (n < s->count && !p->operands[s->first + n].is_path) {
+        values[n] = p->operands[s->first + n].constant;
+        n++;
+    }
+    if (n == s->count) {
+        s->kind = STEP_CHOICE;
+        s->choices = p->nchoices;
+        p->choices = grow(p->choices, p->nchoices, sizeof *p->choices);
+        p->choices[p->nchoices++] = choices_new(values, n);
+    }
+    nq_free(values);
+}
+
 static void
 put_in(struct grammar *g, struct operand left, bool negated)
 {
@@ -430,6 +456,7 @@ put_in(struct grammar *g, struct operand left, bool negated)
     s.count = g->p->noperands - s.first;
     if (!take_kind(g, TOKEN_CLOSE, ")"))
         fail(g, ", or )");
+    sort_choices(g, &s);
     put_test(g, s, negated);
 }
 
@@ -617,6 +644,8 @@ bytes_of(const struct program *p, size_t texts)
         n += p->paths[i]->bytes + sizeof *p->paths;
     for (uint32_t i = 0; i < p->nwildcards; i++)
         n += wildcard_bytes(p->wildcards[i]) + sizeof *p->wildcards;
+    for (uint32_t i = 0; i < p->nchoices; i++)
+        n += choices_bytes(p->choices[i]) + sizeof *p->choices;
     for (uint32_t i = 0; i < p->nterms; i++)
         n += sizeof *p->terms + sizeof *p->term_steps +
              p->terms[i].count * sizeof(struct value);
@@ -660,10 +689,13 @@ program_free(struct program *p)
         path_free(p->paths[i]);
     for (uint32_t i = 0; i < p->nwildcards; i++)
         wildcard_free(p->wildcards[i]);
+    for (uint32_t i = 0; i < p->nchoices; i++)
+        choices_free(p->choices[i]);
     for (uint32_t i = 0; i < p->nterms; i++)
         term_fini(&p->terms[i]);
     nq_free(p->paths);
     nq_free(p->wildcards);
+    nq_free(p->choices);
     nq_free(p->terms);
     nq_free(p->term_steps);
     nq_free(p->steps);

@@ -108,6 +108,14 @@ test_in(const struct run *x, const struct step *s, const struct value *v)
 }
 
 static enum truth
+test_choice(const struct choices *c, const struct value *v)
+{
+    int found = choices_have(c, v);
+
+    return found < 0 ? TRUTH_UNKNOWN : truth_of(found > 0);
+}
+
+static enum truth
 test_between(const struct run *x, const struct step *s, const struct value *v)
 {
     const struct operand *bounds = &x->p->operands[s->first];
@@ -126,6 +134,8 @@ test(const struct run *x, const struct step *s, const struct value *v)
         return test_cmp(s->cmp, v, operand_value(x, &x->p->operands[s->first]));
     case STEP_IN:
         return test_in(x, s, v);
+    case STEP_CHOICE:
+        return test_choice(x->p->choices[s->choices], v);
     case STEP_BETWEEN:
         return test_between(x, s, v);
     case STEP_LIKE:

@@ -19,6 +19,7 @@
 
 #include "base/hash.h"
 #include "base/list.h"
+#include "query/choices.h"
 #include "query/json.h"
 #include "query/program.h"
 #include "query/wildcard.h"
@@ -52,6 +53,7 @@ struct operand {
 enum step_kind {
     STEP_CMP,     /* left against operands[first] */
     STEP_IN,      /* operands[first .. first + count) */
+    STEP_CHOICE,  /* the same, constants only; and choices[choices] */
     STEP_BETWEEN, /* two of them */
     STEP_LIKE,    /* wildcards[first]; GLOB too */
     STEP_IS_NULL,
@@ -71,6 +73,7 @@ struct step {
     uint8_t cmp;  /* enum step_cmp */
     uint32_t left;
     uint32_t first, count;
+    uint32_t choices; /* of STEP_CHOICE */
 };
 
 struct program {
@@ -80,10 +83,11 @@ struct program {
     struct operand *operands;
     struct path **paths; /* each text once */
     struct wildcard **wildcards;
+    struct choices **choices;
     struct term *terms;
     uint32_t *term_steps; /* which step tests it */
     bool can_sift;
-    uint32_t nsteps, noperands, npaths, nwildcards, nterms;
+    uint32_t nsteps, noperands, npaths, nwildcards, nchoices, nterms;
     uint8_t *texts;  /* of constants */
     struct buf text; /* canonical */
     size_t bytes;    /* of memory, about */

@@ -74,7 +74,7 @@ set_constants(struct term *t, const struct program *p, const struct step *s)
     if (ok && s->kind == STEP_CMP) {
         ok = set_cmp(t, s->cmp, values);
     } else if (ok) {
-        t->op = s->kind == STEP_IN ? TERM_IN : TERM_BETWEEN;
+        t->op = s->kind == STEP_BETWEEN ? TERM_BETWEEN : TERM_IN;
         t->share = s->kind == STEP_BETWEEN
                        ? SHARE_BETWEEN
                        : nq_min(SHARE_EQ * s->count, SHARE_IN_MOST);
@@ -95,6 +95,7 @@ term_of_step(const struct program *p, const struct step *s, struct term *out)
     switch (s->kind) {
     case STEP_CMP:
     case STEP_IN:
+    case STEP_CHOICE:
     case STEP_BETWEEN:
         return set_constants(out, p, s);
     case STEP_LIKE:

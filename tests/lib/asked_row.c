@@ -12,6 +12,7 @@
 #include "base/check.h"
 
 #define TESTS_MAX 128
+#define LIST_MAX 16
 
 static struct rng *rng;
 
@@ -250,7 +251,7 @@ struct question {
     struct question *left, *right; /* of AND, OR, NOT */
     bool negated;
     const char *cmp;
-    struct operand operand, list[4];
+    struct operand operand, list[LIST_MAX];
     unsigned count;
     const char *pattern;
 };
@@ -295,6 +296,7 @@ random_question(unsigned depth)
 {
     static const char *const cmps[] = {"=", "!=", "<", "<=", ">", ">="};
     struct question *q = &pool[pooled++];
+    bool are_constant;
 
     *q = (struct question){.what = (enum what)below(BARE + 1)};
     if (q->what <= NOT && (depth > 4 || pooled + 3 > TESTS_MAX))
@@ -309,9 +311,14 @@ random_question(unsigned depth)
                      : random_path();
     q->negated = q->what != CMP && q->what < EXISTS && below(3) == 0;
     q->cmp = PICK(cmps);
-    q->count = q->what == IN ? 1 + below(4) : q->what == BETWEEN ? 2 : 1;
+    if (q->what == IN)
+        q->count = 1 + below(below(2) ? 4 : LIST_MAX);
+    else
+        q->count = q->what == BETWEEN ? 2 : 1;
+    are_constant = below(2) == 0;
     for (unsigned i = 0; i < q->count; i++)
-        q->list[i] = random_right();
+        q->list[i] = are_constant ? (struct operand){.value = random_scalar()}
+                                  : random_right();
     q->pattern = q->what == LIKE ? PICK(patterns) : PICK(globs);
     return q;
 }
