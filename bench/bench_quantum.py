@@ -77,9 +77,10 @@ def measure(server, rounds):
 def print_searches(rows):
     print("### Searches\n")
     print("One match, `NQ.GROVER ... ENGINE SIM`: microseconds of the "
-          "simulation, and of the scan that asks the WHERE about each row, "
-          "without which there is no oracle; the best of the rounds.  The "
-          "scan alone already has the answer.\n")
+          "simulation, and of the scan before it, which asks the WHERE about "
+          "each row; the best of the rounds.  Without that scan there is no "
+          "oracle, so a search takes both; and the scan alone already has the "
+          "answer.\n")
     print("| rows | oracle calls: quantum | classical | simulation, us | "
           "scan, us |")
     print("|---|---|---|---|---|")
@@ -134,7 +135,7 @@ def print_cancel(server):
 def plot(rows, path):
     """Both axes logarithmic: a line of points each."""
     left, top, width, height = 70, 20, 480, 280
-    most = max(max(r[2], r[3]) for r in rows)
+    most = max(r[2] + r[3] for r in rows)
     least = max(1, min(min(r[2], r[3]) for r in rows))
     lo, hi = math.floor(math.log10(least)), math.ceil(math.log10(most))
 
@@ -152,18 +153,25 @@ def plot(rows, path):
         out.append(f'<line x1="{left}" x2="{left + width}" y1="{y(10 ** e)}" '
                    f'y2="{y(10 ** e)}" stroke="#ddd"/><text x="{left - 6}" '
                    f'y="{y(10 ** e) + 4}" text-anchor="end">{10 ** e:,} us</text>')
+    labels = []
     for q, *_ in rows:
         out.append(f'<text x="{x(q)}" y="{top + height + 18}" '
                    f'text-anchor="middle">2^{q}</text>')
     out.append(f'<text x="{left + width / 2}" y="{top + height + 40}" '
                'text-anchor="middle">rows, one of which matches</text>')
-    for column, color, name in ((2, "#b5523b", "simulation"),
-                                (3, "#2f7d4f", "plain scan")):
-        points = " ".join(f"{x(r[0]):.1f},{y(r[column]):.1f}" for r in rows)
+    for color, name, of in (
+            ("#b5523b", "scan and simulation", lambda r: r[2] + r[3]),
+            ("#d9a79b", "simulation alone", lambda r: r[2]),
+            ("#2f7d4f", "plain scan", lambda r: r[3])):
+        points = " ".join(f"{x(r[0]):.1f},{y(of(r)):.1f}" for r in rows)
         out.append(f'<polyline points="{points}" fill="none" stroke="{color}" '
-                   f'stroke-width="2"/><text x="{left + width + 8}" '
-                   f'y="{y(rows[-1][column]) + 4:.1f}" fill="{color}">{name}'
-                   '</text>')
+                   f'stroke-width="2"/>')
+        labels.append((y(of(rows[-1])), color, name))
+    last = top - 14
+    for at, color, name in sorted(labels):
+        last = max(at + 4, last + 14)  # one below the other
+        out.append(f'<text x="{left + width + 8}" y="{last:.1f}" '
+                   f'fill="{color}">{name}</text>')
     out.append("</svg>\n")
     with open(path, "w") as f:
         f.write("\n".join(out))
@@ -174,7 +182,8 @@ def main():
     print("# Grover's search, simulated\n")
     print("Printed by `make bench-quantum`.  A classical machine that "
           "simulates a quantum computer is not faster than one that just "
-          "looks: fewer oracle calls, each of which touches every state.\n")
+          "looks: there are fewer oracle calls, but each touches every "
+          "state.\n")
     print_loops(rounds)
     with peers.Peer("nqdb", cores="0,1",
                     args=("--quantum.max_iterations", "2000000000")) as server:

@@ -53,6 +53,7 @@ begin(struct req *rq, enum grover_kind kind)
 static const struct grover_run *
 serve(struct req *rq, enum grover_kind kind)
 {
+    rq->ends_with_client = true;
     if (rq->state == NULL)
         begin(rq, kind);
     if (rq->state == NULL)

@@ -97,6 +97,9 @@ struct req {
     /* This run got further in what `state` keeps: the pages of earlier runs
      * need not be held any more. */
     bool has_progressed;
+    /* Set in each run: if the client goes while this waits, it ends at once.
+     * Else it has a second, for who ends his side may still read. */
+    bool ends_with_client;
     /* Runs again after req_wait_keys(): the key that changed, by its place in
      * argv; 0: runs for the first time. */
     uint32_t woken_by;

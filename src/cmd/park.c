@@ -42,6 +42,7 @@ struct parked {
     struct heap_node deadline; /* EVENT, in deadlines if it has one */
     struct heap_node durable;  /* EVENT, in durables if it waits for the log */
     bool may_be_cut;           /* EVENT */
+    bool ends_with_client;     /* of the req */
     enum { CUT_NOT, CUT_SHORT, CUT_ERROR } cut;
 };
 
@@ -81,7 +82,7 @@ parking_free(struct parking *p)
 }
 
 static struct parked *
-of_session(struct session *s)
+of_session(const struct session *s)
 {
     struct parked *pk;
 
@@ -142,6 +143,7 @@ parked_of(struct req *rq)
     pk = of_session(s);
     pk->memory = rq->state;
     pk->free_memory = rq->free_state;
+    pk->ends_with_client = rq->ends_with_client;
     rq->state = NULL;
     s->last_cmd = rq->cmd;
     s->flags |= SESSION_BLOCKED;
@@ -256,6 +258,12 @@ park_done(struct session *s)
     s->flags &= ~(uint32_t)SESSION_BLOCKED;
     pk->magic = 0;
     nq_free(pk);
+}
+
+bool
+park_ends_with_client(const struct session *s)
+{
+    return s->parked != NULL && of_session(s)->ends_with_client;
 }
 
 bool

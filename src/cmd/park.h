@@ -30,6 +30,10 @@ void park_read_ahead(struct engine *e);
  * closed. */
 void park_stop(struct engine *e);
 
+/* Its command waits, and nobody but its client wants it (req.ends_with_client).
+ */
+bool park_ends_with_client(const struct session *s);
+
 /* CLIENT UNBLOCK: ends the waiting of a command for its event, as if it had
  * lasted too long (req.is_cut) or with an error.  False: it does not wait for
  * an event, or is none that a client may end. */

@@ -89,6 +89,8 @@ session_lost(struct session *s)
 {
     if (wait_is_waiting(s))
         wait_drop(s);
+    if (park_ends_with_client(s))
+        session_end(s, false);
 }
 
 struct session *

@@ -111,7 +111,8 @@ void session_check_output(struct session *s);
 /* Ends it: with `after_reply`, once what was put has left. */
 void session_end(struct session *s, bool after_reply);
 /* Its client sends no more: it waits for no key any longer, for nobody may be
- * there to take what it would get. */
+ * there to take what it would get; and it ends if its command is for nobody
+ * else (req.ends_with_client). */
 void session_lost(struct session *s);
 /* NULL if there is none (any more). */
 struct session *session_by_id(struct engine *e, uint64_t id);

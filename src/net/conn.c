@@ -141,6 +141,8 @@ void
 conn_end_blocked(struct conn *c)
 {
     session_lost(&c->session);
+    if (c->life.state != CONN_OPEN)
+        return;
     if ((c->session.flags & SESSION_BLOCKED) != 0)
         conn_put_aside(c, &c->loop->ended);
     else
