@@ -85,11 +85,11 @@ changes_detach(struct changes *ch)
 {
     if (ch->db == NULL)
         return;
+    ch->db = NULL; /* no fetch begins any more */
     while (ch->reading > 0)
         (void)pool_wait(store_workers(ch->store));
     clear_ring(&ch->ring);
     ch->has_begun = false;
-    ch->db = NULL;
     ch->store = NULL;
     ch->wal = NULL;
 }

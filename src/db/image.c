@@ -15,7 +15,6 @@
 #include "db/coll_int.h"
 #include "db/coll_packed.h"
 #include "db/fields.h"
-#include "db/lists.h"
 #include "db/string.h"
 
 #define EXISTS 1u
@@ -106,15 +105,14 @@ take_tree(struct db *db, uint32_t dbi, struct slice key, const struct entry *e,
 }
 
 static uint64_t
-count_of(const struct entry *e)
+len_of(struct slice key, const struct record *rec)
 {
-    struct coll_value v;
+    struct row_fields fields;
+    struct row row;
 
-    if (e->rec.type == DB_STRING)
-        return string_len(e);
-    if (e->rec.type == DB_LIST)
-        return list_len(e);
-    return coll_value_decode(&e->rec, &v) == NQ_OK ? v.count : 0;
+    return db_row_near(key, rec, ROW_LEN, 0, &fields, &row) == ROW_NEAR
+               ? row.len
+               : 0;
 }
 
 nq_rc
@@ -127,7 +125,7 @@ image_take(struct db *db, uint32_t dbi, struct slice key, const struct entry *e,
     *out = (struct image){.exists = true,
                           .type = (enum db_type)rec->type,
                           .expire_ms = db_expire_of(rec),
-                          .len = count_of(e),
+                          .len = len_of(key, rec),
                           .rec = *rec};
     out->rec.expire_ms = out->expire_ms;
     out->rec.page_lsn = 0;
