@@ -105,7 +105,8 @@ struct feeds {
     bool has_news;              /* there may be something behind the tail */
     lsn tail_at;                /* all up to here has passed the lanes */
     struct feed **hits;         /* of the change that passes */
-    size_t hit_count, hit_cap;
+    size_t hit_count, hit_next, hit_cap;
+    bool is_passing;   /* hits are known, not all of them were told */
     struct list ready; /* subs that may have something to put */
     struct list early; /* subs that wait until the log has settled so far */
     struct list names; /* of marks, once they are loaded */
@@ -152,8 +153,11 @@ size_t feed_head(const char *channel, uint8_t resp, size_t len, uint8_t *dst);
 /* --- feed_lane.c ----------------------------------------------------------
  */
 
-/* A change that is settled passes all lanes. */
-void feed_lanes_pass(struct feeds *all, const struct change *c);
+/* A change that is settled passes all lanes.  False: not all of them yet, the
+ * slice is over; it comes again. */
+bool feed_lanes_pass(struct feeds *all, const struct change *c);
+/* It does not come again. */
+void feed_lanes_forget(struct feeds *all);
 /* The sub, at sub->at, becomes live, if the lane has what comes behind. */
 bool feed_lane_join(struct feed_sub *sub);
 /* It is live no more; sub->at says where it is. */

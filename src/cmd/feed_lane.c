@@ -9,6 +9,8 @@
  *    on feeds->ready, or waits for room.  `idle` counts the former.
  * I3 live == idle: everybody has everything, and the ring is emptied.
  * I4 `least` is no more than the number of any live sub that does not drop.
+ * I5 A change that many feeds are told of takes several slices; who joins
+ *    meanwhile might miss it, and does not.
  *
  * What would pass the bounds of a queue takes the oldest message out of the
  * ring.  Who still wants it falls behind, drops it, or goes: that is its
@@ -18,6 +20,8 @@
  * Called by cmd/feeds, cmd/feed_sub. */
 #include "base/mem.h"
 #include "cmd/feed_int.h"
+
+#define CHECK_EVERY 32u /* feeds between two looks at the clock */
 
 static struct feed_lane *
 lane_of(const struct feed_sub *sub)
@@ -63,8 +67,9 @@ feed_lane_join(struct feed_sub *sub)
     l = lane_of(sub);
     if (l->live == 0)
         l->ring.base = f->all->tail_at;
-    if (sub->at < l->ring.base || sub->at > f->all->tail_at)
-        return false;
+    if (sub->at < l->ring.base || sub->at > f->all->tail_at ||
+        f->all->is_passing)
+        return false; /* I5 */
     if (!f->range.is_put)
         feed_ranges_put(&f->all->ranges[f->db], &f->range);
     sub->mode = FEED_LIVE;
@@ -205,7 +210,19 @@ note_hit(void *arg, struct feed_range *r)
         all->hit_cap = all->hit_cap == 0 ? 16 : all->hit_cap * 2;
         all->hits = nq_realloc(all->hits, all->hit_cap * sizeof *all->hits);
     }
-    all->hits[all->hit_count++] = nq_container(r, struct feed, range);
+    all->hits[all->hit_count++] = feed_ref(nq_container(r, struct feed, range));
+}
+
+static void
+find_hits(struct feeds *all, const struct change *c)
+{
+    if (c->db >= all->databases)
+        return;
+    if (c->event == CHANGE_GONE || c->event == CHANGE_RESET)
+        feed_ranges_across(&all->ranges[c->db], c->key,
+                           c->has_hi ? &c->hi : NULL, note_hit, all);
+    else
+        feed_ranges_at(&all->ranges[c->db], c->key, note_hit, all);
 }
 
 static void
@@ -221,19 +238,28 @@ pass(struct feed *f, const struct change *c)
 }
 
 void
+feed_lanes_forget(struct feeds *all)
+{
+    for (size_t i = 0; i < all->hit_count; i++)
+        feed_unref(all->hits[i]);
+    all->hit_count = all->hit_next = 0;
+    all->is_passing = false;
+}
+
+bool
 feed_lanes_pass(struct feeds *all, const struct change *c)
 {
-    all->hit_count = 0;
-    if (c->db >= all->databases)
-        return;
-    if (c->event == CHANGE_GONE || c->event == CHANGE_RESET)
-        feed_ranges_across(&all->ranges[c->db], c->key,
-                           c->has_hi ? &c->hi : NULL, note_hit, all);
-    else
-        feed_ranges_at(&all->ranges[c->db], c->key, note_hit, all);
-    /* Only now: a policy may take a feed out of the tree. */
-    for (size_t i = 0; i < all->hit_count; i++)
-        pass(all->hits[i], c);
+    /* They are found first, for a policy may take a feed out of the tree. */
+    if (!all->is_passing)
+        find_hits(all, c);
+    all->is_passing = true;
+    while (all->hit_next < all->hit_count) {
+        pass(all->hits[all->hit_next++], c);
+        if (all->hit_next % CHECK_EVERY == 0 && feeds_is_over_slice(all))
+            return false;
+    }
+    feed_lanes_forget(all);
+    return true;
 }
 
 /* --- sending ---------------------------------------------------------------

@@ -42,14 +42,21 @@ on_tail_ready(void *arg)
     all->has_news = true;
 }
 
+static void
+close_tail(struct feeds *all)
+{
+    feed_lanes_forget(all);
+    change_reader_close(all->tail);
+    all->tail = NULL;
+}
+
 static bool
 pass_change(void *arg, const struct change *c)
 {
     struct feeds *all = arg;
 
-    if (feeds_is_over_slice(all))
+    if (feeds_is_over_slice(all) || !feed_lanes_pass(all, c))
         return false;
-    feed_lanes_pass(all, c);
     all->tail_at = c->at;
     return true;
 }
@@ -61,8 +68,7 @@ break_tail(struct feeds *all)
 {
     struct list *sessions = &all->e->sessions;
 
-    change_reader_close(all->tail);
-    all->tail = NULL;
+    close_tail(all);
     list_each(it, sessions)
     {
         struct session *s = nq_container(it, struct session, link);
@@ -174,8 +180,7 @@ feeds_turn(struct engine *e)
         run_early(all);
     run_ready(all);
     if (all->stats.live == 0 && list_empty(&all->ready) && all->tail != NULL) {
-        change_reader_close(all->tail);
-        all->tail = NULL;
+        close_tail(all);
     }
 #ifdef NQ_DEBUG
     if (all->stats.subscribers <= CHECKED_MAX)
@@ -243,8 +248,7 @@ feeds_detach(struct engine *e)
     {
         feeds_drop(nq_container(it, struct session, link));
     }
-    change_reader_close(all->tail);
-    all->tail = NULL;
+    close_tail(all);
     feed_names_free(all);
     all->has_names = false;
     nq_free(all->ranges);
