@@ -45,6 +45,7 @@ static const struct query_form forms[] = {
     {"nq.prefix", FORM_PREFIX, 1, no_words},
     {"nq.count", FORM_BOUNDS, 1, no_words},
     {"nq.agg", FORM_BOUNDS, 1, agg_words},
+    {"nq.delrange", FORM_BOUNDS, 1, no_words},
     {"nq.cursor|open", FORM_SELECTOR, 2, cursor_words},
     {"nq.stream", FORM_SELECTOR, 1, stream_words},
     {"nq.subscribe", FORM_SELECTOR, 1, feed_words},

@@ -12,6 +12,13 @@
 
 #define ROWS 4000u
 
+/* Whether pages stay in memory as long as there is room. */
+#ifdef NQ_HARSH
+#define PAGES_STAY false
+#else
+#define PAGES_STAY true
+#endif
+
 struct world {
     struct engine_env env;
     struct fake_client c;
@@ -186,11 +193,14 @@ predicted_hits_are_what_is_in_memory(void **state)
     fake_ask(&w->c, "NQ.RANGE h:00000 h:01999");
     text = fake_ask(&w->c, "NQ.EXPLAIN NQ.PREFIX h: WHERE temp >= 2000");
     half = ESTIMATED(text, "predicted cache hits");
-    assert_true(half > 0.4 && half < 0.6);
+    if (PAGES_STAY)
+        assert_true(half > 0.4 && half < 0.6);
     text = fake_ask(&w->c, query);
     assert_true(ACTUAL(text, "rows") == 2000);
     assert_true(ACTUAL(text, "pages read") > 0);
     half -= ACTUAL(text, "cache hits");
+    if (!PAGES_STAY)
+        return;
     assert_true(half > -0.1 && half < 0.1);
     text = fake_ask(&w->c, query);
     assert_true(ESTIMATED(text, "predicted cache hits") == 1);
@@ -211,9 +221,11 @@ a_command_with_keys_is_a_seek(void **state)
     assert_true(ESTIMATED(text, "rows") == 2);
     text = fake_ask(&w->c, "NQ.EXPLAIN ANALYZE MGET j:00001 j:03999");
     assert_true(ACTUAL(text, "reply elements") == 2);
-    assert_true(ACTUAL(text, "pages read") == 2);
+    if (PAGES_STAY)
+        assert_true(ACTUAL(text, "pages read") == 2);
     text = fake_ask(&w->c, "NQ.EXPLAIN ANALYZE MGET j:00001 j:03999");
-    assert_true(ACTUAL(text, "pages read") == 0);
+    if (PAGES_STAY)
+        assert_true(ACTUAL(text, "pages read") == 0);
     text = fake_ask(&w->c, "NQ.EXPLAIN KEYS h:000*");
     assert_has(text, "from: h:000");
     assert_true(ESTIMATED(text, "rows") == 100);
@@ -248,6 +260,8 @@ what_changes_something_is_not_analyzed(void **state)
     struct fake_client *c = &w->c;
 
     assert_has(fake_ask(c, "NQ.EXPLAIN SET a 1"), "path: seek");
+    assert_has(fake_ask(c, "NQ.EXPLAIN NQ.DELRANGE h:00100 (h:00200"),
+               "rows: 100");
     fake_expect(c, "NQ.EXPLAIN ANALYZE SET a 1",
                 "-ERR ANALYZE runs the command, and 'set' writes|");
     fake_expect(c, "EXISTS a", ":0|");
