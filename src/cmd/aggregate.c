@@ -19,7 +19,8 @@
 #include "base/mem.h"
 
 struct aggregate_part {
-    const struct aggregate_spec *spec;
+    const struct aggregate_spec *spec; /* may be gone when it is freed */
+    uint32_t cells;                    /* of a group */
     struct hash groups;
     struct arena arena; /* of the groups */
     size_t bytes;
@@ -107,6 +108,7 @@ aggregate_part_new(const struct aggregate_spec *spec)
     struct aggregate_part *p = nq_calloc(1, sizeof *p);
 
     p->spec = spec;
+    p->cells = spec->count;
     return p;
 }
 
@@ -117,7 +119,7 @@ free_more(struct hash_node *node, void *arg)
     struct aggregate_group *g =
         nq_container(node, struct aggregate_group, node);
 
-    for (uint32_t i = 0; i < p->spec->count; i++) {
+    for (uint32_t i = 0; i < p->cells; i++) {
         exact_sum_fini(&g->cells[i].sum);
         nq_free(g->cells[i].best.more);
     }

@@ -26,16 +26,19 @@
 #include "cmd/engine.h"
 #include "cmd/handlers.h"
 #include "cmd/matching.h"
+#include "cmd/offload.h"
 #include "cmd/reply.h"
 #include "cmd/result_cache.h"
 #include "cmd/select.h"
 
 #define AGG_MAGIC 0x41474752u
+#define FREE_AT_ONCE 512u   /* groups */
 #define GROUPS_PER_LOOK 16u /* answered between two looks at the clock */
 
 /* What is wanted, and what it came to: shared with the cache. */
 struct result {
     unsigned refs;
+    struct engine *engine;
     struct aggregate_spec spec;
     struct aggregate_part *sum; /* NULL: no row matched */
 };
@@ -50,13 +53,22 @@ struct agg {
 };
 
 static void
+part_free(void *part)
+{
+    aggregate_part_free(part);
+}
+
+static void
 result_unref(void *arg)
 {
     struct result *r = arg;
 
     if (--r->refs > 0)
         return;
-    aggregate_part_free(r->sum);
+    if (r->sum != NULL && aggregate_group_count(r->sum) > FREE_AT_ONCE)
+        offload_free(r->engine, r->sum, part_free);
+    else
+        aggregate_part_free(r->sum);
     aggregate_spec_fini(&r->spec);
     nq_free(r);
 }
@@ -224,12 +236,6 @@ static size_t
 weight(const void *part)
 {
     return aggregate_group_count(part);
-}
-
-static void
-part_free(void *part)
-{
-    aggregate_part_free(part);
 }
 
 /* --- the cache ------------------------------------------------------------ */
@@ -464,6 +470,7 @@ begin(struct req *rq, struct select *sel, struct aggregate_spec *spec)
                                          .free = result_unref}};
     struct agg *a;
 
+    r->engine = rq->engine;
     r->spec = *spec;
     *spec = (struct aggregate_spec){0};
     a = agg_new(rq, r);

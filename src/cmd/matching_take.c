@@ -19,6 +19,7 @@
 #include "cmd/changes.h"
 #include "cmd/engine.h"
 #include "cmd/matching_int.h"
+#include "cmd/offload.h"
 #include "db/index.h"
 #include "os/clock.h"
 #include "store/store.h"
@@ -152,11 +153,23 @@ batch_reset(struct batch *b)
     b->rc = NQ_OK;
 }
 
+/* Many rows of sums take long. */
+static void
+part_free(struct matching *m, void *part)
+{
+    const struct matching_how *how = &m->opts.how;
+
+    if (how->weight(part) > MERGE_AT_ONCE)
+        offload_free(m->engine, part, how->part_free);
+    else
+        how->part_free(part);
+}
+
 static void
 batch_free(struct batch *b)
 {
     if (b->part != NULL)
-        b->m->opts.how.part_free(b->part);
+        part_free(b->m, b->part);
     buf_fini(&b->found);
     buf_fini(&b->filled);
     buf_fini(&b->gaps);
@@ -483,7 +496,7 @@ matching_free(struct matching *m)
     while ((it = list_pop_front(&m->spare)) != NULL)
         batch_free(nq_container(it, struct batch, link));
     if (m->sum != NULL)
-        m->opts.how.part_free(m->sum);
+        part_free(m, m->sum);
     if (m->opts.how.free != NULL)
         m->opts.how.free((void *)(uintptr_t)m->opts.how.arg);
     index_reader_free(m->reader);

@@ -6,6 +6,7 @@
 #include "cmd/offload.h"
 
 #include "base/check.h"
+#include "base/mem.h"
 #include "cmd/engine.h"
 #include "cmd/session.h"
 #include "store/store.h"
@@ -90,4 +91,41 @@ offload_is_done(struct req *rq, struct offload *o)
     if (o->is_running)
         req_block(rq);
     return !o->is_running;
+}
+
+/* --- freeing -------------------------------------------------------------- */
+
+struct freeing {
+    struct job job;
+    void *p;
+    void (*free)(void *p);
+};
+
+static void
+run_freeing(struct job *j)
+{
+    struct freeing *f = nq_container(j, struct freeing, job);
+
+    f->free(f->p);
+}
+
+static void
+on_freed(struct job *j)
+{
+    nq_free(nq_container(j, struct freeing, job));
+}
+
+void
+offload_free(struct engine *e, void *p, void (*free)(void *p))
+{
+    struct freeing *f;
+
+    if (e->store == NULL) {
+        free(p);
+        return;
+    }
+    f = nq_malloc(sizeof *f);
+    *f = (struct freeing){
+        .job = {.run = run_freeing, .done = on_freed}, .p = p, .free = free};
+    pool_submit(store_workers(e->store), &f->job, POOL_LONG);
 }
