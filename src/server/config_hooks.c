@@ -14,6 +14,7 @@
 #include "cmd/grover.h"
 #include "cmd/jobs.h"
 #include "cmd/notify.h"
+#include "cmd/result_cache.h"
 #include "server/config_int.h"
 #include "server/server_int.h"
 #include "store/frames.h"
@@ -149,6 +150,8 @@ apply_limits(struct server *s)
         .per_client = (uint32_t)config_int(c, CONF_CLIENT_CURSORS),
         .idle_s = seconds(c, CONF_CURSOR_TIMEOUT),
     };
+    result_cache_set_bytes(s->engine->results,
+                           (uint64_t)config_int(c, CONF_RESULT_CACHE));
     l->transaction_timeout_s = seconds(c, CONF_TRANSACTION_TIMEOUT);
     /* The text was checked when it was set. */
     if (!notify_parse(slice_str(config_text(c, CONF_NOTIFY)), &l->notify))

@@ -1,7 +1,8 @@
-/* server/info_queries.c - INFO about queries: compiled programs that are kept,
- * and indexes. */
+/* server/info_queries.c - INFO about queries: compiled programs and results
+ * that are kept, and indexes. */
 #include "server/info_int.h"
 
+#include "cmd/result_cache.h"
 #include "db/index.h"
 #include "query/program.h"
 
@@ -32,6 +33,19 @@ put_indexes(struct db *db, struct buf *out)
     info_u64(out, "index_found", sum.found);
 }
 
+static void
+put_results(const struct result_cache *c, struct buf *out)
+{
+    struct result_cache_stats st;
+
+    result_cache_get_stats(c, &st);
+    info_u64(out, "results_cached", st.entries);
+    info_u64(out, "results_bytes", st.bytes);
+    info_u64(out, "result_hits", st.hits);
+    info_u64(out, "result_misses", st.misses);
+    info_u64(out, "results_invalidated", st.invalidated);
+}
+
 void
 info_queries(struct server *s, struct buf *out)
 {
@@ -42,6 +56,7 @@ info_queries(struct server *s, struct buf *out)
     info_u64(out, "programs_bytes", cache.bytes);
     info_u64(out, "program_hits", cache.hits);
     info_u64(out, "program_misses", cache.misses);
+    put_results(s->engine->results, out);
     if (s->db != NULL)
         put_indexes(s->db, out);
 }
