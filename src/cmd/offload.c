@@ -98,7 +98,7 @@ offload_is_done(struct req *rq, struct offload *o)
 struct freeing {
     struct job job;
     void *p;
-    void (*free)(void *p);
+    void (*drop)(void *p);
 };
 
 static void
@@ -106,7 +106,7 @@ run_freeing(struct job *j)
 {
     struct freeing *f = nq_container(j, struct freeing, job);
 
-    f->free(f->p);
+    f->drop(f->p);
 }
 
 static void
@@ -116,16 +116,16 @@ on_freed(struct job *j)
 }
 
 void
-offload_free(struct engine *e, void *p, void (*free)(void *p))
+offload_free(struct engine *e, void *p, void (*drop)(void *p))
 {
     struct freeing *f;
 
     if (e->store == NULL) {
-        free(p);
+        drop(p);
         return;
     }
     f = nq_malloc(sizeof *f);
     *f = (struct freeing){
-        .job = {.run = run_freeing, .done = on_freed}, .p = p, .free = free};
+        .job = {.run = run_freeing, .done = on_freed}, .p = p, .drop = drop};
     pool_submit(store_workers(e->store), &f->job, POOL_LONG);
 }

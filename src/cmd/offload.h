@@ -42,6 +42,6 @@ bool offload_start(struct req *rq, struct offload *o);
 /* False: a worker is at it; the command waits on. */
 bool offload_is_done(struct req *rq, struct offload *o);
 /* `p` is nobody's any more, and freeing it takes long: a worker does it. */
-void offload_free(struct engine *e, void *p, void (*free)(void *p));
+void offload_free(struct engine *e, void *p, void (*drop)(void *p));
 
 #endif
