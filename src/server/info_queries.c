@@ -1,10 +1,12 @@
 /* server/info_queries.c - INFO about queries: compiled programs and results
- * that are kept, and indexes. */
+ * that are kept, indexes, and what clients hold open. */
 #include "server/info_int.h"
 
+#include "cmd/cursors.h"
 #include "cmd/result_cache.h"
 #include "db/index.h"
 #include "query/program.h"
+#include "store/store.h"
 
 static void
 put_indexes(struct db *db, struct buf *out)
@@ -46,6 +48,28 @@ put_results(const struct result_cache *c, struct buf *out)
     info_u64(out, "results_invalidated", st.invalidated);
 }
 
+static void
+put_cursors(struct server *s, struct buf *out)
+{
+    const struct cursors_stats *cs = cursors_stats(s->engine);
+    struct store_pin_stats pins;
+
+    info_u64(out, "cursors_open", cs->open[CURSOR_PULL]);
+    info_u64(out, "cursors_opened", cs->opened[CURSOR_PULL]);
+    info_u64(out, "streams_open", cs->open[CURSOR_STREAM]);
+    info_u64(out, "streams_opened", cs->opened[CURSOR_STREAM]);
+    info_u64(out, "cursors_expired", cs->expired);
+    info_u64(out, "cursor_rows", cs->rows);
+    info_u64(out, "cursor_bytes", cs->bytes);
+    if (s->store == NULL)
+        return;
+    store_get_pin_stats(s->store, &pins);
+    info_u64(out, "snapshots", pins.pins);
+    info_u64(out, "snapshot_bytes", pins.bytes);
+    info_u64(out, "snapshot_bytes_max", pins.limit);
+    info_u64(out, "snapshots_broken", pins.broken);
+}
+
 void
 info_queries(struct server *s, struct buf *out)
 {
@@ -57,6 +81,7 @@ info_queries(struct server *s, struct buf *out)
     info_u64(out, "program_hits", cache.hits);
     info_u64(out, "program_misses", cache.misses);
     put_results(s->engine->results, out);
+    put_cursors(s, out);
     if (s->db != NULL)
         put_indexes(s->db, out);
 }

@@ -403,6 +403,7 @@ turn_going(struct pins *ps)
     if (pagetable_view_end(ps->st->disk.table, p->view, SLICE_PAGES)) {
         p->view = NULL;
         ps->going = NULL;
+        quota_published(ps->st); /* there is more room than it found */
         if (p->refs == 0)
             pin_free(p);
     }

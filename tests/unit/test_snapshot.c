@@ -27,7 +27,7 @@ enum {
     DBS = 2,
     LONG_KEY = 1500,
     FIELDS = 60,
-    HISTORY = 400 /* changes that a checkpoint may take */
+    HISTORY = 2500 /* changes of one test */
 };
 
 enum kind { NOTHING, STRING, HASH };
@@ -609,6 +609,46 @@ one_that_keeps_too_much_is_broken_and_gives_its_space_back(void **state)
     free_fixture(x);
 }
 
+static nq_rc
+overwrite(struct fixture *x, unsigned round)
+{
+    nq_rc rc = NQ_OK;
+
+    for (unsigned n = 0; n < KEYS && rc == NQ_OK; n++) {
+        uint8_t room[LONG_KEY];
+
+        rc = env_set(&x->env, 0, key_of(n, room),
+                     bytes_of(round * KEYS + n, 8000, &x->env.arena), 0);
+        arena_reset(&x->env.arena);
+        env_turn(&x->env);
+        while (store_is_tight(x->env.st)) /* writers wait, as at a socket */
+            env_settle(&x->env);
+    }
+    return rc;
+}
+
+static void
+a_quota_is_for_what_is_written_not_for_snapshots(void **state)
+{
+    struct fixture *x = new_fixture(16 << 20, NULL);
+    struct store_stats st;
+
+    (void)state;
+    assert_int_equal(overwrite(x, 0), NQ_OK);
+    env_checkpoint(&x->env);
+    store_get_stats(x->env.st, &st);
+    store_set_max_bytes(x->env.st, 3 * st.extent_bytes);
+    wait_for(x, &x->readers[0]);
+    for (unsigned round = 1; round < 4; round++) {
+        assert_int_equal(overwrite(x, round), NQ_OK);
+        env_checkpoint(&x->env);
+    }
+    assert_non_null(
+        strstr(snapshot_broken(x->readers[0].snap), "its space was needed"));
+    nothing_is_left(x);
+    free_fixture(x);
+}
+
 static void
 those_who_ask_at_the_same_position_share_one(void **state)
 {
@@ -699,6 +739,7 @@ main(void)
             so_they_are_when_data_is_larger_than_memory_and_encrypted),
         cmocka_unit_test(
             one_that_keeps_too_much_is_broken_and_gives_its_space_back),
+        cmocka_unit_test(a_quota_is_for_what_is_written_not_for_snapshots),
         cmocka_unit_test(those_who_ask_at_the_same_position_share_one),
         cmocka_unit_test(
             a_rotation_of_keys_breaks_those_that_need_the_old_ones),
