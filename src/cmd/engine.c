@@ -251,7 +251,7 @@ engine_next_due_ms(struct engine *e)
         earlier(earlier(park_next_due(e), wait_next_due(e)), e->pause_until_ms);
     int left = time_left(due, clock_mono_ms()), keys = -1;
 
-    if (cursors_are_due(e))
+    if (cursors_are_due(e) || matchings_are_due(e->matchings))
         return 0;
     if (e->db != NULL && !e->is_loading && e->pause_until_ms == 0)
         keys = time_left(db_next_due(e->db), clock_wall_ms());

@@ -635,6 +635,28 @@ unread_rows_are_bounded(void **state)
     assert_int_equal(pinned(w), 0);
 }
 
+/* Pages that the kernel has come in without a worker: nothing else would make
+ * the loop turn again. */
+static void
+the_loop_comes_at_once_to_what_is_due(void **state)
+{
+    struct world *w = *state;
+    unsigned times = 0;
+
+    fill(w);
+    cool(w);
+    fake_send(&w->c, "NQ.COUNT - + WHERE v > 10");
+    while (w->c.nkept > 0) {
+        if (matchings_are_due(w->env.e->matchings)) {
+            assert_int_equal(engine_next_due_ms(w->env.e), 0);
+            times++;
+        }
+        engine_env_turn(&w->env);
+    }
+    (void)fake_read(&w->c);
+    assert_true(times > 0);
+}
+
 /* --- bits ----------------------------------------------------------------- */
 
 static void
@@ -692,6 +714,8 @@ main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(unread_rows_are_bounded, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(the_loop_comes_at_once_to_what_is_due,
+                                        setup_small, teardown),
         cmocka_unit_test_setup_teardown(
             bits_tell_of_each_row_whether_it_matches, setup, teardown),
     };
