@@ -312,6 +312,18 @@ follow_bounds(struct btree *t, uint64_t now_ms, struct spot *s)
     }
 }
 
+/* The leaf keeps its stamp: nobody's answer depends on the bound, and nothing
+ * is logged that it could wait for. */
+static void
+set_earliest(struct btree *t, pgno leaf, uint64_t earliest)
+{
+    lsn stamp = tree_peek(t, leaf)->lsn;
+    struct page *w = tree_mut(t, leaf);
+
+    w->earliest = earliest;
+    w->lsn = stamp;
+}
+
 /* The last page of the path has nothing due: its true bound goes into it and
  * into the entries above. */
 static void
@@ -323,7 +335,7 @@ repair(struct btree *t, const struct btree_path *path)
 
     e.earliest = page_find_earliest(pg);
     if (pg->kind == PAGE_LEAF && pg->earliest != e.earliest)
-        tree_mut(t, path->at[level].id)->earliest = e.earliest;
+        set_earliest(t, path->at[level].id, e.earliest);
     while (level-- > 0) {
         uint64_t earliest = e.earliest;
 

@@ -225,6 +225,24 @@ the_background_removes_what_is_due_and_nothing_else(void **state)
     env_check(e);
 }
 
+/* Its answer would wait for a record of the log that never comes. */
+static void
+a_repaired_bound_holds_no_reader_back(void **state)
+{
+    struct env *e = *state;
+    struct slice val;
+
+    assert_int_equal(env_set(e, 0, slice_lit("k"), slice_lit("v"), NOW + 10),
+                     NQ_OK);
+    assert_int_equal(env_set(e, 0, slice_lit("l"), slice_lit("v"), 0), NQ_OK);
+    assert_int_equal(env_expire(e, 0, slice_lit("k"), 0), NQ_OK);
+    env_turn(e);
+    clock_freeze_wall(NOW + 20);
+    env_settle(e);
+    assert_int_equal(env_get(e, 0, slice_lit("l"), &val), NQ_OK);
+    assert_true(db_gate(e->db) < wal_position(store_wal(e->st)));
+}
+
 static void
 active_expiry_can_be_turned_off(void **state)
 {
@@ -648,6 +666,7 @@ main(void)
         T(an_expiry_in_the_past_deletes),
         T(expiry_is_set_replaced_and_removed),
         T(the_background_removes_what_is_due_and_nothing_else),
+        T(a_repaired_bound_holds_no_reader_back),
         T(active_expiry_can_be_turned_off),
         T(rename_moves_value_and_expiry),
         T(rename_to_itself_changes_nothing),
