@@ -285,6 +285,15 @@ prepare(struct matching *m)
     return rc;
 }
 
+/* All candidates so far are done with, and as no worker has them nobody comes
+ * back to take the next ones. */
+static bool
+wants_more_keys(const struct matching *m)
+{
+    return m->reader != NULL && list_empty(&m->batches) && !m->is_taken &&
+           !m->is_cancelled;
+}
+
 /* work(), with whatever brings it on. */
 static nq_rc
 go_on(struct matching *m)
@@ -305,11 +314,18 @@ go_on(struct matching *m)
     }
     if (!m->has_begun)
         begin(m);
-    rc = work(m);
-    matching_pump(m);
-    if (rc == NQ_AGAIN)
+    for (;;) {
         rc = work(m);
-    return rc;
+        matching_pump(m);
+        if (rc == NQ_AGAIN)
+            rc = work(m);
+        if (rc != NQ_AGAIN || !wants_more_keys(m))
+            return rc;
+        if (matching_is_late(m)) {
+            matching_make_due(m);
+            return rc;
+        }
+    }
 }
 
 static nq_rc
