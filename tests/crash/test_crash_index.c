@@ -36,7 +36,10 @@ ask(redisContext *ctx, const char *line)
 {
     redisReply *r = redisCommand(ctx, line);
 
-    assert_non_null(r);
+    if (r == NULL) {
+        live_print_log(&server);
+        fail_msg("%s: %s", line, ctx->errstr);
+    }
     if (r->type == REDIS_REPLY_ERROR)
         fail_msg("%s: %s", line, r->str);
     return r;
