@@ -72,6 +72,8 @@ take_message(unsigned i, struct slice text)
     const char *at = (const char *)text.p;
     uint64_t us, now_us = clock_mono_us();
 
+    if (b.last == NULL)
+        return; /* of an idle feed: ready */
     if (!b.o.is_channel) {
         at = memmem(text.p, text.len, "\"value\":", 8);
         if (at == NULL)
