@@ -248,9 +248,9 @@ commands_of_a_push_client_have_a_rate(void **state)
     (void)state;
     open_client(&c);
     fake_open(&env, &plain);
-    env.e->limits.push.rate = 100;
+    env.e->limits.push.rate = 10;
     assert_true(push_enter(&c.s));
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 10; i++)
         fake_expect(&c, "get k", "$-1|");
     for (int i = 0; i < 100; i++) {
         refused += strncmp(fake_ask(&c, "get k"), "-RATELIMIT ", 11) == 0;
