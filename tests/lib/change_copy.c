@@ -3,12 +3,16 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/arena.h"
 #include "base/mem.h"
 #include "db/db_int.h"
 #include "db/image.h"
+#include "os/clock.h"
+
+#define TURNS_MAX 20000
 
 static struct slice
 own(struct slice s)
@@ -253,4 +257,19 @@ copy_assert_same(struct change_copy *c)
 
     if (n != c->count)
         fail_msg("%u keys in the copy, %u in the database", c->count, n);
+}
+
+void
+copy_let_expire(struct engine_env *env)
+{
+    uint64_t due;
+
+    for (unsigned i = 0; i < TURNS_MAX; i++) {
+        engine_env_turn(env);
+        due = db_next_due(env->db);
+        if (due == 0 || due > clock_wall_ms())
+            return;
+        usleep(20);
+    }
+    fail_msg("something is due for ever");
 }

@@ -41,6 +41,9 @@ void copy_apply(struct change_copy *c, const struct change *ch);
 /* Fails the test, and names the key, if the database is something else. */
 void copy_assert_same(struct change_copy *c);
 
+/* Turns until nothing is due, so that nothing changes by itself any more. */
+void copy_let_expire(struct engine_env *env);
+
 /* A change as bytes, to be compared. */
 void change_to_bytes(const struct change *c, struct buf *out);
 
