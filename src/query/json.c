@@ -83,9 +83,7 @@ step_fits(const struct reader *r, const struct json_want *w)
 static bool
 goes_on(const struct reader *r)
 {
-    if (r->open != NULL)
-        return true;
-    return r->until == JSON_ALL ? r->left > 0 : !r->wants[0].is_done;
+    return r->open != NULL || r->left > 0;
 }
 
 static void

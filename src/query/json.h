@@ -36,8 +36,7 @@ struct json_want {
 /* How far to read. */
 enum json_until {
     JSON_ALL,   /* until all wants are done */
-    JSON_FIRST, /* until wants[0] is done, taking along what is on the way */
-    JSON_SOURCE /* until wants[0] is done, and its end has been seen */
+    JSON_SOURCE /* and the end of the last one has been seen */
 };
 
 /* The value of a want that is not found is MISSING.  Texts point into `text`,

@@ -132,7 +132,6 @@ struct row_scratch {
     struct json_want *wants;
     uint32_t *want_paths; /* wants[i] is of path want_paths[i] */
     uint32_t cap;
-    bool was_read; /* the JSON of this row, by this program */
 };
 
 /* row.c: room for the paths of `p`, none of them read. */

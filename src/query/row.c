@@ -2,9 +2,9 @@
  *
  * A program names each path once; what it says of the row is kept in a slot of
  * the scratch until the program runs again.  Paths into the JSON of a string
- * are read together: the first that is asked for takes along what is met on
- * the way to it, the second has the rest read to the end, so a document is
- * read twice at most.  Fields of hashes are looked up one by one. */
+ * are read together, when the first of them is asked for: once the quick look
+ * (sift.c) let a document pass, most of them are needed.  Fields of hashes are
+ * looked up one by one. */
 #include "query/row.h"
 
 #include "base/check.h"
@@ -55,7 +55,6 @@ row_scratch_begin(struct row_scratch *s, const struct program *p)
     make_room(s, p->npaths);
     for (uint32_t i = 0; i < p->npaths; i++)
         s->slots[i].is_read = false;
-    s->was_read = false;
 }
 
 /* --- values that are not JSON -------------------------------------------- */
@@ -95,8 +94,7 @@ special_value(enum path_kind kind, const struct row *r)
     case PATH_FIELD:
         break;
     }
-    nq_assert(!"a path of no kind");
-    return v;
+    check_failed("a path of no kind", __FILE__, __LINE__);
 }
 
 /* The text that a path leads into, and how many of its steps got there.  True
@@ -153,7 +151,7 @@ path_value(const struct path *p, const struct row *r, struct row_scratch *s)
 {
     struct slice source;
 
-    return read_path(p, r, s, JSON_FIRST, &source);
+    return read_path(p, r, s, JSON_ALL, &source);
 }
 
 bool
@@ -190,32 +188,23 @@ path_bytes(const struct path *p, const struct row *r, struct row_scratch *s,
 /* --- the paths of a program
  * --------------------------------------------------- */
 
-/* Reads JSON for all paths of the program that are not known yet. */
+/* Reads JSON for all paths of the program. */
 static void
 read_document(struct row_scratch *s, const struct program *p,
-              const struct row *r, uint32_t path)
+              const struct row *r)
 {
-    uint32_t n = 1;
-    bool is_end; /* of the document, or of what can be read of it */
+    uint32_t n = 0;
 
-    s->wants[0] = want_of(p->paths[path], 0);
-    s->want_paths[0] = path;
     for (uint32_t i = 0; i < p->npaths; i++) {
-        if (i == path || s->slots[i].is_read || p->paths[i]->kind != PATH_FIELD)
+        if (p->paths[i]->kind != PATH_FIELD)
             continue;
         s->wants[n] = want_of(p->paths[i], 0);
         s->want_paths[n++] = i;
     }
-    json_read(r->value, s->wants, n, s->was_read ? JSON_ALL : JSON_FIRST,
-              &s->work, &s->texts);
-    is_end = s->was_read || !s->wants[0].is_done;
-    for (uint32_t i = 0; i < n; i++) {
-        struct row_slot *slot = &s->slots[s->want_paths[i]];
-
-        slot->is_read = s->wants[i].is_done || is_end;
-        slot->value = s->wants[i].value;
-    }
-    s->was_read = true;
+    json_read(r->value, s->wants, n, JSON_ALL, &s->work, &s->texts);
+    for (uint32_t i = 0; i < n; i++)
+        s->slots[s->want_paths[i]] =
+            (struct row_slot){.is_read = true, .value = s->wants[i].value};
 }
 
 const struct value *
@@ -229,10 +218,10 @@ row_value(struct row_scratch *s, const struct program *p, const struct row *r,
     if (slot->is_read)
         return &slot->value;
     if (want->kind == PATH_FIELD && !r->is_hash && (r->has & ROW_VALUE) != 0) {
-        read_document(s, p, r, path);
+        read_document(s, p, r);
         return &slot->value;
     }
-    slot->value = read_path(want, r, s, JSON_FIRST, &source);
+    slot->value = read_path(want, r, s, JSON_ALL, &source);
     slot->is_read = true;
     return &slot->value;
 }
