@@ -61,8 +61,8 @@ struct snapshot_scan_opts {
     bool has_hi, reverse;
     struct program *where;  /* NULL: every key; a reference is taken */
     uint64_t offset, limit; /* of matching rows; limit UINT64_MAX: all */
-    size_t value_max;       /* the longest value that is read; else
-                               NQ_ETOOLONG */
+    size_t value_max;       /* bytes of values that are read of one row at
+                               most; else NQ_ETOOLONG */
     unsigned needs;         /* enum row_part: what tell() looks at */
     snapshot_tell_fn *tell;
     void *arg;               /* must not be changed while the scan lives */

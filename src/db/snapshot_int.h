@@ -12,7 +12,7 @@ struct snapshot_reader {
     struct pin_tree *far; /* trees of hashes, and blobs */
     struct arena arena;   /* of one row */
     uint64_t now_ms;
-    size_t value_max;
+    size_t value_max, taken; /* bytes of values: of a row at most, and so far */
     struct row_fields fields;
     nq_rc rc; /* why a field could not be read while the row was looked at */
 };

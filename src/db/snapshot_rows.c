@@ -24,15 +24,25 @@ is_due(const struct snapshot_reader *r, uint64_t expire_ms)
     return expire_ms != 0 && expire_ms <= r->now_ms;
 }
 
+/* Another so many bytes of values of the row. */
+static nq_rc
+take(struct snapshot_reader *r, uint64_t n)
+{
+    if (n > r->value_max - r->taken)
+        return NQ_ETOOLONG;
+    r->taken += n;
+    return NQ_OK;
+}
+
 static nq_rc
 copy_blob(struct snapshot_reader *r, const struct blob_ref *ref,
           struct slice *out)
 {
+    nq_rc rc = take(r, ref->len);
     uint8_t *bytes;
-    nq_rc rc;
 
-    if (ref->len > r->value_max)
-        return NQ_ETOOLONG;
+    if (rc != NQ_OK)
+        return rc;
     bytes = arena_alloc(&r->arena, ref->len);
     rc = pin_tree_blob(r->far, ref, bytes);
     *out = slice_of(bytes, ref->len);
@@ -47,6 +57,8 @@ copy_item(struct snapshot_reader *r, const struct record *rec,
     struct blob_ref ref;
 
     if ((rec->flags & REC_OWNS) == 0) {
+        if (take(r, rec->val.len) != NQ_OK)
+            return NQ_ETOOLONG;
         *out = slice_of(arena_memdup(&r->arena, rec->val.p, rec->val.len),
                         rec->val.len);
         return NQ_OK;
@@ -213,6 +225,7 @@ snapshot_row(struct snapshot_reader *r, struct slice key,
              const struct record *rec, unsigned needs, struct row *out)
 {
     r->rc = NQ_OK;
+    r->taken = 0;
     arena_reset(&r->arena);
     switch (db_row_near(key, rec, needs, r->now_ms, &r->fields, out)) {
     case ROW_NEAR:
