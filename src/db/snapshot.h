@@ -62,7 +62,7 @@ struct snapshot_scan_opts {
     struct program *where;  /* NULL: every key; a reference is taken */
     uint64_t offset, limit; /* of matching rows; limit UINT64_MAX: all */
     size_t value_max;       /* bytes of values that are read of one row at
-                               most; else NQ_ETOOLONG */
+                               most; else NQ_ETOOMUCH */
     unsigned needs;         /* enum row_part: what tell() looks at */
     snapshot_tell_fn *tell;
     void *arg;               /* must not be changed while the scan lives */
@@ -73,7 +73,7 @@ struct snapshot_scan_opts {
 /* A batch, and how far it goes.  Valid during done(). */
 struct snapshot_batch {
     nq_rc rc;          /* NQ_OK; NQ_ECLOSED: the snapshot is broken (see
-                          snapshot_broken); NQ_ECORRUPT, NQ_EIO, NQ_ETOOLONG */
+                          snapshot_broken); NQ_ECORRUPT, NQ_EIO, NQ_ETOOMUCH */
     struct buf *out;   /* rows as told; the bytes may be taken out of it */
     uint64_t rows;     /* in it */
     uint64_t rows_sum; /* in all batches so far, this one included */

@@ -20,7 +20,7 @@ void snapshot_reader_init(struct snapshot_reader *r, struct pin *p,
                           uint64_t now_ms, size_t value_max);
 void snapshot_reader_fini(struct snapshot_reader *r);
 /* Fills in *out with the parts of `needs`; good until the next call.
- * NQ_NOTFOUND: the key was due.  NQ_ECORRUPT, NQ_EIO, NQ_ETOOLONG; after the
+ * NQ_NOTFOUND: the key was due.  NQ_ECORRUPT, NQ_EIO, NQ_ETOOMUCH; after the
  * row was looked at, r->rc may be one of these, too. */
 NQ_MUST_USE nq_rc snapshot_row(struct snapshot_reader *r, struct slice key,
                                const struct record *rec, unsigned needs,

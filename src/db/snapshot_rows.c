@@ -29,7 +29,7 @@ static nq_rc
 take(struct snapshot_reader *r, uint64_t n)
 {
     if (n > r->value_max - r->taken)
-        return NQ_ETOOLONG;
+        return NQ_ETOOMUCH;
     r->taken += n;
     return NQ_OK;
 }
@@ -58,7 +58,7 @@ copy_item(struct snapshot_reader *r, const struct record *rec,
 
     if ((rec->flags & REC_OWNS) == 0) {
         if (take(r, rec->val.len) != NQ_OK)
-            return NQ_ETOOLONG;
+            return NQ_ETOOMUCH;
         *out = slice_of(arena_memdup(&r->arena, rec->val.p, rec->val.len),
                         rec->val.len);
         return NQ_OK;
