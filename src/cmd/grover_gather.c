@@ -14,9 +14,11 @@
 #include "base/mem.h"
 #include "cmd/grover_run_int.h"
 #include "os/clock.h"
+#include "store/store.h"
 
 #define ROWS_PER_LOOK 128u /* between two looks at the clock */
 #define NUMBERS_LEAST 1024u
+#define REST_NUMBERS 32768u /* more of them are freed by a worker */
 
 /* --- the path --------------------------------------------------------------
  */
@@ -121,12 +123,47 @@ put_key(struct buf *out, struct slice key)
     buf_put_slice(out, key);
 }
 
+/* Memory on its way out. */
+struct rest {
+    struct job job;
+    struct buf keys;
+    double *numbers;
+};
+
+static void
+free_rest(struct job *j)
+{
+    struct rest *rest = nq_container(j, struct rest, job);
+
+    buf_fini(&rest->keys);
+    nq_free(rest->numbers);
+}
+
+static void
+rest_done(struct job *j)
+{
+    nq_free(nq_container(j, struct rest, job));
+}
+
+/* Much of it is freed by a worker: giving a million numbers and keys back to
+ * the system takes milliseconds. */
 static void
 forget_numbers(struct grover_run *r)
 {
-    buf_fini(&r->keys);
-    nq_free(r->numbers);
+    struct rest *rest = nq_calloc(1, sizeof *rest);
+    struct store *st = r->engine->store;
+
+    *rest = (struct rest){.job = {.run = free_rest, .done = rest_done},
+                          .keys = r->keys,
+                          .numbers = r->numbers};
+    r->keys = BUF_INIT;
     r->numbers = NULL;
+    if (st != NULL && r->room > REST_NUMBERS) {
+        pool_submit(store_workers(st), &rest->job, POOL_LONG);
+    } else {
+        free_rest(&rest->job);
+        rest_done(&rest->job);
+    }
     r->room = 0;
 }
 
