@@ -94,6 +94,8 @@ found(struct reader *r, struct json_want *w, const struct value *v,
     w->source = source;
     w->is_done = true;
     r->left--;
+    if (v->kind == VALUE_NUMBER && !value_number_of(source, &w->value.number))
+        w->value.kind = VALUE_OTHER;
     if (v->kind == VALUE_TEXT &&
         (v->text.p < r->text.p || v->text.p >= r->text.p + r->text.len))
         w->value.text.p = arena_memdup(r->texts, v->text.p, v->text.len);
@@ -145,15 +147,9 @@ on_boolean(void *ctx, int is_true)
 static int
 on_number(void *ctx, const char *p, size_t n)
 {
-    struct reader *r = ctx;
-    struct slice source = slice_of(p, n);
-    struct value v = {.kind = VALUE_NUMBER};
+    struct value v = {.kind = VALUE_NUMBER}; /* which, is for found() */
 
-    if (r->depth == 0 || r->depth > r->interest)
-        return 1;
-    if (!value_number_of(source, &v.number))
-        v.kind = VALUE_OTHER;
-    return on_value(r, &v, source);
+    return on_value(ctx, &v, slice_of(p, n));
 }
 
 static int

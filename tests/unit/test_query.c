@@ -492,6 +492,30 @@ paths_tell_bytes_for_replies(void **state)
     }
 }
 
+/* One of more than 64 bytes is a value, but no number to compare with. */
+static void
+a_long_number_is_told_as_it_is(void **state)
+{
+    static const char digits[] = "1234567890123456789012345678901234567890"
+                                 "1234567890123456789012345678901234567890";
+    struct buf text = BUF_INIT, out = BUF_INIT;
+    struct row r = string_row("");
+    struct query_error err;
+    struct path *p;
+
+    (void)state;
+    buf_printf(&text, "{\"n\":%s,\"a\":[[1],2],\"m\":%s}", digits, digits);
+    r.value = buf_slice(&text);
+    assert_true(matches("EXISTS(n) AND m IS NOT NULL", &r));
+    assert_false(matches("n > 1 OR m > 1", &r));
+    assert_int_equal(path_compile(slice_lit("n"), &p, &err), NQ_OK);
+    assert_true(path_bytes(p, &r, scratch, &out));
+    assert_true(slice_eq(buf_slice(&out), slice_str(digits)));
+    path_free(p);
+    buf_fini(&text);
+    buf_fini(&out);
+}
+
 static void
 numbers_are_those_of_json(void **state)
 {
@@ -557,6 +581,7 @@ main(void)
         cmocka_unit_test(programs_are_cached_within_bounds),
         cmocka_unit_test(terms_are_what_must_hold),
         cmocka_unit_test(paths_tell_bytes_for_replies),
+        cmocka_unit_test(a_long_number_is_told_as_it_is),
         cmocka_unit_test(numbers_are_those_of_json),
     };
 
