@@ -161,6 +161,14 @@ head_of(struct slice key, size_t skip)
     return head;
 }
 
+static uint64_t
+hi_head(const struct pieces *s, const struct piece *p)
+{
+    return p->has_hi && slice_has_prefix(p->hi, s->prefix)
+               ? head_of(p->hi, s->prefix.len)
+               : UINT64_MAX;
+}
+
 static void
 make_heads(struct pieces *s)
 {
@@ -179,9 +187,7 @@ make_heads(struct pieces *s)
         const struct piece *p = &s->at[i];
 
         s->los[i] = head_of(p->lo, n);
-        s->his[i] = p->has_hi && slice_has_prefix(p->hi, s->prefix)
-                        ? head_of(p->hi, n)
-                        : UINT64_MAX;
+        s->his[i] = hi_head(s, p);
     }
 }
 
@@ -374,6 +380,43 @@ cover_new(const struct key_range *r, lsn since)
     return c;
 }
 
+/* The heads of piece i, which is new, if the prefix is still that of all. */
+static void
+add_head(struct pieces *s, uint32_t i)
+{
+    const struct piece *p = &s->at[i];
+    size_t behind = s->count - 1 - i, n = s->prefix.len;
+
+    if (s->count < 3 || !slice_has_prefix(p->lo, s->prefix)) {
+        make_heads(s);
+        return;
+    }
+    memmove(s->los + i + 1, s->los + i, behind * sizeof *s->los);
+    memmove(s->his + i + 1, s->his + i, behind * sizeof *s->his);
+    s->los[i] = head_of(p->lo, n);
+    s->his[i] = hi_head(s, p);
+}
+
+/* A range that none of the others meets is a piece of its own; all stay as
+ * they are, so thousands of covers are taken one by one in no time.  False: it
+ * meets one. */
+static bool
+add_piece(struct db *db, const struct cover *c)
+{
+    const struct key_range *r = &c->range;
+    struct pieces *s = &db->covers->spaces[r->db];
+    struct piece fresh = {r->lo, r->hi, r->has_hi, c->since};
+    uint64_t head;
+    uint32_t i;
+
+    if (cover_meets(db, r))
+        return false;
+    i = pieces_up_to(s, r->lo, &head);
+    insert_piece(s, i, &fresh);
+    add_head(s, i);
+    return true;
+}
+
 static uint64_t
 bytes_of(const struct cover *c)
 {
@@ -394,7 +437,8 @@ insert(struct db *db, uint32_t i, const struct key_range *r, lsn since)
     t->at[i] = cover_new(r, since);
     t->count++;
     t->bytes += bytes_of(t->at[i]);
-    t->is_stale = true;
+    if (t->is_stale || !add_piece(db, t->at[i]))
+        t->is_stale = true;
     return t->at[i];
 }
 
