@@ -16,6 +16,7 @@
 #include "base/rng.h"
 #include "cmd/matching.h"
 #include "cmd/result_cache.h"
+#include "db/index.h"
 #include "os/clock.h"
 #include "os/pool.h"
 #include "store/frames.h"
@@ -429,6 +430,22 @@ ask_many(struct world *w, unsigned times)
     }
 }
 
+/* Odd rows change all the time, even ones stay. */
+static void
+disturb(struct world *w)
+{
+    for (unsigned n = 0; n < 3; n++) {
+        unsigned i = (unsigned)rng_below(&w->rng, ROWS / 2) * 2 + 1;
+        struct model_row r = draw_row(w);
+
+        if (r.kind == HASH_TREE)
+            continue;
+        r.is_due = false;
+        w->rows[i] = r;
+        write_row(w, i, &r);
+    }
+}
+
 /* --- claims --------------------------------------------------------------- */
 
 static void
@@ -461,6 +478,58 @@ answers_equal_the_model_beyond_the_pool(void **state)
     assert_int_equal(st.frames_pinned, 0);
 }
 
+static bool
+is_index_ready(struct world *w)
+{
+    struct index_info info;
+    struct index *ix = db_index_find(w->env.db, slice_lit("by_v"));
+
+    assert_non_null(ix);
+    index_get_info(ix, &info);
+    return info.state == INDEX_READY;
+}
+
+static uint64_t
+index_seeks(struct world *w)
+{
+    struct index_info info;
+
+    index_get_info(db_index_find(w->env.db, slice_lit("by_v")), &info);
+    return info.seeks;
+}
+
+/* Within the prefix of the index, and few rows. */
+static void
+ask_by_index(struct world *w)
+{
+    struct question q = draw_question(w);
+
+    q.lo = 1 + (unsigned)rng_below(&w->rng, 100);
+    q.hi = ROWS - LONG_KEYS - (unsigned)rng_below(&w->rng, 100);
+    q.least = 97 + (int)rng_below(&w->rng, 3);
+    q.site = -1;
+    ask_rows(w, &q);
+    ask_sums(w, &q);
+}
+
+static void
+by_an_index_answers_are_the_same(void **state)
+{
+    struct world *w = *state;
+
+    fill(w);
+    fake_expect(&w->c, "NQ.INDEX CREATE by_v ON k FIELD v NUMERIC", "+OK|");
+    while (!is_index_ready(w))
+        engine_env_turn(&w->env);
+    for (unsigned i = 0; i < 40; i++) {
+        if (i == 20)
+            cool(w);
+        ask_by_index(w);
+        disturb(w);
+    }
+    assert_true(index_seeks(w) > 0);
+}
+
 static void
 inside_multi_answers_are_the_same(void **state)
 {
@@ -479,20 +548,6 @@ inside_multi_answers_are_the_same(void **state)
 }
 
 /* --- while others write --------------------------------------------------- */
-
-/* Odd rows change all the time, even ones stay. */
-static void
-disturb(struct world *w)
-{
-    for (unsigned n = 0; n < 3; n++) {
-        unsigned i = (unsigned)rng_below(&w->rng, ROWS / 2) * 2 + 1;
-        struct model_row r = draw_row(w);
-
-        if (r.kind == HASH_TREE)
-            continue;
-        write_row(w, i, &r);
-    }
-}
 
 static unsigned
 row_of_key(struct slice key)
@@ -706,6 +761,8 @@ main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(answers_equal_the_model_beyond_the_pool,
                                         setup_small, teardown),
+        cmocka_unit_test_setup_teardown(by_an_index_answers_are_the_same, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(inside_multi_answers_are_the_same,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(
