@@ -155,6 +155,7 @@ feed_new(struct feeds *all, uint32_t db, struct select *sel, uint8_t events,
 {
     struct feed *f = nq_calloc(1, sizeof *f);
     struct key_range r;
+    bool has_range;
 
     f->all = all;
     f->id = ++all->next_id;
@@ -164,8 +165,8 @@ feed_new(struct feeds *all, uint32_t db, struct select *sel, uint8_t events,
     buf_put_slice(&f->identity, identity);
     feed_describe(sel, events, &f->text);
     take_query(f, sel);
-    if (!feed_identity_range(buf_slice(&f->identity), &r))
-        nq_assert(!"an identity begins with its range");
+    has_range = feed_identity_range(buf_slice(&f->identity), &r);
+    nq_assert(has_range);
     f->range.lo = r.lo;
     f->range.hi = r.hi;
     f->range.has_hi = r.has_hi;
