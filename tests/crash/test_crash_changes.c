@@ -96,7 +96,7 @@ follow(struct change_reader *r, change_fn *fn, void *arg)
             change_reader_at(r) >= changes_head(ch))
             return;
         engine_env_turn(&f.env);
-        usleep(20);
+        usleep(i < 2000 ? 20 : 500);
     }
     fail_msg("the reader does not get there");
 }

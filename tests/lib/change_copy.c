@@ -269,7 +269,7 @@ copy_let_expire(struct engine_env *env)
         due = db_next_due(env->db);
         if (due == 0 || due > clock_wall_ms())
             return;
-        usleep(20);
+        usleep(i < 2000 ? 20 : 500);
     }
     fail_msg("something is due for ever");
 }

@@ -426,7 +426,7 @@ checkpoint(void)
     store_checkpoint(env.store, on_done, &done);
     for (unsigned i = 0; i < TURNS_MAX && !done; i++) {
         engine_env_turn(&env);
-        usleep(20);
+        usleep(i < 2000 ? 20 : 500);
     }
     assert_true(done);
 }
@@ -444,7 +444,7 @@ wait_for_segments(uint64_t most)
         if (st.segments <= most)
             return;
         assert_true(i < TURNS_MAX);
-        usleep(200);
+        usleep(500);
     }
 }
 
@@ -492,7 +492,7 @@ read_from(lsn after, unsigned *n)
             break;
         assert_true(i < TURNS_MAX);
         engine_env_turn(&env);
-        usleep(20);
+        usleep(i < 2000 ? 20 : 500);
     }
     change_reader_close(r);
     return rc;
