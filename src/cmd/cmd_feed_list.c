@@ -7,16 +7,53 @@
  */
 #include "cmd/handlers.h"
 
+#include "base/mem.h"
 #include "cmd/feed_int.h"
+#include "cmd/gather.h"
 #include "cmd/reply.h"
 
 /* --- listing ---------------------------------------------------------------
  */
 
+#define CHECK_EVERY 16u /* entries between two looks at the clock */
+
+/* A listing, as far as it has come.  Feeds and sessions stand in the order of
+ * their ids, so it goes on behind the last one. */
 struct feed_listing {
-    struct req *rq;
-    uint64_t n;
+    struct gather g;
+    uint64_t after;
 };
+
+static void
+free_listing(void *state)
+{
+    struct feed_listing *l = state;
+
+    gather_fini(&l->g);
+    nq_free(l);
+}
+
+static struct feed_listing *
+listing_state(struct req *rq)
+{
+    if (rq->state == NULL) {
+        rq->state = nq_calloc(1, sizeof(struct feed_listing));
+        rq->free_state = free_listing;
+    }
+    return rq->state;
+}
+
+/* Whether the slice is over; then what there is is kept. */
+static bool
+is_cut(struct req *rq, struct feed_listing *l, struct reply_deferred d,
+       uint64_t n)
+{
+    if (n % CHECK_EVERY != 0 || n == 0 || !req_should_yield(rq))
+        return false;
+    gather_keep(rq, &l->g, d, n);
+    req_yield(rq);
+    return true;
+}
 
 static void
 put_text(struct req *rq, const char *name, struct slice v)
@@ -59,12 +96,8 @@ list_name(struct req *rq, const struct feed_name *n)
 }
 
 static void
-list_feed(struct hash_node *node, void *arg)
+list_feed(struct req *rq, const struct feed *f)
 {
-    struct feed_listing *l = arg;
-    struct req *rq = l->rq;
-    const struct feed *f = nq_container(node, struct feed, node);
-    uint32_t live = f->lanes[0].live + f->lanes[1].live;
     uint64_t waiting = 0;
 
     for (unsigned i = 0; i < FEED_LANES; i++)
@@ -74,27 +107,47 @@ list_feed(struct hash_node *node, void *arg)
     put_text(rq, "query", buf_slice(&f->text));
     put_int(rq, "db", f->db);
     put_int(rq, "subscribers", f->subs);
-    put_int(rq, "live", live);
+    put_int(rq, "live", (uint64_t)f->lanes[0].live + f->lanes[1].live);
     put_int(rq, "matched", f->matched);
     put_int(rq, "waiting", waiting);
-    l->n++;
 }
 
-static void
-list_feeds(struct req *rq)
+/* The names come first, in one piece: they are few. */
+static uint64_t
+list_names(struct req *rq)
 {
     struct feeds *all = rq->engine->feeds;
-    struct feed_listing l = {rq, 0};
-    struct reply_deferred d = reply_array_begin(rq);
+    uint64_t n = 0;
 
     feed_names_load(all);
     list_each(it, &all->names)
     {
         list_name(rq, feed_name_of(it));
-        l.n++;
+        n++;
     }
-    hash_each(&all->by_identity, list_feed, &l);
-    reply_array_end(rq, d, l.n);
+    return n;
+}
+
+static void
+list_feeds(struct req *rq)
+{
+    bool is_first = rq->state == NULL;
+    struct feed_listing *l = listing_state(rq);
+    struct reply_deferred d = reply_array_begin(rq);
+    uint64_t n = is_first ? list_names(rq) : 0;
+
+    list_each(it, &rq->engine->feeds->order)
+    {
+        const struct feed *f = nq_container(it, struct feed, order);
+
+        if (f->id <= l->after)
+            continue;
+        list_feed(rq, f);
+        l->after = f->id;
+        if (is_cut(rq, l, d, ++n))
+            return;
+    }
+    gather_end_array(rq, &l->g, d, n);
 }
 
 static const char *
@@ -123,9 +176,20 @@ list_sub(struct req *rq, const struct feed_sub *sub)
     put_int(rq, "waiting", waiting);
 }
 
+static uint64_t
+list_subs(struct req *rq, const struct session *s)
+{
+    list_each(it, &s->feeds->subs)
+    {
+        list_sub(rq, nq_container(it, struct feed_sub, in_session));
+    }
+    return s->feeds->count;
+}
+
 static void
 list_clients(struct req *rq, int64_t id)
 {
+    struct feed_listing *l = listing_state(rq);
     struct reply_deferred d = reply_array_begin(rq);
     uint64_t n = 0;
 
@@ -133,15 +197,18 @@ list_clients(struct req *rq, int64_t id)
     {
         struct session *s = nq_container(it, struct session, link);
 
-        if (s->feeds == NULL || (id != 0 && s->id != (uint64_t)id))
+        if (s->feeds == NULL || s->id <= l->after ||
+            (id != 0 && s->id != (uint64_t)id))
             continue;
-        list_each(at, &s->feeds->subs)
-        {
-            list_sub(rq, nq_container(at, struct feed_sub, in_session));
-            n++;
+        n += list_subs(rq, s);
+        l->after = s->id;
+        if (req_should_yield(rq)) {
+            gather_keep(rq, &l->g, d, n);
+            req_yield(rq);
+            return;
         }
     }
-    reply_array_end(rq, d, n);
+    gather_end_array(rq, &l->g, d, n);
 }
 
 static void

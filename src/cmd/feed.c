@@ -176,6 +176,7 @@ feed_new(struct feeds *all, uint32_t db, struct select *sel, uint8_t events,
         list_init(&f->lanes[i].subs);
         list_init(&f->lanes[i].tip);
     }
+    list_push_back(&all->order, &f->order);
     hash_insert(&all->by_identity, &f->node, hash_bytes(identity));
     all->stats.feeds++;
     return f;
@@ -195,6 +196,7 @@ feed_unref(struct feed *f)
         return;
     feed_ranges_remove(&f->all->ranges[f->db], &f->range);
     hash_remove(&f->all->by_identity, &f->node);
+    list_remove(&f->order);
     for (unsigned i = 0; i < FEED_LANES; i++)
         feed_ring_fini(&f->lanes[i].ring);
     if (f->cover != NULL && f->all->e->db != NULL)

@@ -39,6 +39,7 @@ struct feed_lane {
 
 struct feed {
     struct hash_node node;
+    struct list order;       /* feeds->order */
     struct feed_range range; /* in feeds->ranges while a lane has a sub */
     struct feeds *all;
     uint64_t id;
@@ -99,6 +100,7 @@ struct feed_session {
 struct feeds {
     struct engine *e;
     struct hash by_identity;
+    struct list order;          /* feeds by rising id */
     struct feed_ranges *ranges; /* one each database */
     uint32_t databases;
     struct change_reader *tail; /* NULL: nobody is live */

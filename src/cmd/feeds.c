@@ -211,6 +211,7 @@ feeds_init(struct engine *e)
     list_init(&all->ready);
     list_init(&all->early);
     list_init(&all->names);
+    list_init(&all->order);
     all->scratch = row_scratch_new();
 }
 
