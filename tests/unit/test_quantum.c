@@ -332,7 +332,8 @@ seeds_repeat_a_search(void **state)
 static void
 pauses_change_nothing(void **state)
 {
-    struct search_opts opts = {.way = SEARCH_UNKNOWN, .max_iterations = 1000};
+    struct search_opts opts = {
+        .way = SEARCH_KNOWN, .matches = 2, .max_iterations = 1000};
     struct oracle o = oracle_of(2000, 2);
     struct search_counts counts[2];
     unsigned pauses = 0;
@@ -357,13 +358,14 @@ pauses_change_nothing(void **state)
     oracle_fini(&o);
 }
 
-/* Enough searches that chance moves the mean by a fifth of what is allowed. */
+/* Enough searches that what is allowed is five standard deviations of the
+ * mean. */
 static void
 check_unknown(uint64_t rows, uint64_t marked)
 {
     struct search_opts opts = {.way = SEARCH_UNKNOWN, .max_iterations = 1000};
     struct oracle o = oracle_of(rows, marked);
-    uint64_t row, seed = 7, calls = 0, searches = 10000;
+    uint64_t row, seed = 7, calls = 0, searches = 20000;
     double mean, want = theory_unknown(rows, marked);
 
     for (uint64_t i = 0; i < searches; i++) {
@@ -387,7 +389,7 @@ unknown_matches_cost_what_theory_says(void **state)
     (void)state;
     check_unknown(256, 1);
     check_unknown(250, 4);
-    check_unknown(100, 60);
+    check_unknown(100, 10);
 }
 
 /* Boyer and others prove 9/2 sqrt(rows / matches) for up to 3/4 of them. */
