@@ -523,8 +523,8 @@ plan_reason(const struct plan *p, char dst[PLAN_REASON_MAX])
         [WHY_CONTRADICTION] = "no value can be as the conditions want it",
         [WHY_NO_INDEX] = "no index of a covering prefix on what is compared",
         [WHY_NOT_ASKED] = "indexes are left aside",
-        [WHY_NOT_USABLE] = "the index is not complete, damaged, or has rows "
-                           "with long keys",
+        [WHY_NOT_USABLE] = ("the index is not complete, damaged, or has rows "
+                            "with long keys"),
     };
 
     if (p->why != WHY_RANGE_CHEAPER && p->why != WHY_INDEX_CHEAPER)
