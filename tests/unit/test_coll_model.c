@@ -65,7 +65,7 @@ struct op {
 };
 
 /* One command, and what it logs. */
-struct change {
+struct edit {
     unsigned k, n;
     uint8_t head[HEAD_LONG];
     bool is_long;
@@ -173,7 +173,7 @@ apply_op(struct coll *c, struct model *m, unsigned k, const struct op *op)
 }
 
 static nq_rc
-want(struct coll *c, const struct change *ch)
+want(struct coll *c, const struct edit *ch)
 {
     static char names[OPS][KEY_ROOM];
     struct slice keys[OPS];
@@ -190,7 +190,7 @@ head_len(bool is_long)
 }
 
 static nq_rc
-change(struct coll *c, struct model *m, const struct change *ch)
+change(struct coll *c, struct model *m, const struct edit *ch)
 {
     struct slice args[1] = {{(const uint8_t *)ch, sizeof *ch}};
     bool is_gone, existed = m != NULL && m->exists;
@@ -235,7 +235,7 @@ struct target {
 
 static nq_rc
 open_target(struct db *db, struct target *t, const struct model *m,
-            const struct change *ch)
+            const struct edit *ch)
 {
     struct slice key = coll_name(ch->k, t->name);
     nq_rc rc = db_find_write(db, 0, key, &t->en);
@@ -254,7 +254,7 @@ open_target(struct db *db, struct target *t, const struct model *m,
 
 /* All are found, wanted and begun before the first is changed, as in SMOVE. */
 static nq_rc
-change_once(struct db *db, struct model *models, const struct change *chs,
+change_once(struct db *db, struct model *models, const struct edit *chs,
             unsigned n)
 {
     struct target t[2] = {{.is_open = false}};
@@ -279,7 +279,7 @@ nq_rc __wrap_db_apply_copy(struct db *db, const struct wal_record *r);
 nq_rc
 __wrap_db_apply_copy(struct db *db, const struct wal_record *r)
 {
-    struct change ch;
+    struct edit ch;
 
     assert_int_equal(r->args.len, sizeof ch);
     memcpy(&ch, r->args.p, sizeof ch);
@@ -316,7 +316,7 @@ random_op(struct world *w, const struct model *m, struct op *op)
 }
 
 static void
-random_change(struct world *w, unsigned k, struct change *ch)
+random_change(struct world *w, unsigned k, struct edit *ch)
 {
     struct model *m = &w->models[k];
 
@@ -341,7 +341,7 @@ static void
 do_change(struct world *w, unsigned k)
 {
     unsigned n = 1 + (rng_below(&w->rng, 5) == 0);
-    struct change chs[2];
+    struct edit chs[2];
 
     random_change(w, k, &chs[0]);
     random_change(w, (k + 1) % COLLS, &chs[1]);
