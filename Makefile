@@ -149,7 +149,8 @@ build-crash: $(BINS) $(CRASH)
 
 # TSan is slow, and has something to say only where there are threads.
 THREADED := $(filter $(addprefix $(OBJ)/tests/unit/test_,encrypt fault fetch \
-	file log_% pool store store_% turn wal wal_%),$(UNIT))
+	file log_% matching pool quantum snapshot store store_% turn wal wal_%),\
+	$(UNIT))
 .PHONY: build-threads check-threads
 build-threads: $(THREADED)
 check-threads: build-threads
