@@ -14,10 +14,10 @@ WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wvla -Wcast-qual -Wundef -Werror
 CFLAGS_release := -O2 -g -fno-plt
 CFLAGS_debug := -O1 -g3 -DNQ_DEBUG -DNQ_FAULTS
-CFLAGS_asan := -O1 -g3 -DNQ_DEBUG -DNQ_FAULTS -fsanitize=address,undefined \
+CFLAGS_asan := -O1 -g1 -DNQ_DEBUG -DNQ_FAULTS -fsanitize=address,undefined \
 	-fno-sanitize-recover=all
-CFLAGS_tsan := -O1 -g3 -DNQ_DEBUG -DNQ_FAULTS -fsanitize=thread
-CFLAGS_harsh := -O1 -g3 -DNQ_DEBUG -DNQ_FAULTS -DNQ_HARSH
+CFLAGS_tsan := -O1 -g1 -DNQ_DEBUG -DNQ_FAULTS -fsanitize=thread
+CFLAGS_harsh := -O1 -g1 -DNQ_DEBUG -DNQ_FAULTS -DNQ_HARSH
 LDFLAGS_asan := -fsanitize=address,undefined
 LDFLAGS_tsan := -fsanitize=thread
 

@@ -1,6 +1,6 @@
 /* tests/faults/main.c - which cases, how long, and how to repeat one.
  *
- *   FAULT_SECONDS=45     how long, in all
+ *   FAULT_SECONDS=30     how long, in all
  *   CASES=n              or how many
  *   FAULT_JOBS=2         processes; as many as there are processors
  *   SEED=n               where the seeds of the rounds begin
@@ -34,7 +34,7 @@
 #define JOBS_MAX 64
 #define FAILURES_MAX 5
 #define CASE_SECONDS 30 /* longer than that it hangs */
-#define SECONDS_DEFAULT 45
+#define SECONDS_DEFAULT 30
 #define ROUND_SECONDS_MIN 3
 #define ROUND_SECONDS_MAX 20
 #define VISITS 8 /* of a point, each with another seed */
