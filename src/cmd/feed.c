@@ -214,18 +214,17 @@ feed_unref(struct feed *f)
 /* --- telling ---------------------------------------------------------------
  */
 
-/* Whether the key matched; then *row tells it. */
+/* Whether the key matched; then *row tells it as it was at the time of the
+ * change, whenever that is read. */
 static bool
-matches(const struct feed *f, const struct image *im, struct slice key,
+matches(const struct feed *f, const struct change *c, const struct image *im,
         struct row_fields *fields, struct row *row)
 {
     struct row_scratch *scratch = f->all->scratch;
 
     if (!im->exists)
         return false;
-    /* As it was at its time: nothing of it was due then. */
-    image_row(im, key, 0, fields, row);
-    row->now_ms = f->all->e->now_ms;
+    image_row(im, c->key, c->time_ms, fields, row);
     row_scratch_next(scratch);
     return f->where == NULL ||
            program_run(f->where, row, scratch) == TRUTH_TRUE;
@@ -272,8 +271,8 @@ feed_tell(struct feed *f, const struct change *c)
         return false;
     if (c->event == CHANGE_GONE || c->event == CHANGE_RESET)
         return tell_range(f, c);
-    was = matches(f, &c->was, c->key, &fields, &row);
-    is = matches(f, &c->is, c->key, &fields, &row);
+    was = matches(f, c, &c->was, &fields, &row);
+    is = matches(f, c, &c->is, &fields, &row);
     if (!was && !is)
         return false;
     feed_message_change(&f->all->body, c, was, is ? &row : NULL, &ret);
