@@ -258,6 +258,7 @@ look_ahead(struct req *rq, const struct field *fields, uint32_t n)
 static void
 bitfield(struct req *rq, bool read_only)
 {
+    uint64_t mark = reply_mark(rq);
     struct field *fields;
     uint32_t n;
     nq_rc rc;
@@ -269,8 +270,8 @@ bitfield(struct req *rq, bool read_only)
         reply_array(rq, n);
     for (uint32_t i = 0; i < n && rc == NQ_OK; i++)
         rc = run_field(rq, &fields[i]);
-    if (rc != NQ_OK)
-        reply_rc(rq, rc);
+    if (rc != NQ_OK) /* the disk may be full by now: the error, no array */
+        reply_rc_from(rq, mark, rc);
 }
 
 void
